@@ -1,0 +1,1 @@
+"""Space: schedules, the RTL library and emitter, and what they cost."""

@@ -1,0 +1,172 @@
+"""The errors that gateformer raises: what happened, where, why, and what to do about it."""
+
+from collections.abc import Iterable
+from typing import ClassVar, Self
+
+
+class GateformerError(Exception):
+    """Base of every error meant for the user.
+
+    Parameters
+    ----------
+    code : str
+        A code from `gateformer.quant.error_codes.MEANINGS`, such as ``"E102"``.
+    what : str
+        What happened, in a few lower-case words.
+    layer : str, optional
+        The layer (or key, or file) it happened at.
+    kind : str, optional
+        That layer's class, shown beside its name.
+    cause : str, optional
+        Why, as a sentence.
+    fix : str, optional
+        What to do, as a sentence.
+    """
+
+    family: ClassVar[str] = "E"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        layer: str | None = None,
+        kind: str | None = None,
+        cause: str = "",
+        fix: str = "",
+    ) -> None:
+        self.code = code
+        self.what = what
+        self.layer = layer
+        self.kind = kind
+        self.cause = cause
+        self.fix = fix
+        super().__init__(code, what)
+
+    def __str__(self) -> str:
+        """Return the one line the user reads."""
+        place = "" if self.layer is None else f": '{self.layer}'"
+        kind = "" if self.kind is None else f" ({self.kind})"
+        sentences = [f"{self.code} {self.what}{place}{kind}", self.cause, self.fix]
+        return " ".join(f"{text.strip().rstrip('.')}." for text in sentences if text.strip())
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str], dict[str, object]]:
+        """Support pickling, so that errors cross process boundaries whole."""
+        return type(self), (self.code, self.what), dict(self.__dict__)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the parts as JSON values, for ``--json``."""
+        return {
+            "code": self.code,
+            "what": self.what,
+            "layer": self.layer,
+            "kind": self.kind,
+            "cause": self.cause,
+            "fix": self.fix,
+        }
+
+
+class ConfigError(GateformerError):
+    """The configuration or the command line is wrong."""
+
+    family = "E0"
+    exit_code = 2
+
+
+class ModelError(GateformerError):
+    """The model is unsupported or malformed."""
+
+    family = "E1"
+    exit_code = 3
+
+
+class TypeRangeError(GateformerError):
+    """A number does not fit its type, or a type cannot be had."""
+
+    family = "E2"
+    exit_code = 4
+
+
+class ScheduleError(GateformerError):
+    """The hardware cannot be scheduled or generated as asked."""
+
+    family = "E3"
+    exit_code = 5
+
+
+class MismatchError(GateformerError):
+    """The hardware differs from the model or from its schedule."""
+
+    family = "E4"
+    exit_code = 6
+
+
+class ToolError(GateformerError):
+    """An outside tool is missing or failed."""
+
+    family = "E5"
+    exit_code = 7
+
+
+class DataError(GateformerError):
+    """A data file is unusable."""
+
+    family = "E6"
+    exit_code = 8
+
+
+class RunError(GateformerError):
+    """The run's folder or the disk refuses."""
+
+    family = "E7"
+    exit_code = 9
+
+
+class Interrupted(RunError):  # noqa: N818 - names the event, as KeyboardInterrupt does
+    """The user stopped the run; it resumes where it stood."""
+
+    exit_code = 130
+
+    def __init__(self, code: str = "E707", what: str = "interrupted", *, fix: str = "") -> None:
+        super().__init__(code, what, fix=fix)
+
+
+class Problems(GateformerError):
+    """Several errors found in one pass, shown all at once.
+
+    Parameters
+    ----------
+    errors : Iterable[GateformerError]
+        At least one error; the first decides the code and the exit code.
+    """
+
+    def __init__(self, errors: Iterable[GateformerError]) -> None:
+        self.errors = tuple(errors)
+        if not self.errors:
+            raise ValueError("Problems needs at least one error")
+        super().__init__(self.errors[0].code, f"{len(self.errors)} problems")
+        self.exit_code = self.errors[0].exit_code  # type: ignore[misc] # an instance's own
+
+    def __str__(self) -> str:
+        """Return one line an error."""
+        return "\n".join(str(error) for error in self.errors)
+
+    def __reduce__(  # type: ignore[override] # built from its errors alone
+        self,
+    ) -> tuple[type[Self], tuple[tuple[GateformerError, ...]]]:
+        """Support pickling."""
+        return type(self), (self.errors,)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the errors as JSON values."""
+        return {"code": self.code, "errors": [error.as_dict() for error in self.errors]}
+
+    @classmethod
+    def raise_if_any(cls, errors: Iterable[GateformerError]) -> None:
+        """Raise nothing, the only error, or all of them together."""
+        found = tuple(errors)
+        if len(found) == 1:
+            raise found[0]
+        if found:
+            raise cls(found)

@@ -1,0 +1,1 @@
+"""Time: the event simulator and the RTL simulators that must agree with it."""

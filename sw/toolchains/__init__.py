@@ -1,0 +1,1 @@
+"""Outside tools: where they are and how to call them."""
