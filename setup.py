@@ -2,9 +2,12 @@
 
 from setuptools import find_packages, setup
 
-FLOORS = {"gateformer": "sw", "gateformer.hw": "hw", "gateformer.quant": "quant", "gateformer.sim": "sim"}
+FLOORS = {
+    "gateformer": "sw",
+    "gateformer.hw": "hw",
+    "gateformer.quant": "quant",
+    "gateformer.sim": "sim",
+}
+INSIDE = [f"{name}.{sub}" for name, folder in FLOORS.items() for sub in find_packages(folder)]
 
-setup(
-    package_dir=FLOORS,
-    packages=[*FLOORS, *(f"{name}.{sub}" for name, root in FLOORS.items() for sub in find_packages(root))],
-)
+setup(package_dir=FLOORS, packages=[*FLOORS, *INSIDE])

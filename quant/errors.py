@@ -55,6 +55,12 @@ class GateformerError(Exception):
         """Support pickling, so that errors cross process boundaries whole."""
         return type(self), (self.code, self.what), dict(self.__dict__)
 
+    def at(self, layer: str) -> Self:
+        """Name the layer where the error did not know it; returns the error."""
+        if self.layer is None:
+            self.layer = layer
+        return self
+
     def as_dict(self) -> dict[str, object]:
         """Return the parts as JSON values, for ``--json``."""
         return {
@@ -132,7 +138,7 @@ class Interrupted(RunError):  # noqa: N818 - names the event, as KeyboardInterru
         super().__init__(code, what, fix=fix)
 
 
-class Problems(GateformerError):
+class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of its own
     """Several errors found in one pass, shown all at once.
 
     Parameters
