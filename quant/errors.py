@@ -49,7 +49,7 @@ class GateformerError(Exception):
         place = "" if self.layer is None else f": '{self.layer}'"
         kind = "" if self.kind is None else f" ({self.kind})"
         sentences = [f"{self.code} {self.what}{place}{kind}", self.cause, self.fix]
-        return " ".join(f"{text.strip().rstrip('.')}." for text in sentences if text.strip())
+        return " ".join(_sentence(text.strip()) for text in sentences if text.strip())
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str], dict[str, object]]:
         """Support pickling, so that errors cross process boundaries whole."""
@@ -176,3 +176,7 @@ class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of i
             raise found[0]
         if found:
             raise cls(found)
+
+
+def _sentence(text: str) -> str:
+    return text if text[-1] in ".?!" else f"{text}."

@@ -1,0 +1,1 @@
+"""From a typed graph to scheduled pipeline stages."""

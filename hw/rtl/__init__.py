@@ -1,0 +1,1 @@
+"""Verilog: the library, the emitter and the independent reader."""

@@ -1,0 +1,100 @@
+"""Dense: a constant matrix times each token's features, accumulated exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from gateformer.quant.ops.base import (
+    Inferred,
+    Primitive,
+    Probe,
+    Shape,
+    Value,
+    exact,
+    shape_error,
+    wide,
+)
+from gateformer.quant.types import Fixed, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(Primitive):
+    """``y[t, o] = sum_i weight[o, i] x[t, i] + bias[o]``.
+
+    Attributes
+    ----------
+    weight : ndarray of int64, (outputs, inputs)
+        Raw integers; real weight = raw x 2^-frac.
+    frac : int
+        Fraction bits of the weights.
+    bias : ndarray of int64, (outputs,)
+        Raw integers with ``bias_frac`` fraction bits.
+    bias_frac : int
+        Fraction bits of the bias.
+    features : tuple of int
+        Shape of one token's result; its product is ``outputs``.
+    """
+
+    weight: IntArray
+    frac: int
+    bias: IntArray
+    bias_frac: int
+    features: tuple[int, ...]
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        tokens, features = (x[:1], x[1:]) if len(x) > 1 else ((), x)
+        if prod(features) != self.weight.shape[1]:
+            why = f"the kernel takes {self.weight.shape[1]} features"
+            raise shape_error(self, x, why=why)
+        return tokens + self.features
+
+    def result_frac(self, x: Fixed) -> int:
+        """Fraction bits of the accumulator."""
+        return max(x.frac + self.frac, self.bias_frac)
+
+    def aligned(self, x: Fixed) -> tuple[IntArray, IntArray]:
+        """Weights and bias as integers at the accumulator's fraction bits."""
+        frac = self.result_frac(x)
+        weight, bias = wide(
+            int(np.abs(self.bias).max(initial=0)) << (frac - self.bias_frac),
+            self.weight,
+            self.bias,
+        )
+        return weight * (1 << (frac - x.frac - self.frac)), bias * (1 << (frac - self.bias_frac))
+
+    def infer(self, *inputs: Value) -> Inferred:
+        (x,) = inputs
+        weight, bias = self.aligned(x.fixed)
+        lo, hi = (b.reshape(-1, weight.shape[1]).astype(object) for b in x.bounds)
+        up, down = np.maximum(weight, 0).T.astype(object), np.minimum(weight, 0).T.astype(object)
+        low = lo @ up + hi @ down + bias
+        high = hi @ up + lo @ down + bias
+        shape = self.shape(x.shape)
+        return exact(narrow(low).reshape(shape), narrow(high).reshape(shape), self.result_frac(x.fixed))
+
+    def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
+        (x,) = inputs
+        weight, bias = self.aligned(types[0])
+        tokens = x.shape[1:2] if x.ndim > 2 else ()
+        flat = x.reshape(x.shape[0], *tokens, weight.shape[1])
+        return (flat @ weight.T + bias).reshape(x.shape[0], *tokens, *self.features)
+
+    def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
+        (x,) = inputs
+        tokens = x.shape[1:2] if x.ndim > 2 else ()
+        flat = x.reshape(x.shape[0], *tokens, self.weight.shape[1])
+        y = flat @ np.ldexp(self.weight.astype(np.float64), -self.frac).T
+        y = y + np.ldexp(self.bias.astype(np.float64), -self.bias_frac)
+        return y.reshape(x.shape[0], *tokens, *self.features)
+
+
+def narrow(array: IntArray) -> IntArray:
+    """Python integers back as int64 where all of them fit."""
+    if array.dtype == object and array.size:
+        if max(abs(int(array.min())), abs(int(array.max()))) < 1 << 62:
+            return array.astype(np.int64)
+    return array
