@@ -1,0 +1,1 @@
+"""Data sets on which the shipped designs are trained and checked."""

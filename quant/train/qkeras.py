@@ -1,0 +1,200 @@
+"""Train the b-tagging transformer with quantizers, from simulated collisions to an .h5 file.
+
+    python -m gateformer.quant.train.qkeras fpga_projects/btag/recipe.toml
+
+writes model.h5 and jets.npz beside the recipe.  Simulated jets are kept in --data and reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from gateformer.quant.datasets import jets
+from gateformer.quant.datasets.jets import Jets
+from gateformer.quant.train.attention import attention_class, keras
+from gateformer.quant.train.metrics import Separation, separation
+from gateformer.quant.train.network import BLOCKS, build
+from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
+
+Print = Callable[[str], None]
+"""Where lines about the progress of a fit go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The jets of a run; `test` comes from other events than the rest."""
+
+    train: Jets
+    valid: Jets
+    test: Jets
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run reached on the test jets.
+
+    Attributes
+    ----------
+    real, quantized:
+        Separation by the floating-point network and by the quantized one.
+    scores:
+        Smallest and largest attention score of each block of the quantized network.
+    """
+
+    real: Separation
+    quantized: Separation
+    scores: tuple[tuple[float, float], ...]
+
+
+def run(recipe: Recipe, out: Path, data: Path, workers: int, say: Print = print) -> Report:
+    """Train after `recipe`; write model.h5 and jets.npz into the folder `out`."""
+    sample = prepare(recipe.data, data, workers)
+    keras().utils.set_random_seed(recipe.training.seed)
+    model, report = train(recipe, sample, say)
+    save_model(model, out / "model.h5")
+    quantize = partial(quantize_inputs, quantization=recipe.quantization)
+    calibration = sample.train[: recipe.data.calibration]
+    jets.save(out / "jets.npz", test=quantize(sample.test), calib=quantize(calibration))
+    return report
+
+
+def prepare(recipe: Data, folder: Path, workers: int) -> Sample:
+    """Return the jets of a recipe, from `folder` where they were simulated before."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def simulated(n_jets: int, seed: int) -> Jets:
+        path = folder / f"jets-v{jets.VERSION}-{n_jets}-{seed}.npz"
+        if not path.exists():
+            with Progress(transient=True) as bar:
+                task = bar.add_task("simulating jets", total=n_jets)
+                made = jets.generate(
+                    n_jets, seed, workers, lambda done, _: bar.update(task, completed=done)
+                )
+            jets.save(path, all=made)
+        return jets.load(path, "all")
+
+    known = simulated(recipe.train + recipe.valid, recipe.seed)
+    fitted, valid = jets.split(known, recipe.train)
+    return Sample(fitted, valid, simulated(recipe.test, recipe.seed + 1))
+
+
+def train(recipe: Recipe, sample: Sample, say: Print = print) -> tuple[Any, Report]:
+    """Fit in floating point, then with quantizers from there; return the quantized network."""
+    plan = recipe.training
+    real = build(None, plan.score_limit)
+    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say)
+    quantized = build(recipe.quantization, plan.score_limit)
+    quantized.set_weights(real.get_weights())
+    fit(quantized, sample, plan, plan.quantized_epochs, plan.quantized_rate, say)
+    x, y = sample.test.x, sample.test.y
+    return quantized, Report(
+        real=separation(real.predict(x, 4096, verbose=0), y),
+        quantized=separation(quantized.predict(x, 4096, verbose=0), y),
+        scores=score_ranges(quantized, x),
+    )
+
+
+def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print) -> None:
+    """Fit `model` with Adam and a cosine-shaped learning rate; keep its best epoch.
+
+    The best is that of the highest mean area under the ROC curves of the validation jets.
+    """
+    import tensorflow as tf
+
+    schedule = keras().optimizers.schedules.CosineDecay(
+        rate, epochs * (len(sample.train) // plan.batch)
+    )
+    model.compile(
+        optimizer=keras().optimizers.Adam(schedule),
+        loss="sparse_categorical_crossentropy",
+        jit_compile=True,
+    )
+    order = np.random.default_rng(plan.seed)
+    best, weights = -1.0, model.get_weights()
+    for epoch in range(epochs):
+        shuffled = sample.train[order.permutation(len(sample.train))]
+        batches = tf.data.Dataset.from_tensor_slices((shuffled.x, shuffled.y)).batch(
+            plan.batch, drop_remainder=True
+        )
+        loss = model.fit(batches, verbose=0).history["loss"][0]
+        reached = separation(model.predict(sample.valid.x, 4096, verbose=0), sample.valid.y)
+        say(f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, {describe(reached)}")
+        if reached.macro > best:
+            best, weights = reached.macro, model.get_weights()
+    model.set_weights(weights)
+
+
+def score_ranges(model: Any, x: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
+    """Return the smallest and the largest attention score of each block over the jets `x`."""
+    layers = [model.get_layer(f"block{i + 1}_attention") for i in range(BLOCKS)]
+    probe = keras().Model(model.input, [layer.input for layer in layers])
+    ranges = []
+    for layer, inputs in zip(layers, probe.predict(x, 4096, verbose=0), strict=True):
+        parts = np.array_split(inputs, -(-len(x) // 4096))
+        extremes = np.array([[s.min(), s.max()] for s in (layer.scores(p).numpy() for p in parts)])
+        ranges.append((float(extremes[:, 0].min()), float(extremes[:, 1].max())))
+    return tuple(ranges)
+
+
+def quantize_inputs(sample: Jets, quantization: Quantization) -> Jets:
+    """Return jets whose features are rounded as the network's first layer rounds them."""
+    bits, integer = quantization.input_bits, quantization.input_integer
+    step = 2.0 ** (integer + 1 - bits)
+    bound = 2.0**integer
+    x = np.clip(np.rint(sample.x / step) * step, -bound, bound - step)
+    return Jets(x.astype(np.float32), sample.y, sample.pt)
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write `model` in the legacy .h5 format (JSON and arrays, no code), whole or not at all."""
+    temporary = path.with_name(f".{path.stem}.part.h5")
+    try:
+        model.save(temporary, save_format="h5", include_optimizer=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> Any:
+    """Read a network that `save_model` wrote, as a Keras model."""
+    from qkeras.utils import _add_supported_quantized_objects
+
+    known = {"QMultiHeadAttention": attention_class()}
+    _add_supported_quantized_objects(known)
+    return keras().models.load_model(path, custom_objects=known, compile=False)
+
+
+def describe(reached: Separation) -> str:
+    """Return the three areas in words."""
+    b_light, b_charm, macro = astuple(reached)
+    return f"b/light {b_light:.4f}, b/c {b_charm:.4f}, macro {macro:.4f}"
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Train the b-tagging transformer after a recipe.")
+    parser.add_argument("recipe", type=Path, help="recipe.toml; results are written beside it")
+    parser.add_argument(
+        "--data", type=Path, default=Path("runs/jets"), help="folder of simulated jets"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    arguments = parser.parse_args()
+    recipe: Path = arguments.recipe
+    report = run(read(recipe), recipe.parent, arguments.data, arguments.workers)
+    print(f"floating point: {describe(report.real)}")
+    print(f"quantized:      {describe(report.quantized)}")
+    for i, (low, high) in enumerate(report.scores):
+        print(f"block {i + 1}: attention scores from {low:.2f} to {high:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a training run is made of: one TOML file, checked."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateformer.quant.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The simulated jets.
+
+    Attributes
+    ----------
+    seed:
+        Seed of the training events; the test events have the next one.
+    train, valid, test:
+        Jets to fit, to choose the best epoch by, and to report on.
+    calibration:
+        Training jets shipped for choosing the types of intermediate values.
+    """
+
+    seed: int
+    train: int
+    valid: int
+    test: int
+    calibration: int
+
+    def __post_init__(self) -> None:
+        sizes = (self.train, self.valid, self.test, self.calibration)
+        if min(sizes) < 1 or self.calibration > self.train or self.seed < 0:
+            raise ValueError("sizes start at 1, and calibration jets are among the training jets")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Bits of the network's numbers, as QKeras counts them.
+
+    Attributes
+    ----------
+    input_bits, input_integer:
+        Signed inputs: bits with the sign, and integer bits without it.
+    weight_bits, weight_integer:
+        Signed symmetric kernels and biases.
+    activation_bits, activation_integer:
+        Signed sums after each residual connection.
+    relu_bits, relu_integer:
+        Unsigned outputs of the rectified layers.
+    """
+
+    input_bits: int
+    input_integer: int
+    weight_bits: int
+    weight_integer: int
+    activation_bits: int
+    activation_integer: int
+    relu_bits: int
+    relu_integer: int
+
+    def __post_init__(self) -> None:
+        for kind in ("input", "weight", "activation", "relu"):
+            bits, integer = getattr(self, f"{kind}_bits"), getattr(self, f"{kind}_integer")
+            if not (2 <= bits <= 16 and 0 <= integer < bits):
+                raise ValueError(f"{kind}: {bits} bits with {integer} integer bits make no type")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The fit: in floating point first, then with quantizers.
+
+    Attributes
+    ----------
+    seed:
+        Seed of the initial weights and of the order of the jets.
+    batch:
+        Jets a step.
+    float_epochs, float_rate:
+        Passes over the training jets, and Adam's initial learning rate.
+    quantized_epochs, quantized_rate:
+        The same with quantizers.
+    score_limit:
+        Attention scores beyond plus or minus this are penalized, so that exp(score) can be read
+        from a small table without subtracting the maximum.
+    """
+
+    seed: int
+    batch: int
+    float_epochs: int
+    float_rate: float
+    quantized_epochs: int
+    quantized_rate: float
+    score_limit: float
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.float_epochs, self.quantized_epochs) < 1 or self.seed < 0:
+            raise ValueError("batch and epochs start at 1, the seed at 0")
+        if min(self.float_rate, self.quantized_rate, self.score_limit) <= 0.0:
+            raise ValueError("learning rates and score_limit are above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole recipe; each attribute is a table of the file."""
+
+    data: Data
+    quantization: Quantization
+    training: Training
+
+
+Table = TypeVar("Table", Data, Quantization, Training)
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe; all keys are required and unknown ones are errors."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("E003", "no such recipe", layer=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
+    _same_keys(tables, [field.name for field in fields(Recipe)], str(path))
+    return Recipe(
+        _table(Data, tables["data"], "data"),
+        _table(Quantization, tables["quantization"], "quantization"),
+        _table(Training, tables["training"], "training"),
+    )
+
+
+def _table(kind: type[Table], values: Any, name: str) -> Table:
+    """Return `values` as one of the tables, numbers checked."""
+    wanted = {field.name: field.type for field in fields(kind)}
+    if not isinstance(values, dict):
+        raise ConfigError("E002", "not a table", layer=name)
+    _same_keys(values, list(wanted), name)
+    for key, value in values.items():
+        numbers = (int,) if wanted[key] == "int" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, numbers):
+            raise ConfigError("E002", f"not a number of type {wanted[key]}", layer=f"{name}.{key}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigError("E002", "invalid value", layer=name, cause=str(error)) from error
+
+
+def _same_keys(values: dict[str, Any], wanted: list[str], where: str) -> None:
+    """Raise unless `values` has exactly the keys `wanted`."""
+    if unknown := sorted(set(values) - set(wanted)):
+        raise ConfigError(
+            "E001",
+            f"unknown configuration key {', '.join(unknown)}",
+            layer=where,
+            fix=f"The keys are {', '.join(wanted)}",
+        )
+    if missing := [key for key in wanted if key not in values]:
+        raise ConfigError("E002", f"missing {', '.join(missing)}", layer=where)
