@@ -1,0 +1,28 @@
+"""Composites, one a file: what frontends make and what becomes primitives."""
+
+from gateformer.quant.expand.affine import Affine
+from gateformer.quant.expand.attention import Attention
+from gateformer.quant.expand.elementwise import Elementwise
+from gateformer.quant.expand.embedding import Embedding
+from gateformer.quant.expand.folded_attention import FoldedAttention
+from gateformer.quant.expand.functions import FUNCTIONS
+from gateformer.quant.expand.linear import Linear
+from gateformer.quant.expand.norm import LayerNorm, RMSNorm
+from gateformer.quant.expand.pool import Pool
+from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.softmax import Softmax
+
+__all__ = [
+    "FUNCTIONS",
+    "Affine",
+    "Attention",
+    "Elementwise",
+    "Embedding",
+    "FoldedAttention",
+    "LayerNorm",
+    "Linear",
+    "Pool",
+    "Quantize",
+    "RMSNorm",
+    "Softmax",
+]

@@ -1,0 +1,31 @@
+"""Affine: a scale and an offset a feature (batch normalization at inference)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateformer.quant.expand.context import Lowering
+from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine(Composite):
+    """``y = scale x + offset`` along the last axis.
+
+    Attributes
+    ----------
+    scale, offset : ndarray of float64, (features,)
+        One of each a feature.
+    """
+
+    scale: FloatArray
+    offset: FloatArray
+
+    def shape(self, *inputs: Shape) -> Shape:
+        if inputs[0][-1] != self.scale.size or self.scale.shape != self.offset.shape:
+            raise shape_error(self, *inputs, why=f"scale has {self.scale.size} features")
+        return inputs[0]
+
+    def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
+        return inputs[0] * self.scale + self.offset

@@ -1,0 +1,307 @@
+"""What an expansion may ask for: types by name, options, and nodes to add.
+
+Owns ``Types``, ``Options``, ``Note`` and ``Lowering``. Imports the graph, primitives and types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from gateformer.quant.errors import GateformerError, TypeRangeError
+from gateformer.quant.graph import Builder
+from gateformer.quant.ops.base import Inferred, Primitive, Value
+from gateformer.quant.ops.cast import Cast, Constant
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, dyadic
+
+LIMITS: Mapping[str, int] = MappingProxyType(
+    {
+        "query": 18,
+        "key": 18,
+        "value": 18,
+        "context": 18,
+        "centred": 18,
+        "normalized": 18,
+        "score": 12,
+        "distance": 10,
+        "index": 12,
+    }
+)
+"""Widest type of an internal point: a DSP multiplies 25 or 27 by 18 bits, a table has 12."""
+
+DYADIC_BITS = 24
+"""Weights that are integers of at most this many bits times a power of two stay exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How composites become primitives.
+
+    Attributes
+    ----------
+    softmax : {"auto", "direct", "max"}
+        ``direct`` tables exp of the raw score, ``max`` subtracts the row's largest score;
+        ``auto`` takes ``direct`` where calibration has bounded the scores.
+    direct_span : float
+        Widest span of the scaled scores' type, in nats, for which ``auto`` takes ``direct``.
+    table_bits : int
+        Index bits of the reciprocal table; the reciprocal square root has one more.
+    reciprocal_bits : int
+        Bits of an entry of either.
+    exp_bits : int
+        Bits of an unsigned softmax weight.
+    numerator_bits : int
+        Bits of the shifted numerator that meets the reciprocal; at most 25.
+    index_bits : int
+        Widest operand that an activation's table takes without a Cast.
+    weight_bits : int
+        Width of weights that the file does not hold quantized.
+    """
+
+    softmax: Literal["auto", "direct", "max"] = "auto"
+    direct_span: float = 10.0
+    table_bits: int = 10
+    reciprocal_bits: int = 16
+    exp_bits: int = 17
+    numerator_bits: int = 18
+    index_bits: int = 12
+    weight_bits: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The type of every named point: given by the user, calibrated on data, or the default.
+
+    Attributes
+    ----------
+    given : mapping of str to Fixed
+        By value name or ``<layer>/<point>``; wins always.
+    calibrated : mapping of str to Fixed
+        Chosen from data.
+    default : Fixed or None
+        For all else; narrowed to a point's limit by dropping fraction bits.
+    """
+
+    given: Mapping[str, Fixed] = field(default_factory=lambda: MappingProxyType({}))
+    calibrated: Mapping[str, Fixed] = field(default_factory=lambda: MappingProxyType({}))
+    default: Fixed | None = None
+
+    def find(self, name: str, also: str | None = None) -> tuple[Fixed, str] | None:
+        """Return a point's type and its origin: ``given``, ``calibrated`` or ``default``.
+
+        Parameters
+        ----------
+        name : str
+            The point.
+        also : str, optional
+            A point whose calibrated type is preferred to this one's.
+        """
+        if name in self.given:
+            return self.given[name], "given"
+        for key in (also, name):
+            if key is not None and key in self.calibrated:
+                return self.calibrated[key], "calibrated"
+        if self.default is None:
+            return None
+        limit = LIMITS.get(name.rsplit("/", 1)[-1], self.default.width)
+        excess = max(0, self.default.width - limit)
+        kind = self.default
+        return Fixed(kind.signed, kind.width - excess, kind.frac - excess), "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A choice made while lowering, for the report.
+
+    Attributes
+    ----------
+    layer : str
+        Where.
+    choice : str
+        What was decided: ``softmax``, ``weights``, ``table``, ``fold``.
+    detail : str
+        The outcome and why, as a sentence.
+    """
+
+    layer: str
+    choice: str
+    detail: str
+
+
+class Lowering:
+    """A graph of primitives under construction, as a composite's ``expand`` sees it.
+
+    Parameters
+    ----------
+    builder : Builder
+        Takes the primitives.
+    types : Types
+        Types of named points.
+    options : Options
+        How composites are expanded.
+    casts : set of str
+        Imported values that must leave their expansion in their own type.
+    """
+
+    def __init__(
+        self, builder: Builder, types: Types, options: Options, casts: frozenset[str]
+    ) -> None:
+        self.builder = builder
+        self.types = types
+        self.options = options
+        self.casts = casts
+        self.layer = ""
+        self.notes: list[Note] = []
+        self.faults: list[GateformerError] = []
+        self._missing: set[str] = set()
+
+    def value(self, name: str) -> Value:
+        """A value made so far."""
+        return self.builder.values[name]
+
+    def note(self, choice: str, detail: str) -> None:
+        """Report a choice about the present layer."""
+        self.notes.append(Note(self.layer, choice, detail))
+
+    def find(self, name: str, also: str | None = None) -> tuple[Fixed, str]:
+        """Type and origin of a point; a missing one is reported with all others at the end."""
+        found = self.types.find(name, also)
+        if found is None:
+            self._miss(name)
+            return Fixed(True, LIMITS.get(name.rsplit("/", 1)[-1], 16), 6), "missing"
+        kind, origin = found
+        limit = LIMITS.get(name.rsplit("/", 1)[-1]) if name.startswith(f"{self.layer}/") else None
+        if limit is not None and kind.width > max(limit, 14 if limit < 14 else limit):
+            self.faults.append(
+                TypeRangeError(
+                    "E202",
+                    f"{kind} is too wide for '{name}'",
+                    layer=self.layer,
+                    cause=f"hardware multiplies or looks up at most {limit} bits there",
+                    fix=f"give '{name}' a type of at most {limit} bits",
+                )
+            )
+        return kind, origin
+
+    def type(self, name: str) -> Fixed:
+        """Type of a point, as ``find``."""
+        return self.find(name)[0]
+
+    def add(self, op: Primitive, *inputs: str, point: str) -> str:
+        """Append a primitive as ``<layer>/<point>``; returns the value's name."""
+        return self.builder.add(op, *inputs, name=f"{self.layer}/{point}", layer=self.layer)
+
+    def finish(self, op: Primitive, *inputs: str, output: str) -> str:
+        """Append a composite's last primitive; one Cast follows where the value needs its type."""
+        if output not in self.casts:
+            return self.builder.add(op, *inputs, name=output, layer=self.layer)
+        return self._finish(op, inputs, output, self.type(output))
+
+    def finish_as(self, op: Primitive, *inputs: str, output: str, kind: Fixed) -> str:
+        """Like ``finish``, always to the type given."""
+        return self._finish(op, inputs, output, kind)
+
+    def _finish(self, op: Primitive, inputs: tuple[str, ...], output: str, kind: Fixed) -> str:
+        layer = self.layer
+        result = op.infer(*(self.value(n) for n in inputs))
+        if lossless(result, kind):
+            return self.builder.add(op, *inputs, name=output, layer=layer)
+        whole = self.builder.add(op, *inputs, name=f"{output}/exact", layer=layer)
+        return self.builder.add(Cast(kind), whole, name=output, layer=layer)
+
+    def cast(self, name: str, point: str, also: str | None = None) -> str:
+        """Cast (RND, SAT) a value to the type of ``<layer>/<point>`` unless it fits already."""
+        kind = self.find(f"{self.layer}/{point}", also)[0]
+        return self.cast_to(name, kind, point)
+
+    def cast_to(self, name: str, kind: Fixed, point: str) -> str:
+        """Cast (RND, SAT) a value to a type unless it fits already."""
+        x = self.value(name)
+        if lossless(Inferred(x.fixed, *x.bounds), kind):
+            return name
+        return self.add(Cast(kind, Rounding.RND, Overflow.SAT), name, point=point)
+
+    def dense(
+        self, kernel: FloatArray, bias: FloatArray | None, features: tuple[int, ...], at: str = ""
+    ) -> Dense:
+        """Dense of real weights (inputs, outputs); quantized where they are not dyadic.
+
+        Parameters
+        ----------
+        kernel : ndarray of float64, (inputs, outputs)
+            Weights.
+        bias : ndarray of float64, (outputs,), or None
+            Bias.
+        features : tuple of int
+            Shape of one token's result.
+        at : str
+            Prefix of the types' names: ``<layer>/<at>kernel`` and ``<layer>/<at>bias``.
+        """
+        raw, frac = self.integers(kernel, f"{at}kernel")
+        offset = np.zeros(kernel.shape[1]) if bias is None else bias
+        bias_raw, bias_frac = self.integers(offset, f"{at}bias", 2 * self.options.weight_bits)
+        return Dense(np.ascontiguousarray(raw.T), frac, bias_raw, bias_frac, features)
+
+    def integers(
+        self, real: FloatArray, point: str, width: int | None = None
+    ) -> tuple[IntArray, int]:
+        """Constants as ``(raw, frac)``: exact if dyadic, else in the best type of few bits.
+
+        Parameters
+        ----------
+        real : ndarray of float64
+            The constants.
+        point : str
+            ``<layer>/<point>`` names their type if given.
+        width : int, optional
+            Bits where no type is given; ``weight_bits`` if left out.
+        """
+        found = dyadic(real, DYADIC_BITS)
+        name = f"{self.layer}/{point}"
+        given = self.types.given.get(name)
+        if found is not None and given is None:
+            return found
+        kind = given or best_type(real, width or self.options.weight_bits)
+        raw = kind.from_real(real)
+        error = float(np.abs(kind.to_real(raw) - real).max(initial=0.0))
+        self.note("weights", f"{point} quantized to {kind}, largest error {error:.3g}")
+        return raw, kind.frac
+
+    def constant(self, real: FloatArray, point: str, width: int | None = None) -> str:
+        """A constant tensor, as ``integers`` quantizes it."""
+        raw, frac = self.integers(real, point, width)
+        return self.add(Constant(raw, frac), point=point)
+
+    def _miss(self, name: str) -> None:
+        if name in self._missing:
+            return
+        self._missing.add(name)
+        self.faults.append(
+            TypeRangeError(
+                "E204",
+                f"no type for '{name}'",
+                layer=self.layer,
+                fix="give calibration data, a default such as fixed<17,7>, or this type",
+            )
+        )
+
+
+def lossless(found: Inferred, kind: Fixed) -> bool:
+    """Whether a Cast to ``kind`` would change no value and save no bit."""
+    if found.type.frac > kind.frac or found.type.width > kind.width:
+        return False
+    grow = kind.frac - found.type.frac
+    return int(found.lo.min()) << grow >= kind.min and int(found.hi.max()) << grow <= kind.max
+
+
+def best_type(real: FloatArray, width: int) -> Fixed:
+    """The signed type of a width with the least squared error on the values given."""
+    top = float(np.abs(real).max(initial=0.0))
+    whole = int(np.floor(np.log2(top))) + 2 if top > 0 else 1
+    kinds = [Fixed(True, width, width - whole + extra) for extra in (0, 1, 2)]
+    return min(kinds, key=lambda k: float(((k.to_real(k.from_real(real)) - real) ** 2).sum()))

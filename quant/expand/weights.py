@@ -1,0 +1,56 @@
+"""Softmax weights on reals: the reference of attention, folded attention and softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateformer.quant.ops.base import Probe
+from gateformer.quant.types import FloatArray
+
+
+def attend(
+    score: FloatArray,
+    value: FloatArray,
+    scale: float,
+    causal: bool,
+    mask: FloatArray | None,
+    probe: Probe,
+) -> FloatArray:
+    """Weighted mean of values.
+
+    Parameters
+    ----------
+    score : ndarray of float64, (n, T, H, S)
+        Before ``scale``.
+    value : ndarray of float64, (n, S, H, V)
+        Per head.
+    scale : float
+        Factor on the scores.
+    causal : bool
+        Token t sees keys 0..t alone.
+    mask : ndarray of float64, (n, S, 1), or None
+        1 where the key counts.
+    probe : callable
+        Shown ``score`` and ``distance`` (largest score of the row minus the score) of the
+        keys that count; the others are shown as the row's largest.
+
+    Returns
+    -------
+    ndarray of float64, (n, T, H, V)
+        Zero where no key counts.
+    """
+    n, tokens, _, keys = score.shape
+    seen = np.ones((n, tokens, 1, keys), bool)
+    if causal:
+        seen = seen & (np.arange(keys) <= np.arange(tokens)[:, None])[None, :, None, :]
+    if mask is not None:
+        seen = seen & (mask[:, None, None, :, 0] != 0)
+    top = np.where(seen, score, -np.inf).max(-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    kept = np.where(seen, score, top)
+    probe("score", kept)
+    probe("distance", top - kept)
+    weight = np.where(seen, np.exp((kept - top) * scale), 0.0)
+    total = weight.sum(-1, keepdims=True)
+    weight = weight / np.where(total > 0, total, 1.0)
+    return np.einsum("nths,nshv->nthv", weight, np.broadcast_to(value, (n, *value.shape[1:])))
