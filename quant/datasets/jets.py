@@ -6,6 +6,7 @@ returns `Jets`.  `save` and `load` keep several named parts of a sample in one .
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,7 +37,11 @@ PYTHIA_SEEDS = 900_000_000
 """Pythia takes seeds from 1 to this."""
 
 PT_EDGES = np.geomspace(JET_PT, 300.0, 25)[1:-1]
-"""Bounds [GeV] of the bins in which the classes are matched, 12 % wide; the last is open."""
+"""Inner bounds [GeV] of the bins in which the classes are matched, 12 % wide; the last is open."""
+
+
+UNREADABLE = (ValueError, OSError, EOFError, TypeError, BadZipFile, zlib.error)
+"""What numpy raises on files that are no archive of plain arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,8 @@ def save(path: Path, **parts: Jets) -> None:
 def load(path: Path, part: str) -> Jets:
     """Read one part of a file that `save` wrote; pickled objects are refused."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             x, y, pt = (file[f"{column}_{part}"] for column in ("x", "y", "pt"))
     except FileNotFoundError as error:
         raise DataError("E003", "no such data file", layer=str(path)) from error
@@ -181,7 +187,7 @@ def load(path: Path, part: str) -> Jets:
         raise DataError(
             "E604", "the file lacks jets", layer=str(path), cause=f"It has no part {part!r}"
         ) from error
-    except (ValueError, OSError, EOFError, BadZipFile, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError("E601", "not a jets file", layer=str(path), cause=str(error)) from error
     if not (np.issubdtype(x.dtype, np.floating) and x.ndim == 3):
         raise DataError("E602", "x is not a float array [n, 15, 6]", layer=str(path))
@@ -191,25 +197,25 @@ def load(path: Path, part: str) -> Jets:
         raise DataError("E602", "malformed jets", layer=str(path), cause=str(error)) from error
 
 
-def _chunk(seed: int, index: int) -> Jets:
+def _chunk(seed: int, index: int, n_events: int) -> Jets:
     """Return the unmatched jets of one chunk of events."""
     state = np.random.SeedSequence((seed, index)).generate_state(1)
-    x, y, pt = simulate(1 + int(state[0]) % PYTHIA_SEEDS, index % 2, CHUNK)
+    x, y, pt = simulate(1 + int(state[0]) % PYTHIA_SEEDS, index % 2, n_events)
     return Jets(x, y.astype(np.int8), pt)
 
 
 def _chunks(seed: int, workers: int) -> Iterator[Jets]:
     """Yield chunks 0, 1, 2 ... without end, simulated ahead by `workers` processes."""
     if workers == 1:
-        yield from (_chunk(seed, index) for index in count())
+        yield from (_chunk(seed, index, CHUNK) for index in count())
         return
     # Spawned, not forked: the caller may run threads, as TensorFlow does.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         ahead: deque[Future[Jets]] = deque()
         for index in count():
-            ahead.append(pool.submit(_chunk, seed, index))
-            if len(ahead) > 2 * workers:
+            ahead.append(pool.submit(_chunk, seed, index, CHUNK))
+            if len(ahead) == 2 * workers:
                 yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
