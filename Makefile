@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 TYPED := .cache/typed/gateformer
 SOURCES := setup.py pyproject.toml
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
+.DELETE_ON_ERROR:
 .PHONY: help setup demo test test-slow lint clean system
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,20 +45,23 @@ clean: ## Remove all that these targets made, but not runs/
 $(BIN)/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11," \
 	  "or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	mkdir -p $(STAMPS)
 
 $(STAMPS)/demo: $(SOURCES) | $(BIN)/python
+	@echo "Installing gateformer into $(VENV), with the simulators and yosys"
 	$(BIN)/pip install --quiet --editable '.[demo]'
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/lint: $(SOURCES) | $(BIN)/python
+	@echo "Installing gateformer into $(VENV), with the linters"
 	$(BIN)/pip install --quiet --editable '.[demo,lint]'
-	@touch $@ $(STAMPS)/demo
+	@mkdir -p $(@D) && touch $@ $(STAMPS)/demo
 
 $(STAMPS)/test: $(SOURCES) | $(BIN)/python
+	@echo "Installing gateformer into $(VENV), with the tests' tools and tensorflow, 2.7 GB"
 	$(BIN)/pip install --quiet --editable '.[demo,qkeras,test]'
-	@touch $@ $(STAMPS)/demo
+	@mkdir -p $(@D) && touch $@ $(STAMPS)/demo
 
 # Icarus, the compilers and ccache come from the system. Never its Verilator: Debian's is too old.
 system:
