@@ -1,0 +1,210 @@
+"""Reading a design: a ``design.toml`` or a bare model file, with overrides, all faults at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateformer.config.schema import SAFE_NAME, Config
+from gateformer.quant.errors import ConfigError, Problems
+
+MODEL_SUFFIXES = frozenset({".h5", ".hdf5", ".keras"})
+"""Files that are taken for a model, not for a configuration."""
+
+LARGEST = 1 << 20
+"""Bytes of the largest configuration that is read."""
+
+PATHS = (("model",), ("data", "file"), ("tools", "iverilog"), ("tools", "verilator"))
+"""Keys that hold paths, relative to the file that they stand in."""
+
+
+def load(source: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a design.
+
+    Parameters
+    ----------
+    source : Path
+        A ``design.toml``, or a model file: then every key has its default.
+    overrides : iterable of str
+        ``key=value``, the key dotted, the value as in TOML or a bare word; paths among them are
+        relative to the working folder.
+
+    Returns
+    -------
+    Config
+        With absolute paths and a name.
+
+    Raises
+    ------
+    Problems or ConfigError
+        All unknown keys (with the nearest known one) and wrong values, as ``file:key``.
+    """
+    source = Path(source)
+    if source.is_dir():
+        source = source / "design.toml"
+    bare = source.suffix.lower() in MODEL_SUFFIXES
+    _check_there(source)
+    tree: dict[str, Any] = {"model": str(source.absolute())} if bare else read_toml(source)
+    _anchor(tree, source.absolute().parent)
+    given: set[str] = set()
+    for text in overrides:
+        given.add(".".join(override(tree, text)))
+    if isinstance(tree.get("name"), type(None)):
+        tree["name"] = default_name(source, bare)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        Problems.raise_if_any(_problems(error, tree, source.name, given))
+        raise AssertionError("a validation error without errors") from error
+    if not Path(config.model).is_file():
+        raise ConfigError(
+            "E003",
+            "file not found",
+            layer=f"{source.name}:model",
+            cause=f"{config.model} is no file",
+            fix="Name the model's file, relative to the configuration",
+        )
+    return config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's tree."""
+    try:
+        raw = path.read_bytes()
+        if len(raw) > LARGEST:
+            raise ConfigError("E004", "malformed TOML", layer=str(path), cause="It is over 1 MiB")
+        return tomllib.loads(raw.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
+
+
+def override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Set one ``key=value`` in a tree; returns the key's parts."""
+    key, equals, value = text.partition("=")
+    parts = tuple(_split(key.strip()))
+    if not equals or not all(parts):
+        raise ConfigError(
+            "E005",
+            "invalid override",
+            layer=text,
+            fix="Write key=value, for example -o schedule.token_parallelism=3",
+        )
+    table = tree
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(
+                "E005", "invalid override", layer=text, cause=f"'{part}' is no table of keys"
+            )
+    wanted = toml_value(value.strip())
+    is_path = parts in PATHS and isinstance(wanted, str)
+    table[parts[-1]] = str(Path(wanted).absolute()) if is_path else wanted
+    return parts
+
+
+def toml_value(text: str) -> Any:
+    """Return a text read as a TOML value, or itself where it is none."""
+    try:
+        tree = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return tree["value"] if len(tree) == 1 else text
+
+
+def default_name(source: Path, bare: bool) -> str:
+    """Return the name of a design that gives itself none: its folder's, or its model's."""
+    stem = source.stem if bare or source.stem != "design" else source.absolute().parent.name
+    name = re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_")[:60]
+    return name if SAFE_NAME.fullmatch(name) else f"net_{name}".strip("_")
+
+
+def _check_there(source: Path) -> None:
+    if source.is_file():
+        return
+    near = get_close_matches(source.name, _siblings(source), 1)
+    fix = f"Did you mean '{source.with_name(near[0])}'?" if near else "Check the path"
+    raise ConfigError("E003", "file not found", layer=str(source), fix=fix)
+
+
+def _siblings(source: Path) -> list[str]:
+    try:
+        return [path.name for path in source.absolute().parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _split(key: str) -> list[str]:
+    """Split a dotted key; the names of points and layers may hold dots themselves."""
+    for head in ("types", "schedule.layers", "data.calibration", "data.test"):
+        if key.startswith(f"{head}."):
+            return [*head.split("."), key[len(head) + 1 :].strip("\"'")]
+    return key.split(".")
+
+
+def _anchor(tree: dict[str, Any], folder: Path) -> None:
+    for *tables, key in PATHS:
+        table: Any = tree
+        for name in tables:
+            table = table.get(name) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = str((folder / table[key]).absolute())
+
+
+def _problems(
+    error: ValidationError, tree: Mapping[str, Any], file: str, given: set[str]
+) -> Iterator[ConfigError]:
+    """Yield one error a key; a key of which several forms were tried has several causes."""
+    by_key: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for found in error.errors():
+        by_key.setdefault(_place(found, tree), []).append(found)
+    for parts, found_here in by_key.items():
+        key = ".".join(parts)
+        overridden = any(key == one or key.startswith(f"{one}.") for one in given)
+        yield _problem(f"-o {key}" if overridden else f"{file}:{key}", parts, found_here)
+
+
+def _place(found: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the key at fault, without pydantic's names of the forms that it tried."""
+    parts = tuple(str(part) for part in found["loc"])
+    if found["type"] == "missing":
+        return parts
+    at: Any = tree
+    for depth, part in enumerate(parts):
+        if not isinstance(at, dict) or part not in at:
+            return parts[:depth]
+        at = at[part]
+    return parts
+
+
+def _problem(place: str, parts: tuple[str, ...], found: Sequence[ErrorDetails]) -> ConfigError:
+    first = found[0]
+    if first["type"] == "extra_forbidden":
+        known = list(_keys(parts[:-1]))
+        near = get_close_matches(parts[-1], known, 1)
+        fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}"
+        return ConfigError("E001", "unknown configuration key", layer=place, fix=fix)
+    if first["type"] == "missing":
+        return ConfigError("E002", "missing configuration value", layer=place)
+    causes = (one["msg"].removeprefix("Value error, ").removeprefix("Input ") for one in found)
+    cause = ", or ".join(dict.fromkeys(causes))
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    cause = cause if shown in cause else f"{shown} {cause}"
+    return ConfigError("E002", "invalid configuration value", layer=place, cause=cause)
+
+
+def _keys(parts: Iterable[str]) -> Mapping[str, object]:
+    model: type[BaseModel] = Config
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return {}
+        model = annotation
+    return model.model_fields

@@ -1,0 +1,188 @@
+"""Every key of a ``design.toml``: meaning, default and limits. docs/config.md is made of it.
+
+Paths are texts here; `gateformer.config.read` makes them absolute.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+
+from gateformer.quant.errors import GateformerError
+from gateformer.quant.types import Fixed
+
+SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""Names that are safe in Verilog, in VHDL and as a folder."""
+
+Switch = Literal["auto"] | bool
+"""``auto`` skips a step whose tool is missing; ``true`` fails without it; ``false`` leaves it."""
+
+Count = Annotated[int, Field(ge=1, le=65_536)]
+PathText = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Keys = str | dict[str, str]
+"""One array's name, or the name for each input."""
+
+
+def type_text(text: str) -> str:
+    """Return a type in its one spelling; ValueError where it is none."""
+    try:
+        return str(Fixed.parse(text))
+    except GateformerError as error:
+        raise ValueError(f"{error.what}; {error.fix}") from None
+
+
+TypeText = Annotated[str, AfterValidator(type_text)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, values are not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Data(Section):
+    """Real inputs, for calibration, accuracy and test vectors."""
+
+    file: PathText | None = None
+    """A .npz file, or a .npy file with the test inputs alone."""
+    calibration: Keys = "x_calib"
+    """Array of inputs that types are calibrated on; absent from the file: the test inputs."""
+    test: Keys = "x_test"
+    """Array of inputs that accuracy is measured on and test vectors come from."""
+    labels: str = "y_test"
+    """Array of labels: class indices, or one column a class; absent from the file: no accuracy."""
+
+
+class Quantize(Section):
+    """How unquantized activations get their types."""
+
+    metric: Literal["auto", "auc", "output"] = "auto"
+    """What the budget bounds: area under the ROC curve, or the outputs' error."""
+    budget: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Largest loss of the metric against float; absent: 0.002 of AUC, 0.01 of the outputs."""
+    samples: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
+    """Calibration samples to use, from the first on."""
+    softmax: Literal["auto", "direct", "max"] = "auto"
+    """Whether softmax subtracts the row's maximum; ``auto``: only where scores are unbounded."""
+    fold_heads: bool = True
+    """Merge query with key and value with output matrices where that saves multiplies."""
+
+
+class Schedule(Section):
+    """How the network is laid out in space and time."""
+
+    token_parallelism: Count = 1
+    """Tokens that enter a clock."""
+    reuse_factor: Count = 1
+    """Clocks over which a layer's multiplies are folded."""
+    layers: dict[str, Count] = Field(default_factory=dict)
+    """Reuse factor of single layers."""
+    clock_ns: Annotated[float, Field(ge=0.1, le=10_000)] = 5.0
+    """Clock period."""
+    logic_ns: Annotated[float, Field(ge=1.0, le=10_000)] = 3.5
+    """Longest logic between two registers."""
+    device: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "xcvu13p"
+    """The device that costs are compared with."""
+
+
+class Generate(Section):
+    """How the sources are made."""
+
+    adders: Literal["auto", "da4ml", "csd"] = "auto"
+    """Who finds the adder graphs of constant matrices."""
+
+
+class Simulator(Section):
+    """One simulator."""
+
+    enabled: Switch = "auto"
+    """Whether to simulate on it."""
+    vectors: Annotated[int, Field(ge=1, le=10_000_000)] = 200
+    """Frames to simulate."""
+
+
+class Verilator(Simulator):
+    """The compiled simulator."""
+
+    vectors: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """Frames to simulate."""
+
+
+class Simulate(Section):
+    """How the RTL is checked."""
+
+    icarus: Simulator = Field(default_factory=Simulator)
+    """Icarus Verilog, through cocotb."""
+    verilator: Verilator = Field(default_factory=Verilator)
+    """Verilator, through a compiled harness."""
+    stalls: bool = True
+    """Simulate once more with random stalls on both streams."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 1
+    """Of drawn vectors and of stalls."""
+    waves: bool = False
+    """Keep a waveform of the first frames."""
+
+
+class Check(Section):
+    """A step that can be left out."""
+
+    enabled: Switch = "auto"
+    """Whether to do it."""
+
+
+class Tools(Section):
+    """Where outside programs are; absent: on PATH."""
+
+    iverilog: PathText | None = None
+    """Icarus Verilog's compiler."""
+    verilator: PathText | None = None
+    """Verilator."""
+
+
+class Config(Section):
+    """A design."""
+
+    model: PathText
+    """The model's file, relative to this one."""
+    name: str | None = None
+    """The design's name, of letters, digits and ``_``; absent: from the folder or the model."""
+    data: Data = Field(default_factory=Data)
+    """Real inputs."""
+    types: dict[str, TypeText] = Field(default_factory=dict)
+    """Type of each named point, such as ``block1/score``; ``default`` is that of all others."""
+    quantize: Quantize = Field(default_factory=Quantize)
+    """How unquantized activations get their types."""
+    schedule: Schedule = Field(default_factory=Schedule)
+    """How the network is laid out in space and time."""
+    generate: Generate = Field(default_factory=Generate)
+    """How the sources are made."""
+    simulate: Simulate = Field(default_factory=Simulate)
+    """How the RTL is checked."""
+    read_back: Check = Field(default_factory=Check)
+    """Pyverilog reads the sources back."""
+    synth: Check = Field(default_factory=Check)
+    """yosys synthesizes the modules."""
+    report: Check = Field(default_factory=Check)
+    """One offline page."""
+    tools: Tools = Field(default_factory=Tools)
+    """Where outside programs are."""
+
+    @field_validator("name")
+    @classmethod
+    def _safe(cls, name: str | None) -> str | None:
+        if name is not None and not SAFE_NAME.fullmatch(name):
+            raise ValueError(
+                "is no name of ASCII letters, digits and _, a letter first, at most 64 of them"
+            )
+        return name

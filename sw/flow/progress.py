@@ -1,0 +1,109 @@
+"""What the user sees of a run: a progress bar while it goes on, a table when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+    from gateformer.flow.run import Row
+
+STYLES = {
+    "done": "green",
+    "reused": "cyan",
+    "skipped": "yellow",
+    "off": "bright_black",
+    "failed": "bold red",
+}
+
+
+class Watcher(Protocol):
+    """Is told what a run does."""
+
+    def started(self, step: str) -> None:
+        """Take note that a step begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Take note how far the current step is."""
+
+    def ended(self, row: Row) -> None:
+        """Take note that a step ended, or was left out."""
+
+
+class Quiet:
+    """Says nothing."""
+
+    def started(self, step: str) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def ended(self, row: Row) -> None:
+        """Say nothing."""
+
+
+class Bars:
+    """Draws a bar for the current step, and leaves a line for each that ended."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._bars = progress
+        self._task: TaskID | None = None
+
+    def started(self, step: str) -> None:
+        """Begin a bar."""
+        self._task = self._bars.add_task(step, total=None)
+
+    def progress(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.update(self._task, completed=done, total=total)
+
+    def ended(self, row: Row) -> None:
+        """Replace the bar by a line."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+        style = STYLES[row.status]
+        self._bars.console.print(f"[{style}]{row.status:>8}[/] {row.step}", highlight=False)
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[Watcher]:
+    """Give a watcher that draws on a terminal, and says nothing elsewhere."""
+    if not console.is_terminal:
+        yield Quiet()
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Bars(progress)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the table of a run's steps; what was left out is never green."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(box=SIMPLE_HEAD)
+    result.add_column("step")
+    result.add_column("status")
+    result.add_column("seconds", justify="right")
+    result.add_column("result", overflow="fold")
+    for row in rows:
+        seconds = f"{row.seconds:.1f}" if row.status in ("done", "reused", "failed") else ""
+        result.add_row(row.step, Text(row.status, STYLES[row.status]), seconds, Text(row.note))
+    return result

@@ -1,0 +1,240 @@
+"""A run's folder: its lock, its steps' records, and changes that are whole or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gateformer.flow.step import Metrics
+from gateformer.quant.errors import RunError
+
+MARK = "run.json"
+"""Says that a folder is a run."""
+METRICS = "metrics.json"
+RECORD = "step.json"
+"""A step's record, in its folder; written last."""
+FORMAT = 1
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNFINISHED = (".partial", ".old")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a finished step leaves behind.
+
+    Attributes
+    ----------
+    step : str
+        Its name.
+    key : str
+        Hash of all that decided its result.
+    seconds : float
+        How long it took.
+    outputs : mapping of str to str
+        File to SHA-256.
+    metrics : mapping
+        Its part of the metrics.
+    note : str
+        Words for the table.
+    failed : bool
+        It found something wrong; it is never reused.
+    """
+
+    step: str
+    key: str
+    seconds: float
+    outputs: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    failed: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Hash of all outputs."""
+        return digest_of([self.key, sorted(self.outputs.items())])
+
+
+class RunFolder:
+    """A run's folder, held by one process at a time.
+
+    Parameters
+    ----------
+    path : Path
+        New, empty, or an earlier run; anything else is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, lock it, and clear what an interrupted run left unfinished."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError("E703", "output folder is a file", layer=str(self.path))
+        strangers = [] if not self.path.is_dir() else [p.name for p in self.path.iterdir()]
+        if strangers and MARK not in strangers and set(strangers) != {".lock"}:
+            raise RunError(
+                "E703",
+                "output folder is not a run",
+                layer=str(self.path),
+                cause=f"It holds other files, such as '{min(strangers)}'",
+                fix="Choose a new or an empty folder with --out",
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    "E704",
+                    "run folder is in use",
+                    layer=str(self.path),
+                    cause="Another run works in it",
+                    fix="Wait for it, or choose another folder with --out or --tag",
+                ) from None
+            for path in self.path.iterdir():
+                if path.name.endswith(UNFINISHED):
+                    discard(path)
+            write_whole(self.path / MARK, json.dumps({"format": FORMAT}) + "\n")
+            yield
+
+    def record(self, folder: str) -> Record | None:
+        """Return a finished step's record, or None where it is damaged or not there."""
+        place = self.path / folder
+        try:
+            record = Record(**json.loads((place / RECORD).read_text("utf-8")))
+            whole = all(digest_file(place / n) == d for n, d in record.outputs.items())
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        return record if whole else None
+
+    @contextmanager
+    def staged(self, folder: str) -> Iterator[Path]:
+        """Give an empty folder that takes its name only if nothing is raised."""
+        partial = self.path / f"{folder}.partial"
+        discard(partial)
+        try:
+            partial.mkdir()
+            yield partial
+            final, old = self.path / folder, self.path / f"{folder}.old"
+            if final.exists():
+                final.rename(old)
+            partial.rename(final)
+            discard(old)
+        except BaseException:
+            discard(partial)
+            raise
+
+
+def save_record(folder: Path, record: Record) -> None:
+    """Write a step's record into its folder."""
+    text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False)
+    write_whole(folder / RECORD, text + "\n")
+
+
+def write_metrics(folder: Path, metrics: Metrics) -> None:
+    """Write ``metrics.json`` of a run, sorted."""
+    text = json.dumps(dict(metrics), indent=1, sort_keys=True, allow_nan=False)
+    write_whole(folder / METRICS, text + "\n")
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read ``metrics.json`` of a run.
+
+    Raises
+    ------
+    RunError
+        E703 where the folder is no run, E705 where the file is damaged.
+    """
+    path = folder / METRICS
+    if not (folder / MARK).is_file() or not path.is_file():
+        raise RunError(
+            "E703", "not a run", layer=str(folder), fix="Name the folder of an earlier run"
+        )
+    try:
+        metrics = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise RunError("E705", "damaged run folder", layer=str(path), cause=str(error)) from error
+    if not isinstance(metrics, dict):
+        raise RunError("E705", "damaged run folder", layer=str(path), cause="It is no table")
+    return metrics
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder, if it is there and if that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def digest_file(path: Path) -> str:
+    """Return a file's SHA-256."""
+    with path.open("rb") as file:
+        total = sha256()
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def digest_tree(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file under a folder, by its path inside."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): digest_file(path) for path in files}
+
+
+def digest_of(value: object) -> str:
+    """Return the hash of a JSON value."""
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+def disk_full(folder: Path, error: BaseException | None = None) -> RunError | None:
+    """Return the error of a full disk, where an error or the disk itself says that it is."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        pass
+    elif error is not None and not isinstance(error, OSError):
+        try:
+            if shutil.disk_usage(folder).free >= 1 << 16:
+                return None
+        except OSError:
+            return None
+    else:
+        return None
+    return RunError(
+        "E701",
+        "disk full",
+        layer=str(folder),
+        cause="Nothing half-written is kept; finished steps are",
+        fix="Free space, then run the same command again",
+    )
