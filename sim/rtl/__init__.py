@@ -1,0 +1,1 @@
+"""RTL simulation: builds, benches and comparison with the model."""

