@@ -116,7 +116,8 @@ def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, sa
     model.compile(
         optimizer=keras().optimizers.Adam(schedule),
         loss="sparse_categorical_crossentropy",
-        jit_compile=True,
+        # Compiling takes longer than a short fit, and halves the time of a long one.
+        jit_compile=epochs * len(sample.train) > 100_000,
     )
     order = np.random.default_rng(plan.seed)
     best, weights = -1.0, model.get_weights()

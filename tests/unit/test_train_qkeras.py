@@ -1,0 +1,171 @@
+"""Recipes, areas under ROC curves, and a network trained small, saved and read back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gateformer.quant.datasets.jets import Jets
+from gateformer.quant.errors import ConfigError
+from gateformer.quant.train.metrics import area, separation
+from gateformer.quant.train.qkeras import Sample, load_model, quantize_inputs, save_model, train
+from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
+
+RECIPE = Path(__file__).parents[2] / "fpga_projects" / "btag" / "recipe.toml"
+BITS = Quantization(8, 2, 6, 1, 8, 3, 6, 3)
+
+# Recipes
+
+
+def test_the_shipped_recipe_reads() -> None:
+    recipe = read(RECIPE)
+    assert recipe.data.test >= 10_000
+    assert recipe.quantization.weight_bits <= 8
+    assert recipe.quantization.activation_bits <= 8
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "named"),
+    [
+        ("[training]", "[training]\nepochs = 3", "E001", "epochs"),
+        ("[training]", "[extra]\n[training]", "E001", "extra"),
+        ("input_bits = 8", "", "E002", "input_bits"),
+        ("input_bits = 8", "input_bits = 8.0", "E002", "quantization.input_bits"),
+        ("input_bits = 8", "input_bits = true", "E002", "quantization.input_bits"),
+        ("input_bits = 8", "input_bits = 1", "E002", "quantization"),
+        ("input_bits = 8", "input_bits = ", "E004", "recipe.toml"),
+        ("[data]", "data = 3\n[other]", "E001", "other"),
+    ],
+)
+def test_wrong_recipes_are_refused(
+    tmp_path: Path, old: str, new: str, code: str, named: str
+) -> None:
+    text = RECIPE.read_text()
+    assert old in text
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert caught.value.code == code
+    assert named in str(caught.value)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="E003"):
+        read(tmp_path / "recipe.toml")
+
+
+# Areas
+
+
+def test_area_counts_ordered_pairs_and_half_of_the_ties() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.integers(0, 9, 60).astype(np.float64)
+    positive = rng.random(60) < 0.4
+    difference = score[positive][:, None] - score[~positive][None, :]
+    wanted = ((difference > 0) + (difference == 0) / 2).mean()
+    assert area(score, positive) == pytest.approx(wanted)
+
+
+def test_separation_of_perfect_and_of_constant_outputs() -> None:
+    y = np.array([0, 1, 2, 2, 1, 0], np.int8)
+    perfect = separation(np.eye(3, dtype=np.float32)[y], y)
+    chance = separation(np.full((6, 3), 1 / 3, np.float32), y)
+    assert (perfect.b_light, perfect.b_charm, perfect.macro) == (1.0, 1.0, 1.0)
+    assert (chance.b_light, chance.b_charm, chance.macro) == (0.5, 0.5, 0.5)
+
+
+# Training
+
+
+def toy(n: int, seed: int) -> Jets:
+    """Jets whose class shifts the first feature."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n).astype(np.int8)
+    x = np.clip(rng.normal(size=(n, 15, 6)), -3.9, 3.9).astype(np.float32)
+    x[:, :, 0] += y[:, None]
+    return Jets(x, y, np.full(n, 50.0, np.float32))
+
+
+def test_inputs_are_rounded_to_the_networks_type() -> None:
+    sample = toy(50, 0)
+    rounded = quantize_inputs(sample, BITS).x * 32
+    assert_array_equal(rounded, np.rint(rounded))
+    assert rounded.min() >= -128
+    assert rounded.max() <= 127
+    assert np.abs(rounded / 32 - sample.x).max() <= 2  # by saturation
+    assert_array_equal(quantize_inputs(quantize_inputs(sample, BITS), BITS).x * 32, rounded)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object, Sample]:
+    for name in ("tensorflow", "tf_keras", "qkeras"):
+        pytest.importorskip(name, reason="training needs the qkeras extra")
+    recipe = Recipe(Data(0, 512, 256, 256, 16), BITS, Training(0, 32, 3, 1e-2, 2, 3e-3, 5.0))
+    sample = Sample(toy(512, 1), toy(256, 2), toy(256, 3))
+    lines: list[str] = []
+    model, report = train(recipe, sample, lines.append)
+    assert len(lines) == 5
+    assert report.quantized.macro > 0.6
+    assert all(-8 < low < high < 8 for low, high in report.scores)
+    path = tmp_path_factory.mktemp("trained") / "model.h5"
+    save_model(model, path)
+    return path, model, sample
+
+
+@pytest.mark.tensorflow
+def test_saved_network_predicts_the_same(trained: tuple[Path, object, Sample]) -> None:
+    path, model, sample = trained
+    assert [p.name for p in path.parent.iterdir()] == ["model.h5"]
+    wanted = model.predict(sample.test.x, verbose=0)  # type: ignore[attr-defined]
+    assert_array_equal(load_model(path).predict(sample.test.x, verbose=0), wanted)
+    rounded = quantize_inputs(sample.test, BITS)
+    assert_array_equal(model.predict(rounded.x, verbose=0), wanted)  # type: ignore[attr-defined]
+
+
+@pytest.mark.tensorflow
+def test_saved_network_is_json_and_arrays(trained: tuple[Path, object, Sample]) -> None:
+    import h5py
+
+    with h5py.File(trained[0]) as file:
+        config = json.loads(file.attrs["model_config"])
+        group = file["model_weights/block2_attention/block2_attention"]
+        shapes = {
+            f"{part}/{name}": group[part][name].shape for part in group for name in group[part]
+        }
+    classes = {layer["class_name"] for layer in config["config"]["layers"]}
+    assert classes == {
+        *("InputLayer", "QActivation", "QMultiHeadAttention", "Add", "QDense", "Flatten"),
+        "Activation",
+    }
+    assert shapes == {
+        **{f"{part}/kernel:0": (6, 2, 32) for part in ("query", "key", "value")},
+        **{f"{part}/bias:0": (2, 32) for part in ("query", "key", "value")},
+        "attention_output/kernel:0": (2, 32, 6),
+        "attention_output/bias:0": (6,),
+    }
+
+
+@pytest.mark.tensorflow
+def test_attention_is_softmax_of_scaled_products_of_quantized_projections(
+    trained: tuple[Path, object, Sample],
+) -> None:
+    _, model, sample = trained
+    layer = model.get_layer("block1_attention")  # type: ignore[attr-defined]
+    grid = 2.0 ** (1 + 1 - BITS.weight_bits)
+    bound = 2.0 - grid
+    wq, bq, wk, bk, wv, bv, wo, bo = (
+        np.clip(np.rint(w / grid) * grid, -bound, bound) for w in layer.get_weights()
+    )
+    x = quantize_inputs(sample.test, BITS).x[:20].astype(np.float64)
+    q, k, v = (
+        np.einsum("btf,fhd->bhtd", x, w) + b[:, None] for w, b in ((wq, bq), (wk, bk), (wv, bv))
+    )
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(32)
+    weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    wanted = np.einsum("bhtd,hdf->btf", weights @ v, wo) + bo
+    x32 = x.astype(np.float32)
+    assert_allclose(layer.scores(x32).numpy(), scores, atol=1e-5)
+    assert_allclose(layer(x32, value=x32).numpy(), wanted, atol=1e-5)
