@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.types import FloatArray
 
 
@@ -29,3 +30,15 @@ class Affine(Composite):
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         return inputs[0] * self.scale + self.offset
+
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """A Mul and an Add of constants: exact but for constants that are not dyadic."""
+        (x,) = inputs
+        shape = (1,) * (len(to.value(x).shape) - 1) + (self.scale.size,)
+        wide = 2 * to.options.weight_bits
+        scale = to.constant(self.scale.reshape(shape), "scale", wide)
+        if not self.offset.any():
+            return to.finish(Mul(), x, scale, output=output)
+        scaled = to.add(Mul(), x, scale, point="scaled")
+        offset = to.constant(self.offset.reshape(shape), "offset", wide)
+        return to.finish(Add(), scaled, offset, output=output)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateformer.quant.expand.context import Lowering
+from gateformer.quant.expand.context import LIMITS, Lowering
+from gateformer.quant.expand.heads import Heads
 from gateformer.quant.expand.weights import attend
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.dense import Dense
 from gateformer.quant.types import FloatArray
 
 
@@ -84,6 +86,28 @@ class Attention(Composite):
         y = np.einsum("nthv,hvo->nto", context, self.wo)
         return y if self.bo is None else y + self.bo
 
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """Three Dense, scores, softmax weights, weighted values, one division, one Dense.
+
+        Casts at ``<layer>/query``, ``/key``, ``/value``, ``/score``, ``/distance`` and
+        ``/context``; all between is exact but for what ``Heads.context`` states.
+        """
+        mask = inputs[3] if self.masked else None
+        run = Heads(to, self.scale, self.causal, mask)
+        query = run.query(flat_dense(to, self.wq, self.bq, "query"), inputs[0])
+        keys, values = (
+            to.cast(to.add(flat_dense(to, w, b, at), x, point=f"{at}_exact"), at)
+            for w, b, at, x in (
+                (self.wk, self.bk, "key", inputs[1]),
+                (self.wv, self.bv, "value", inputs[2]),
+            )
+        )
+        context = run.context(query, run.key(keys, query), values)
+        context = run.narrow(context, LIMITS["context"])
+        kernel = self.wo.reshape(-1, self.wo.shape[2])
+        joined = to.dense(kernel, self.bo, (kernel.shape[1],), at="output_")
+        return to.finish(joined, context, output=output)
+
 
 def attention_operands(op: Composite, masked: bool, *inputs: Shape) -> tuple[Shape, Shape, Shape]:
     """Check the operands' ranks and token counts; returns query, key and value."""
@@ -95,6 +119,12 @@ def attention_operands(op: Composite, masked: bool, *inputs: Shape) -> tuple[Sha
     if masked and inputs[3] != (key[0], 1):
         raise shape_error(op, *inputs, why=f"the mask's shape is not {(key[0], 1)}")
     return query, key, value
+
+
+def flat_dense(to: Lowering, w: FloatArray, b: FloatArray | None, at: str) -> Dense:
+    """Per-head projection (D, H, K) as one Dense with result (T, H, K)."""
+    bias = None if b is None else b.ravel()
+    return to.dense(w.reshape(w.shape[0], -1), bias, w.shape[1:], at=f"{at}_")
 
 
 def project(

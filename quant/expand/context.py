@@ -34,6 +34,9 @@ LIMITS: Mapping[str, int] = MappingProxyType(
 )
 """Widest type of an internal point: a DSP multiplies 25 or 27 by 18 bits, a table has 12."""
 
+TABLE_BITS = 14
+"""Widest index that a user may give a table: 16,384 entries."""
+
 DYADIC_BITS = 24
 """Weights that are integers of at most this many bits times a power of two stay exact."""
 
@@ -146,15 +149,23 @@ class Lowering:
         How composites are expanded.
     casts : set of str
         Imported values that must leave their expansion in their own type.
+    fused : mapping of str to (Fixed, Rounding, Overflow)
+        Results of a quantizer that the elementwise function before it takes in.
     """
 
     def __init__(
-        self, builder: Builder, types: Types, options: Options, casts: frozenset[str]
+        self,
+        builder: Builder,
+        types: Types,
+        options: Options,
+        casts: frozenset[str],
+        fused: Mapping[str, tuple[Fixed, Rounding, Overflow]],
     ) -> None:
         self.builder = builder
         self.types = types
         self.options = options
         self.casts = casts
+        self.fused = fused
         self.layer = ""
         self.notes: list[Note] = []
         self.faults: list[GateformerError] = []
@@ -176,7 +187,7 @@ class Lowering:
             return Fixed(True, LIMITS.get(name.rsplit("/", 1)[-1], 16), 6), "missing"
         kind, origin = found
         limit = LIMITS.get(name.rsplit("/", 1)[-1]) if name.startswith(f"{self.layer}/") else None
-        if limit is not None and kind.width > max(limit, 14 if limit < 14 else limit):
+        if limit is not None and kind.width > max(limit, TABLE_BITS):
             self.faults.append(
                 TypeRangeError(
                     "E202",
@@ -192,6 +203,11 @@ class Lowering:
         """Type of a point, as ``find``."""
         return self.find(name)[0]
 
+    def chosen(self, point: str) -> Fixed | None:
+        """Given or calibrated type of ``<layer>/<point>``; None where only a default applies."""
+        found = self.types.find(f"{self.layer}/{point}")
+        return found[0] if found is not None and found[1] != "default" else None
+
     def add(self, op: Primitive, *inputs: str, point: str) -> str:
         """Append a primitive as ``<layer>/<point>``; returns the value's name."""
         return self.builder.add(op, *inputs, name=f"{self.layer}/{point}", layer=self.layer)
@@ -200,13 +216,10 @@ class Lowering:
         """Append a composite's last primitive; one Cast follows where the value needs its type."""
         if output not in self.casts:
             return self.builder.add(op, *inputs, name=output, layer=self.layer)
-        return self._finish(op, inputs, output, self.type(output))
+        return self.finish_as(op, *inputs, output=output, kind=self.type(output))
 
     def finish_as(self, op: Primitive, *inputs: str, output: str, kind: Fixed) -> str:
         """Like ``finish``, always to the type given."""
-        return self._finish(op, inputs, output, kind)
-
-    def _finish(self, op: Primitive, inputs: tuple[str, ...], output: str, kind: Fixed) -> str:
         layer = self.layer
         result = op.infer(*(self.value(n) for n in inputs))
         if lossless(result, kind):
@@ -226,8 +239,19 @@ class Lowering:
             return name
         return self.add(Cast(kind, Rounding.RND, Overflow.SAT), name, point=point)
 
+    def target(self, output: str) -> tuple[Fixed, Rounding, Overflow]:
+        """Type of a table's result: of the quantizer that it takes in, or the value's own."""
+        if output in self.fused:
+            return self.fused[output]
+        return self.type(output), Rounding.RND_CONV, Overflow.SAT
+
     def dense(
-        self, kernel: FloatArray, bias: FloatArray | None, features: tuple[int, ...], at: str = ""
+        self,
+        kernel: FloatArray,
+        bias: FloatArray | None,
+        features: tuple[int, ...],
+        at: str = "",
+        exact_bits: int = DYADIC_BITS,
     ) -> Dense:
         """Dense of real weights (inputs, outputs); quantized where they are not dyadic.
 
@@ -241,14 +265,21 @@ class Lowering:
             Shape of one token's result.
         at : str
             Prefix of the types' names: ``<layer>/<at>kernel`` and ``<layer>/<at>bias``.
+        exact_bits : int
+            Dyadic weights of at most so many bits stay exact.
         """
-        raw, frac = self.integers(kernel, f"{at}kernel")
+        raw, frac = self.integers(kernel, f"{at}kernel", exact_bits=exact_bits)
         offset = np.zeros(kernel.shape[1]) if bias is None else bias
-        bias_raw, bias_frac = self.integers(offset, f"{at}bias", 2 * self.options.weight_bits)
+        wide = 2 * self.options.weight_bits
+        bias_raw, bias_frac = self.integers(offset, f"{at}bias", wide, exact_bits)
         return Dense(np.ascontiguousarray(raw.T), frac, bias_raw, bias_frac, features)
 
     def integers(
-        self, real: FloatArray, point: str, width: int | None = None
+        self,
+        real: FloatArray,
+        point: str,
+        width: int | None = None,
+        exact_bits: int = DYADIC_BITS,
     ) -> tuple[IntArray, int]:
         """Constants as ``(raw, frac)``: exact if dyadic, else in the best type of few bits.
 
@@ -260,8 +291,10 @@ class Lowering:
             ``<layer>/<point>`` names their type if given.
         width : int, optional
             Bits where no type is given; ``weight_bits`` if left out.
+        exact_bits : int
+            Dyadic constants of at most so many bits stay exact.
         """
-        found = dyadic(real, DYADIC_BITS)
+        found = dyadic(real, exact_bits)
         name = f"{self.layer}/{point}"
         given = self.types.given.get(name)
         if found is not None and given is None:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateformer.quant.errors import TypeRangeError
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.lookup import MAX_INDEX_WIDTH, Lookup
 from gateformer.quant.types import FloatArray
 
 
@@ -34,3 +37,23 @@ class Embedding(Composite):
         inside = (index >= 0) & (index < self.table.shape[0])
         rows = self.table[np.where(inside, index, 0)]
         return np.where(inside[..., None], rows, 0.0)
+
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """One table, exact; the index is an unsigned integer."""
+        (index,) = inputs
+        kind = to.value(index).fixed
+        if kind.signed or kind.frac != 0 or kind.width > MAX_INDEX_WIDTH:
+            raise TypeRangeError(
+                "E206",
+                f"an index of type {kind} cannot address a table",
+                layer=layer,
+                fix=f"give '{index}' an unsigned type of at most {MAX_INDEX_WIDTH} integer bits",
+            )
+        if len(to.value(index).shape) == 1:
+            tokens = to.value(index).shape[0]
+            index = to.add(Reshape((tokens, 1)), index, point="index")
+        raw, frac = to.integers(self.table, "table")
+        size = 1 << kind.width
+        table = np.zeros((size, raw.shape[1]), np.int64)
+        table[: raw.shape[0]] = raw[:size]
+        return to.finish(Lookup(table, frac), index, output=output)

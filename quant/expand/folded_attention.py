@@ -8,9 +8,21 @@ import numpy as np
 
 from gateformer.quant.expand.attention import attention_operands, project
 from gateformer.quant.expand.context import Lowering
+from gateformer.quant.expand.heads import Heads
 from gateformer.quant.expand.weights import attend
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.types import FloatArray
+
+KEY_BITS = 25
+"""Widest key features that a DSP multiplies by 18 bits of query."""
+
+SUMMED_BITS = 34
+"""Widest contexts that are summed over heads before a Cast."""
+
+FOLDED_BITS = 52
+"""Folded weights of at most so many bits are exact integers, also in the float64 they come in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +84,47 @@ class FoldedAttention(Composite):
         q = project(query, self.wm, self.bm, probe, "query")
         v = project(value, self.wn, self.bn, probe, "value")
         row = query @ self.wc + self.bc
-        score = np.einsum("nthk,nsk->nths", q, key) + row[..., None]
+        relative = np.einsum("nthk,nsk->nths", q, key)
+        probe("relative", relative)
+        score = relative + row[..., None]
         mask = inputs[3] if self.masked else None
         context = attend(score, v, self.scale, self.causal, mask, probe)
         probe("context", context)
         return context.sum(2) + self.bo
+
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """As Attention, with the keys' features as they come and values of the output's size.
+
+        Folded matrices stay exact integers. Contexts of all heads are summed uncast unless they
+        are wider than ``SUMMED_BITS``. The row constant is added only to a direct table.
+        """
+        mask = inputs[3] if self.masked else None
+        run = Heads(to, self.scale, self.causal, mask, also=f"{layer}/relative")
+        query = run.query(self._dense(to, self.wm, self.bm, "query"), inputs[0])
+        value = self._dense(to, self.wn, self.bn, "value")
+        values = to.cast(to.add(value, inputs[2], point="value_exact"), "value")
+        keys = inputs[1]
+        if to.value(keys).fixed.width > KEY_BITS:
+            keys = to.cast(keys, "key")
+        keys = to.add(Reshape(self._key_shape(to, keys)), keys, point="key")
+        context = run.context(query, run.key(keys, query), values, self._row(to, inputs[0]))
+        context = run.narrow(context, SUMMED_BITS)
+        heads, size = self.wn.shape[1:]
+        joined = to.dense(np.tile(np.eye(size), (heads, 1)), self.bo, (size,), at="output_")
+        return to.finish(joined, context, output=output)
+
+    def _dense(self, to: Lowering, w: FloatArray, b: FloatArray, at: str) -> Dense:
+        kernel = w.reshape(w.shape[0], -1)
+        return to.dense(kernel, b.ravel(), w.shape[1:], at=f"{at}_", exact_bits=FOLDED_BITS)
+
+    def _key_shape(self, to: Lowering, keys: str) -> Shape:
+        tokens, size = to.value(keys).shape
+        return (tokens, 1, size)
+
+    def _row(self, to: Lowering, x: str) -> str | None:
+        """The rows' constants (T, H, 1), None where all are zero."""
+        if not (self.wc.any() or self.bc.any()):
+            return None
+        shape = (self.heads, 1)
+        dense = to.dense(self.wc, self.bc, shape, at="row_", exact_bits=FOLDED_BITS)
+        return to.add(dense, x, point="row")

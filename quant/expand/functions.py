@@ -47,7 +47,7 @@ def identity(x: FloatArray) -> FloatArray:
 def relu(
     x: FloatArray, negative_slope: float = 0.0, max_value: float = inf, threshold: float = 0.0
 ) -> FloatArray:
-    """``x`` from ``threshold`` on, at most ``max_value``; below, ``negative_slope (x - threshold)``."""
+    """``min(x, max_value)`` from ``threshold`` on, ``negative_slope (x - threshold)`` below."""
     return np.where(x >= threshold, np.minimum(x, max_value), negative_slope * (x - threshold))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.cast import Cast
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
 
 
@@ -35,4 +36,6 @@ class Quantize(Composite):
 
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
         """One Cast; equal to the framework bit for bit where the operand is exact."""
-        return to.quantize(self.type, self.rounding, self.overflow, *inputs, output=output)
+        (x,) = inputs
+        cast = Cast(self.type, self.rounding, self.overflow)
+        return to.builder.add(cast, x, name=output, layer=layer)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateformer.quant.expand.context import Lowering
+from gateformer.quant.expand.division import divide
+from gateformer.quant.expand.exponential import exponential, is_direct
 from gateformer.quant.ops.base import Composite, Probe, Shape
-from gateformer.quant.types import FloatArray
+from gateformer.quant.ops.cast import Rescale
+from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import Fixed, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +29,18 @@ class Softmax(Composite):
         probe("distance", distance)
         weight = np.exp(-distance)
         return weight / weight.sum(-1, keepdims=True)
+
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """Casts at ``<layer>/score`` and ``/distance``, weights, sum, one division.
+
+        Errors: those of ``exponential`` in the weights, those of ``divide`` (V = 1) after.
+        """
+        direct = is_direct(to, 1.0)
+        score = to.cast(inputs[0], "score")
+        weight = exponential(to, score, 1.0, direct)
+        total = to.add(Reduce("sum", "features"), weight, point="total")
+        share = divide(to, weight, total, 0, 1, "share")
+        kind = to.type(output)
+        if to.types.given.get(output) is None and kind.signed and kind.width > 1:
+            kind = Fixed(False, kind.width - 1, kind.frac)
+        return to.finish_as(Rescale(0), share, output=output, kind=kind)

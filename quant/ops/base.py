@@ -8,12 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gateformer.quant.errors import ModelError
 from gateformer.quant.types import Fixed, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from gateformer.quant.expand.context import Lowering
 
 Shape = tuple[int, ...]
 Probe = Callable[[str, FloatArray], None]
@@ -119,9 +122,30 @@ class Primitive(Op):
 
 
 class Composite(Op):
-    """An operation of the frameworks; ``gateformer.quant.expand`` turns it into primitives."""
+    """An operation of the frameworks; ``gateformer.quant.lower`` expands it into primitives."""
 
     __slots__ = ()
+
+    @abstractmethod
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """Add the primitives that compute it.
+
+        Parameters
+        ----------
+        to : Lowering
+            Takes the primitives; knows the types of named points.
+        output : str
+            Name of the result in the imported graph; the last primitive takes it.
+        layer : str
+            Source layer; other values are called ``<layer>/<point>``.
+        *inputs : str
+            Typed values.
+
+        Returns
+        -------
+        str
+            Name of the result.
+        """
 
 
 def exact(lo: IntArray, hi: IntArray, frac: int) -> Inferred:

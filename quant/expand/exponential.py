@@ -1,0 +1,107 @@
+"""Softmax weights from scores: one table, with or without the row's largest score taken away."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+
+import numpy as np
+
+from gateformer.quant.expand.context import Lowering
+from gateformer.quant.ops.cast import Constant
+from gateformer.quant.ops.elementwise import Add, Mul
+from gateformer.quant.ops.lookup import Lookup
+from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import Fixed, FloatArray, IntArray
+
+DISTANCE_NATS = 9.0
+"""Reach of the table below the largest score; e^-9 is 2^-13."""
+
+
+def reals_of(kind: Fixed) -> FloatArray:
+    """Real value behind each index of a table whose operand has a type, (2^width,)."""
+    raw = np.arange(1 << kind.width)
+    if kind.signed:
+        raw = np.where(raw > kind.max, raw - (1 << kind.width), raw)
+    return kind.to_real(raw)
+
+
+def is_direct(to: Lowering, scale: float, also: str | None = None) -> bool:
+    """Whether exp is tabled on the raw score of the present layer; the choice is reported."""
+    kind, origin = to.find(f"{to.layer}/score")
+    span = (kind.max - kind.min) * kind.scale * scale
+    mode = to.options.softmax
+    direct = mode == "direct" or (
+        mode == "auto" and origin == "calibrated" and span <= to.options.direct_span
+    )
+    why = f"scores of type {kind} ({origin}) span {span:.3g} nats"
+    to.note("softmax", f"{'direct table' if direct else 'largest score subtracted'}: {why}")
+    return direct
+
+
+def exponential(to: Lowering, score: str, scale: float, direct: bool) -> str:
+    """Add softmax weights, up to a factor common to the row.
+
+    Parameters
+    ----------
+    to : Lowering
+        Takes the primitives.
+    score : str
+        Scores of at most 12 bits; a row is the last axis.
+    scale : float
+        Factor on the scores.
+    direct : bool
+        Table exp(score) itself.
+
+    Returns
+    -------
+    str
+        Unsigned weights e of E = ``exp_bits`` bits. ``direct``: largest at the top of the
+        score's range and at least 1, within 2^-E of exp relative to that top. Else: within
+        2^-E of exp(-distance) relative to the row's largest, plus the distance's rounding
+        (relative error ``scale`` x half its step) and its saturation at the end of its range.
+    """
+    bits = to.options.exp_bits
+    full = (1 << bits) - 1
+    if direct:
+        kind = to.value(score).fixed
+        reals = reals_of(kind)
+        highest = int(to.value(score).bounds[1].max()) * kind.scale
+        table = np.maximum(np.rint(full * np.exp(np.minimum(reals - highest, 0.0) * scale)), 1)
+        return to.add(Lookup(table.astype(np.int64), bits), score, point="exp")
+    largest = to.add(Reduce("max", "features"), score, point="largest")
+    apart = to.add(Add(subtract=True), largest, score, point="apart")
+    distance = to.cast_to(apart, distance_type(to, scale), "distance")
+    table = np.rint(full * np.exp(-np.abs(reals_of(to.value(distance).fixed)) * scale))
+    return to.add(Lookup(table.astype(np.int64), bits), distance, point="exp")
+
+
+def distance_type(to: Lowering, scale: float) -> Fixed:
+    """Type of ``<layer>/distance``: given, calibrated, or of 10 bits over the table's reach."""
+    kind = to.chosen("distance")
+    if kind is None:
+        whole = ceil(log2(DISTANCE_NATS / scale))
+        return Fixed(False, 10, 10 - whole)
+    return Fixed(False, kind.width - kind.signed, kind.frac)
+
+
+def causal_keep(tokens: int, keys: int) -> IntArray:
+    """1 where token t sees key s, (T, 1, S)."""
+    keep = np.arange(keys) <= np.arange(tokens)[:, None]
+    return keep[:, None, :].astype(np.int64)
+
+
+def hide_future(to: Lowering, score: str, kind: Fixed) -> str:
+    """Lower the scores of later keys so far that a Cast to ``kind`` puts them at its minimum."""
+    x = to.value(score)
+    deep = max(0.0, float(x.bounds[1].max()) * x.fixed.scale) - kind.min * kind.scale
+    drop = -(1 << max(0, ceil(log2(max(deep, kind.scale)) + x.fixed.frac)))
+    keep = causal_keep(x.shape[0], x.shape[2])
+    offset = to.add(Constant((1 - keep) * drop, x.fixed.frac), point="causal_offset")
+    return to.add(Add(), score, offset, point="causal_score")
+
+
+def keep_past(to: Lowering, weight: str) -> str:
+    """Set the weights of later keys to zero."""
+    tokens, _, keys = to.value(weight).shape
+    keep = to.add(Constant(causal_keep(tokens, keys), 0), point="causal_keep")
+    return to.add(Mul(), weight, keep, point="causal_exp")

@@ -1,0 +1,157 @@
+"""Attention after the projections: scores, masks, softmax and weighted values, head by head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gateformer.quant.expand.context import Lowering
+from gateformer.quant.expand.division import divide
+from gateformer.quant.expand.exponential import (
+    exponential,
+    hide_future,
+    is_direct,
+    keep_past,
+)
+from gateformer.quant.ops.cast import Rescale
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.elementwise import Add, Mul
+from gateformer.quant.ops.layout import Concat, Reshape, Slice
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.reduce import Reduce
+
+
+class Heads:
+    """One attention layer's way from projections to contexts.
+
+    Parameters
+    ----------
+    to : Lowering
+        Takes the primitives.
+    scale : float
+        Factor on the scores.
+    causal : bool
+        Token t sees keys 0..t alone.
+    mask : str or None
+        Bits (S, 1), 1 where a key counts.
+    also : str or None
+        Point whose calibrated type the scores take where the largest is subtracted.
+    """
+
+    def __init__(
+        self, to: Lowering, scale: float, causal: bool, mask: str | None, also: str | None = None
+    ) -> None:
+        self.to = to
+        self.scale = scale
+        self.causal = causal
+        self.mask = mask
+        self.direct = is_direct(to, scale)
+        self.kind = to.find(f"{to.layer}/score", None if self.direct else also)[0]
+
+    @property
+    def guarded(self) -> bool:
+        """Whether masked keys must be kept from being a row's largest."""
+        return self.mask is not None and not self.direct
+
+    def query(self, dense: Dense, x: str) -> str:
+        """Queries (T, H, K) in the type of ``<layer>/query``.
+
+        Guarded, each head has one more feature, a negative constant that meets the masked
+        keys' bit.
+        """
+        to = self.to
+        if self.guarded:
+            heads, size = dense.features
+            floor = 1 << max(0, to.type(f"{to.layer}/query").integer - 1 + dense.bias_frac)
+            weight = dense.weight.reshape(heads, size, -1)
+            bias = dense.bias.reshape(heads, size)
+            dense = replace(
+                dense,
+                weight=np.pad(weight, ((0, 0), (0, 1), (0, 0))).reshape(heads * (size + 1), -1),
+                bias=np.pad(bias, ((0, 0), (0, 1)), constant_values=-floor).ravel(),
+                features=(heads, size + 1),
+            )
+        return to.cast(to.add(dense, x, point="query_exact"), "query")
+
+    def key(self, keys: str, query: str) -> str:
+        """Keys (S, H, K); guarded, masked ones are zero but for the bit that lowers their score."""
+        to = self.to
+        if not self.guarded or self.mask is None:
+            return keys
+        heads = to.value(keys).shape[1]
+        kept = to.add(Mul(), keys, self._bits(1), point="key_masked")
+        reach = max(self.kind.integer - self.kind.signed, 1 - self.kind.frac)
+        power = max(reach - self._floor(query), -to.value(keys).fixed.frac)
+        absent = Dense(
+            np.full((heads, 1), -1), -power, np.ones(heads, np.int64), -power, (heads, 1)
+        )
+        flag = to.add(absent, self.mask, point="key_absent")
+        return to.add(Concat(), kept, flag, point="key_guarded")
+
+    def context(self, query: str, keys: str, values: str, row: str | None = None) -> str:
+        """Contexts (T, H, V), uncast.
+
+        Errors: those of ``exponential`` in the weights, those of ``divide`` in the quotient.
+        A row without a key that counts gives exact zeros.
+
+        Parameters
+        ----------
+        query, keys : str
+            (T, H, K) and (S, H or 1, K).
+        values : str
+            (S, H, V).
+        row : str, optional
+            Constants of the rows (T, H, 1), which cancel unless the table is direct.
+        """
+        to = self.to
+        score = to.add(MatMul("features"), query, keys, point="score_exact")
+        if row is not None and self.direct:
+            score = to.add(Add(), score, row, point="score_row")
+        if self.causal and not self.direct:
+            score = hide_future(to, score, self.kind)
+        score = to.cast_to(score, self.kind, "score")
+        weight = exponential(to, score, self.scale, self.direct)
+        if self.causal:
+            weight = keep_past(to, weight)
+        bounds = to.value(values).bounds
+        lo, hi = int(bounds[0].min()), int(bounds[1].max())
+        if self.mask is None:
+            total = to.add(Reduce("sum", "features"), weight, point="total")
+            summed = to.add(MatMul("tokens"), weight, values, point="weighted")
+        else:
+            summed, total = self._masked_sums(weight, values)
+        return divide(to, summed, total, lo, hi, "context_exact")
+
+    def narrow(self, context: str, widest: int) -> str:
+        """Cast contexts to ``<layer>/context`` where they are wider, or where that is given."""
+        to = self.to
+        if f"{to.layer}/context" in to.types.given or to.value(context).fixed.width > widest:
+            return to.cast(context, "context")
+        return context
+
+    def _bits(self, heads: int) -> str:
+        """The mask as (S, heads, 1)."""
+        mask = self.mask or ""
+        if heads == 1:
+            tokens = self.to.value(mask).shape[0]
+            return self.to.add(Reshape((tokens, 1, 1)), mask, point="mask")
+        ones = Dense(np.ones((heads, 1), np.int64), 0, np.zeros(heads, np.int64), 0, (heads, 1))
+        return self.to.add(ones, mask, point="mask_heads")
+
+    def _floor(self, query: str) -> int:
+        """Log2 of the constant feature's magnitude."""
+        x = self.to.value(query)
+        return int(-int(x.bounds[0][..., -1].max())).bit_length() - 1 - x.fixed.frac
+
+    def _masked_sums(self, weight: str, values: str) -> tuple[str, str]:
+        """Sums over the keys that count: of weighted values, and of weights as one more column."""
+        to = self.to
+        kind, size = to.value(values).fixed, to.value(values).shape[2]
+        kept = to.add(Mul(), values, self._bits(1), point="value_masked")
+        column = to.add(Rescale(-kind.frac), self._bits(to.value(values).shape[1]), point="ones")
+        operand = to.add(Concat(), kept, column, point="value_counted")
+        sums = to.add(MatMul("tokens"), weight, operand, point="sums")
+        summed = to.add(Slice(0, size), sums, point="weighted")
+        column = to.add(Slice(size, size + 1), sums, point="counted")
+        return summed, to.add(Rescale(kind.frac), column, point="total")

@@ -1,0 +1,211 @@
+"""Lowering: a graph of composites on reals becomes a typed graph of primitives.
+
+Owns ``lower`` and the rules that say where a value is cast. Imports expansions, graph and types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateformer.quant.errors import GateformerError, Problems
+from gateformer.quant.expand import (
+    Affine,
+    Attention,
+    Elementwise,
+    Embedding,
+    FoldedAttention,
+    LayerNorm,
+    Linear,
+    Pool,
+    Quantize,
+    RMSNorm,
+    Softmax,
+)
+from gateformer.quant.expand.context import Lowering, Note, Options, Types
+from gateformer.quant.graph import Builder, Graph, Node, prune
+from gateformer.quant.ops.base import Composite, Op, Primitive
+from gateformer.quant.ops.cast import Cast
+from gateformer.quant.ops.elementwise import Mul
+from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.types import Fixed, Overflow, Rounding
+
+NARROW: tuple[type[Op], ...] = (
+    Affine,
+    Attention,
+    FoldedAttention,
+    LayerNorm,
+    Linear,
+    MatMul,
+    Mul,
+    Pool,
+    RMSNorm,
+    Softmax,
+)
+"""Operations that multiply their operands, and so want them in their own types."""
+
+SETTLED: tuple[type[Op], ...] = (Quantize, Elementwise, Embedding, Softmax, Cast)
+"""Operations whose result has its own type already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A typed graph and the choices that made it.
+
+    Attributes
+    ----------
+    graph : Graph
+        Primitives only, every value typed.
+    notes : tuple of Note
+        Softmax modes, quantized weights.
+    """
+
+    graph: Graph
+    notes: tuple[Note, ...]
+
+
+def lower(graph: Graph, types: Types, options: Options | None = None) -> Graph:
+    """Lower a graph; ``lower_noted`` also returns the choices made."""
+    return lower_noted(graph, types, options).graph
+
+
+def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> Lowered:
+    """Expand every composite and give every value a type.
+
+    Accumulators stay exact through additions, layout and quantizers. A value gets one Cast to
+    the type of its name where an operation that multiplies reads it, where several operations
+    read it and none of them is a quantizer, and where it is an output.
+
+    Parameters
+    ----------
+    graph : Graph
+        As imported or folded.
+    types : Types
+        Types of inputs, values and named points.
+    options : Options, optional
+        How composites are expanded.
+
+    Returns
+    -------
+    Lowered
+
+    Raises
+    ------
+    Problems, GateformerError
+        E204 for every point without a type, at once; E202, E206 for types beyond the hardware.
+    """
+    plan = _Plan(graph, types)
+    builder = Builder(graph.name)
+    to = Lowering(builder, types, options or Options(), plan.casts, plan.fused)
+    made: dict[str, str] = {}
+    for name in graph.inputs:
+        to.layer = name
+        builder.input(name, graph.values[name].shape, plan.input_type(to, name), graph.masks.get(name))
+        made[name] = name
+    try:
+        for node in graph.nodes:
+            _expand(to, graph, node, plan, made)
+    except GateformerError as error:
+        if not to.faults:
+            raise
+        to.faults.append(error)
+    Problems.raise_if_any(to.faults)
+    for name in graph.outputs:
+        builder.output(_named(to, graph, made[name], name))
+    return Lowered(prune(builder.build()), tuple(to.notes))
+
+
+def _expand(
+    to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str, str]
+) -> None:
+    to.layer = graph.values[node.output].layer
+    inputs = [made[n] for n in node.inputs]
+    if node.output in plan.taken:
+        made[node.output] = inputs[0]
+        return
+    output = plan.renamed.get(node.output, node.output)
+    try:
+        if isinstance(node.op, Composite):
+            made[node.output] = node.op.expand(to, output, to.layer, *inputs)
+        elif isinstance(node.op, Primitive):
+            made[node.output] = to.finish(node.op, *inputs, output=output)
+    except GateformerError as error:
+        raise error.at(to.layer) from None
+
+
+def _named(to: Lowering, graph: Graph, made: str, name: str) -> str:
+    """An output under its own name, where its expansion gave back an operand."""
+    if made == name:
+        return made
+    kind = to.value(made).fixed
+    return to.builder.add(Cast(kind), made, name=name, layer=graph.values[name].layer)
+
+
+class _Plan:
+    """What the imported graph's wiring says about casts and fused quantizers."""
+
+    def __init__(self, graph: Graph, types: Types) -> None:
+        self.graph = graph
+        self.readers = graph.consumers()
+        self.fused: dict[str, tuple[Fixed, Rounding, Overflow]] = {}
+        self.renamed: dict[str, str] = {}
+        self.taken: set[str] = set()
+        settled = set(graph.inputs)
+        casts: set[str] = set()
+        for node in graph.nodes:
+            self._fuse(node)
+            moved = isinstance(node.op, Layout) and settled.issuperset(node.inputs)
+            if isinstance(node.op, SETTLED) or moved:
+                settled.add(node.output)
+                if _is_given(node, types) or isinstance(node.op, Elementwise | Embedding):
+                    self._want(node, casts, types)
+            elif self._wanted(node.output):
+                casts.add(node.output)
+                settled.add(node.output)
+        self.casts = frozenset(casts)
+
+    def input_type(self, to: Lowering, name: str) -> Fixed:
+        """One bit for a mask, whole numbers for an index, the quantizer's for a quantized input."""
+        if name in self.graph.masks:
+            return Fixed(False, 1, 0)
+        readers = self.readers[name]
+        rows = [n.op.table.shape[0] for n in readers if isinstance(n.op, Embedding)]
+        if rows and name not in to.types.given:
+            return Fixed(False, max(1, (max(rows) - 1).bit_length()), 0)
+        kinds = [n.op for n in readers if isinstance(n.op, Quantize)]
+        same = len(kinds) == len(readers) and len({k.type for k in kinds}) == 1
+        if same and all(k.rounding is Rounding.RND_CONV for k in kinds):
+            return kinds[0].type
+        return to.type(name)
+
+    def _fuse(self, node: Node) -> None:
+        """Let a function's table hold what the quantizer that alone reads it would give."""
+        readers = self.readers[node.output]
+        if not isinstance(node.op, Elementwise) or node.output in self.graph.outputs:
+            return
+        if len(readers) != 1 or not isinstance(quantizer := readers[0].op, Quantize):
+            return
+        if node.op.plain_relu and quantizer.overflow is Overflow.WRAP:
+            return
+        result = readers[0].output
+        self.renamed[node.output] = result
+        self.taken.add(result)
+        self.fused[result] = (quantizer.type, quantizer.rounding, quantizer.overflow)
+
+    def _wanted(self, name: str) -> bool:
+        readers: Sequence[Node] = self.readers[name]
+        if name in self.graph.outputs or any(isinstance(n.op, NARROW) for n in readers):
+            return True
+        return len(readers) > 1 and not any(isinstance(n.op, Quantize) for n in readers)
+
+    def _want(self, node: Node, casts: set[str], types: Types) -> None:
+        if isinstance(node.op, Quantize):
+            return
+        if _is_given(node, types) or self._wanted(node.output):
+            casts.add(node.output)
+
+
+def _is_given(node: Node, types: Types) -> bool:
+    given: Mapping[str, Fixed] = types.given
+    return node.output in given

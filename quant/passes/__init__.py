@@ -1,0 +1,1 @@
+"""Passes, one a file: pure functions from graph to graph."""
