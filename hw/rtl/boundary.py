@@ -152,6 +152,7 @@ def _slots(design: Design, slot_bits: int) -> str:
             "  wire in_valid;",
             "",
             instance("gf_admit", "admit", parameters, connections),
+            "",
         ]
     )
 
