@@ -23,6 +23,7 @@ MEANINGS: dict[str, str] = {
     "E109": "unsupported quantizer",
     "E110": "shapes that do not fit an operation",
     "E111": "unsupported version of the graph format",
+    "E112": "inconsistent shapes",
     "E113": "layer names that clash",
     "E114": "unsupported connection between layers",
     "E115": "malformed graph file",
@@ -44,6 +45,7 @@ MEANINGS: dict[str, str] = {
     "E304": "operation without a lowering",
     "E305": "unknown device",
     "E306": "schedule cannot be met",
+    "E310": "operation without hardware",
     # E4xx verification
     "E401": "simulated values differ from the model",
     "E402": "simulated clocks differ from the schedule",

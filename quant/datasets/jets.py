@@ -182,7 +182,7 @@ def load(path: Path, part: str) -> Jets:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             x, y, pt = (file[f"{column}_{part}"] for column in ("x", "y", "pt"))
     except FileNotFoundError as error:
-        raise DataError("E003", "no such data file", layer=str(path)) from error
+        raise DataError("E605", "no such data file", layer=str(path)) from error
     except KeyError as error:
         raise DataError(
             "E604", "the file lacks jets", layer=str(path), cause=f"It has no part {part!r}"

@@ -231,5 +231,5 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="E003"):
+    with pytest.raises(DataError, match="E605"):
         jets.load(tmp_path / "none.npz", "all")
