@@ -27,7 +27,8 @@ def keras() -> Any:
         os.environ.update(SETTINGS)
     try:
         import_module("qkeras")
-        return import_module("tf_keras")
+        found = import_module("tf_keras")
+        in_use = import_module("tensorflow").keras.layers.Layer
     except ImportError as error:
         raise ToolError(
             "E505",
@@ -35,6 +36,13 @@ def keras() -> Any:
             layer=error.name,
             fix="Install the qkeras extra: pip install 'gateformer[qkeras]'",
         ) from error
+    if in_use is not found.layers.Layer:
+        raise ToolError(
+            "E504",
+            "tensorflow was imported with Keras 3, for which QKeras is not made",
+            fix="Set TF_USE_LEGACY_KERAS=1 before the first import of tensorflow",
+        )
+    return found
 
 
 @cache

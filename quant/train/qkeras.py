@@ -167,9 +167,9 @@ def save_model(model: Any, path: Path) -> None:
 
 def load_model(path: Path) -> Any:
     """Read a network that `save_model` wrote, as a Keras model."""
+    known = {"QMultiHeadAttention": attention_class()}
     from qkeras.utils import _add_supported_quantized_objects
 
-    known = {"QMultiHeadAttention": attention_class()}
     _add_supported_quantized_objects(known)
     return keras().models.load_model(path, custom_objects=known, compile=False)
 
