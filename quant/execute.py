@@ -16,9 +16,7 @@ from gateformer.quant.ops.dense import narrow
 from gateformer.quant.types import FloatArray, IntArray
 
 
-def run(
-    graph: Graph, inputs: Mapping[str, IntArray], keep: bool = False
-) -> dict[str, IntArray]:
+def run(graph: Graph, inputs: Mapping[str, IntArray], keep: bool = False) -> dict[str, IntArray]:
     """Run a typed graph on raw integers; int64, or Python integers where a range needs it.
 
     Parameters

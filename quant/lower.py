@@ -101,7 +101,9 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     made: dict[str, str] = {}
     for name in graph.inputs:
         to.layer = name
-        builder.input(name, graph.values[name].shape, plan.input_type(to, name), graph.masks.get(name))
+        builder.input(
+            name, graph.values[name].shape, plan.input_type(to, name), graph.masks.get(name)
+        )
         made[name] = name
     try:
         for node in graph.nodes:
@@ -116,9 +118,7 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     return Lowered(prune(builder.build()), tuple(to.notes))
 
 
-def _expand(
-    to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str, str]
-) -> None:
+def _expand(to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str, str]) -> None:
     to.layer = graph.values[node.output].layer
     inputs = [made[n] for n in node.inputs]
     if node.output in plan.taken:

@@ -125,7 +125,7 @@ class Fixed:
         Raises
         ------
         DataError
-            E620 if a value is NaN.
+            E620 if a value is NaN, or infinite where it would wrap.
         """
         real = np.asarray(real, dtype=np.float64)
         if np.isnan(real).any():
@@ -136,16 +136,19 @@ class Fixed:
                 cause="a NaN has no fixed-point value",
                 fix="clean the data",
             )
-        scaled = np.ldexp(real, self.frac)
-        steps = {
-            Rounding.TRN: np.floor,
-            Rounding.RND: lambda v: np.floor(v + 0.5),
-            Rounding.RND_CONV: np.rint,
-        }[rounding](scaled)
+        with np.errstate(over="ignore"):
+            scaled = np.ldexp(real, self.frac)
+        steps = _rounded(scaled, rounding)
         low, high = self.limits(overflow)
         if overflow is Overflow.WRAP:
-            return wrap(steps.astype(np.int64), self)
-        return np.clip(steps, low, high).astype(np.int64 if self.width < 63 else object)
+            if not np.isfinite(steps).all():
+                raise DataError("E620", "infinity cannot wrap", fix="clean the data")
+            return wrap(_whole(steps), self).astype(np.int64 if self.width < 63 else object)
+        if self.width <= 53:
+            return np.clip(steps, low, high).astype(np.int64)
+        far = 2.0**self.width
+        held = np.minimum(np.maximum(_whole(np.clip(steps, -far, far)), low), high)
+        return held.astype(np.int64 if self.width < 63 else object)
 
     def limits(self, overflow: Overflow) -> tuple[int, int]:
         """Smallest and largest raw integer under an overflow mode."""
@@ -154,8 +157,28 @@ class Fixed:
         return self.min, self.max
 
 
+def _rounded(scaled: FloatArray, rounding: Rounding) -> FloatArray:
+    """Reals rounded to whole numbers; exact also where adding one half would round."""
+    if rounding is Rounding.RND_CONV:
+        return np.rint(scaled)
+    below = np.floor(scaled)
+    if rounding is Rounding.TRN:
+        return below
+    with np.errstate(invalid="ignore"):
+        up = scaled - below >= 0.5
+    return np.where(up, below + 1.0, below)
+
+
+def _whole(steps: FloatArray) -> IntArray:
+    """Whole floats as Python integers of any size."""
+    flat = [int(step) for step in steps.ravel().tolist()]
+    return np.array(flat, dtype=object).reshape(steps.shape)
+
+
 def wrap(raw: IntArray, to: Fixed) -> IntArray:
     """Keep the low ``to.width`` bits, read as ``to`` reads them."""
+    if to.width > 62:
+        raw = raw.astype(object)
     low = raw & ((1 << to.width) - 1)
     if not to.signed:
         return low

@@ -84,7 +84,7 @@ def divide(to: Lowering, numerator: str, total: str, lo: int, hi: int, point: st
         and V the magnitude of lo and hi as reals rounded up to a power of two,
         ``|error| <= |q| (2^-(k+1) + 2^-p) + 2^(2-N) V``.
     """
-    total = unsigned(to, total, "total")
+    total = unsigned(to, total, "divisor")
     kind, top = to.value(total).fixed, to.value(numerator).fixed
     bits = max(1, min(to.options.table_bits, kind.width - 1))
     drop = kind.width - 1 - bits

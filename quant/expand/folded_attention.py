@@ -106,7 +106,7 @@ class FoldedAttention(Composite):
         keys = inputs[1]
         if to.value(keys).fixed.width > KEY_BITS:
             keys = to.cast(keys, "key")
-        keys = to.add(Reshape(self._key_shape(to, keys)), keys, point="key")
+        keys = to.add(Reshape(self._key_shape(to, keys)), keys, point="keys")
         context = run.context(query, run.key(keys, query), values, self._row(to, inputs[0]))
         context = run.narrow(context, SUMMED_BITS)
         heads, size = self.wn.shape[1:]

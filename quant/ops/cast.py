@@ -29,6 +29,8 @@ def fit(raw: IntArray, to: Fixed, overflow: Overflow) -> IntArray:
     if overflow is Overflow.WRAP:
         return wrap(raw, to)
     low, high = to.limits(overflow)
+    if to.width > 62:
+        raw = raw.astype(object)
     return narrow(np.minimum(np.maximum(raw, low), high))
 
 
@@ -57,10 +59,14 @@ class Cast(Primitive):
         (x,) = inputs
         drop = x.fixed.frac - self.type.frac
         lo, hi = (narrow(round_shift(b.astype(object), drop, self.rounding)) for b in x.bounds)
-        if self.overflow is Overflow.WRAP and (lo.min() < self.type.min or hi.max() > self.type.max):
+        if self.overflow is Overflow.WRAP and (
+            lo.min() < self.type.min or hi.max() > self.type.max
+        ):
             whole = Value(x.name, x.shape, x.layer, self.type).bounds
             return Inferred(self.type, *whole)
-        return Inferred(self.type, fit(lo, self.type, self.overflow), fit(hi, self.type, self.overflow))
+        return Inferred(
+            self.type, fit(lo, self.type, self.overflow), fit(hi, self.type, self.overflow)
+        )
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
         drop = types[0].frac - self.type.frac

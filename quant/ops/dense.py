@@ -59,12 +59,13 @@ class Dense(Primitive):
     def aligned(self, x: Fixed) -> tuple[IntArray, IntArray]:
         """Weights and bias as integers at the accumulator's fraction bits."""
         frac = self.result_frac(x)
-        weight, bias = wide(
-            int(np.abs(self.bias).max(initial=0)) << (frac - self.bias_frac),
-            self.weight,
-            self.bias,
+        grow, lift = frac - x.frac - self.frac, frac - self.bias_frac
+        largest = max(
+            (int(np.abs(self.weight).max(initial=0)) + 1) << grow,
+            (int(np.abs(self.bias).max(initial=0)) + 1) << lift,
         )
-        return weight * (1 << (frac - x.frac - self.frac)), bias * (1 << (frac - self.bias_frac))
+        weight, bias = wide(largest, self.weight, self.bias)
+        return weight * (1 << grow), bias * (1 << lift)
 
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs
@@ -74,7 +75,9 @@ class Dense(Primitive):
         low = lo @ up + hi @ down + bias
         high = hi @ up + lo @ down + bias
         shape = self.shape(x.shape)
-        return exact(narrow(low).reshape(shape), narrow(high).reshape(shape), self.result_frac(x.fixed))
+        return exact(
+            narrow(low).reshape(shape), narrow(high).reshape(shape), self.result_frac(x.fixed)
+        )
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
         (x,) = inputs
@@ -94,7 +97,7 @@ class Dense(Primitive):
 
 def narrow(array: IntArray) -> IntArray:
     """Python integers back as int64 where all of them fit."""
-    if array.dtype == object and array.size:
-        if max(abs(int(array.min())), abs(int(array.max()))) < 1 << 62:
-            return array.astype(np.int64)
-    return array
+    if array.dtype != object or not array.size:
+        return array
+    fits = max(abs(int(array.min())), abs(int(array.max()))) < 1 << 62
+    return array.astype(np.int64) if fits else array

@@ -34,7 +34,9 @@ class Layout(Primitive):
     def infer(self, *inputs: Value) -> Inferred:
         frac = max(v.fixed.frac for v in inputs)
         lo, hi = (
-            self.move(*(v.bounds[end].astype(object)[None] * (1 << (frac - v.fixed.frac)) for v in inputs))[0]
+            self.move(
+                *(v.bounds[end].astype(object)[None] * (1 << (frac - v.fixed.frac)) for v in inputs)
+            )[0]
             for end in (0, 1)
         )
         if len(inputs) == 1:
@@ -127,6 +129,4 @@ class Concat(Layout):
 
     def move(self, *inputs: NDArray[Any]) -> NDArray[Any]:
         batch = max(x.shape[0] for x in inputs)
-        return np.concatenate(
-            [np.broadcast_to(x, (batch, *x.shape[1:])) for x in inputs], axis=-1
-        )
+        return np.concatenate([np.broadcast_to(x, (batch, *x.shape[1:])) for x in inputs], axis=-1)

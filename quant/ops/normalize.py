@@ -44,7 +44,8 @@ class Normalize(Primitive):
         lo, hi = x.bounds
         if x.fixed.signed or np.min(lo) < 0:
             raise shape_error(self, x.shape, why="only unsigned integers have a leading one")
-        return exact(*(self.execute((x.fixed,), b) for b in (hi, lo)), 0)
+        least, most = (self.execute((x.fixed,), bound) for bound in (hi, lo))
+        return exact(least, most, 0)
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
         amount = leading_zeros(inputs[0], types[0].width)
