@@ -1,19 +1,25 @@
 """Recipes, areas under ROC curves, and a network trained small, saved and read back."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from gateformer.quant.datasets import jets
 from gateformer.quant.datasets.jets import Jets
 from gateformer.quant.errors import ConfigError
 from gateformer.quant.train.metrics import area, separation
 from gateformer.quant.train.qkeras import Sample, load_model, quantize_inputs, save_model, train
 from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
 
-RECIPE = Path(__file__).parents[2] / "fpga_projects" / "btag" / "recipe.toml"
+PROJECT = Path(__file__).parents[2] / "fpga_projects" / "btag"
+RECIPE = PROJECT / "recipe.toml"
 BITS = Quantization(8, 2, 6, 1, 8, 3, 6, 3)
 
 # Recipes
@@ -100,7 +106,7 @@ def test_inputs_are_rounded_to_the_networks_type() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object, Sample]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Sample]:
     for name in ("tensorflow", "tf_keras", "qkeras"):
         pytest.importorskip(name, reason="training needs the qkeras extra")
     recipe = Recipe(Data(0, 512, 256, 256, 16), BITS, Training(0, 32, 3, 1e-2, 2, 3e-3, 5.0))
@@ -116,17 +122,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object, Sam
 
 
 @pytest.mark.tensorflow
-def test_saved_network_predicts_the_same(trained: tuple[Path, object, Sample]) -> None:
+def test_saved_network_predicts_the_same(trained: tuple[Path, Any, Sample]) -> None:
     path, model, sample = trained
     assert [p.name for p in path.parent.iterdir()] == ["model.h5"]
-    wanted = model.predict(sample.test.x, verbose=0)  # type: ignore[attr-defined]
+    wanted = model.predict(sample.test.x, verbose=0)
     assert_array_equal(load_model(path).predict(sample.test.x, verbose=0), wanted)
     rounded = quantize_inputs(sample.test, BITS)
-    assert_array_equal(model.predict(rounded.x, verbose=0), wanted)  # type: ignore[attr-defined]
+    assert_array_equal(model.predict(rounded.x, verbose=0), wanted)
 
 
 @pytest.mark.tensorflow
-def test_saved_network_is_json_and_arrays(trained: tuple[Path, object, Sample]) -> None:
+def test_saved_network_is_json_and_arrays(trained: tuple[Path, Any, Sample]) -> None:
     import h5py
 
     with h5py.File(trained[0]) as file:
@@ -150,10 +156,10 @@ def test_saved_network_is_json_and_arrays(trained: tuple[Path, object, Sample]) 
 
 @pytest.mark.tensorflow
 def test_attention_is_softmax_of_scaled_products_of_quantized_projections(
-    trained: tuple[Path, object, Sample],
+    trained: tuple[Path, Any, Sample],
 ) -> None:
     _, model, sample = trained
-    layer = model.get_layer("block1_attention")  # type: ignore[attr-defined]
+    layer = model.get_layer("block1_attention")
     grid = 2.0 ** (1 + 1 - BITS.weight_bits)
     bound = 2.0 - grid
     wq, bq, wk, bk, wv, bv, wo, bo = (
@@ -169,3 +175,63 @@ def test_attention_is_softmax_of_scaled_products_of_quantized_projections(
     x32 = x.astype(np.float32)
     assert_allclose(layer.scores(x32).numpy(), scores, atol=1e-5)
     assert_allclose(layer(x32, value=x32).numpy(), wanted, atol=1e-5)
+
+
+# The shipped files
+
+SCORE = """
+import sys
+from pathlib import Path
+from typing import Any
+from gateformer.quant.datasets import jets
+from gateformer.quant.train.metrics import separation
+from gateformer.quant.train.qkeras import load_model
+
+project = Path(sys.argv[1])
+sample = jets.load(project / "jets.npz", "test")[:6000]
+output = load_model(project / "model.h5").predict(sample.x, 2000, verbose=0)
+print(separation(output, sample.y).b_light)
+"""
+
+KERAS_3_FIRST = """
+import tensorflow
+from gateformer.quant.train.attention import keras
+keras()
+"""
+
+
+def fresh(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process whose TensorFlow nobody has set up."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.tensorflow
+def test_the_shipped_network_tells_the_shipped_jets_apart() -> None:
+    done = fresh(SCORE, str(PROJECT))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.955
+
+
+@pytest.mark.tensorflow
+def test_keras_3_in_use_is_refused_with_the_remedy() -> None:
+    done = fresh(KERAS_3_FIRST)
+    assert done.returncode != 0
+    assert "E504" in done.stderr
+    assert "TF_USE_LEGACY_KERAS=1" in done.stderr
+
+
+def test_shipped_jets_are_at_the_networks_input_type() -> None:
+    quantization = read(RECIPE).quantization
+    for part, least in (("test", 10_000), ("calib", 1_000)):
+        sample = jets.load(PROJECT / "jets.npz", part)
+        assert len(sample) >= least
+        assert_array_equal(quantize_inputs(sample, quantization).x, sample.x)
+        assert sample.mask.sum(axis=1).min() >= 2
+        assert (np.diff(sample.mask.astype(int), axis=1) <= 0).all()
