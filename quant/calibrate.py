@@ -33,6 +33,9 @@ WIDTHS: Mapping[str, int] = MappingProxyType(
 )
 """Width of the points that index tables, where activations have no less."""
 
+RELATIVE_WIDTH = 16
+"""Widest scores from which the row's largest is subtracted; they index no table themselves."""
+
 TABLE_WIDTH = 8
 """Least width of those points in a search."""
 
@@ -145,7 +148,17 @@ def choose(
             bits = min(WIDTHS[point], max(width, TABLE_WIDTH))
         cap = caps.get(name, np.inf)
         chosen[name] = type_for(max(low, -cap), min(high, cap), bits, margin)
+    for name in [n for n in chosen if n.endswith("/relative")]:
+        step = chosen[name.removesuffix("relative") + "distance"].frac + 1
+        chosen[name] = _at_step(chosen[name], *ranges[name], step, margin)
     return chosen
+
+
+def _at_step(kind: Fixed, low: float, high: float, frac: int, margin: float) -> Fixed:
+    """The range's type with given fraction bits, of at most ``RELATIVE_WIDTH`` bits."""
+    whole = type_for(low, high, RELATIVE_WIDTH, margin).integer
+    width = max(2, min(RELATIVE_WIDTH, whole + frac))
+    return Fixed(kind.signed, width, width - whole)
 
 
 def _caps(graph: Graph) -> dict[str, float]:
@@ -172,8 +185,8 @@ def calibrate(
 ) -> Calibration:
     """Choose types from data, as narrow as the error budget allows.
 
-    Integer bits come from the observed ranges. One width of all activations is searched: down
-    while the budget holds, up until it does. With a default type in ``base`` activations keep
+    Integer bits come from the observed ranges. One width of all activations is searched: up
+    until the budget holds, then down by bisection. With a default type in ``base`` activations keep
     that, and only the points that it is too wide for (scores, table indices) are calibrated.
 
     Parameters
@@ -232,11 +245,13 @@ def _search(attempt: Callable[[int], Calibration], budget: Budget, fixed: bool) 
             cause=f"{budget.kind} {best.cost:.3g} at {best.width} bits exceeds {limit:.3g}",
             fix="raise the budget, or give wider types to the layers with the largest errors",
         )
-    while best.width > budget.narrowest and not fixed:
-        narrower = attempt(best.width - 1)
+    too_narrow = best.width if fixed else budget.narrowest - 1
+    while best.width - too_narrow > 1:
+        narrower = attempt((best.width + too_narrow) // 2)
         if narrower.cost > limit:
-            break
-        best = narrower
+            too_narrow = narrower.width
+        else:
+            best = narrower
     return best
 
 

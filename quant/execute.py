@@ -6,8 +6,10 @@ Owns ``run`` and ``run_reals``. Imports the graph, ops and types.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.errors import DataError
 from gateformer.quant.graph import Graph
@@ -100,7 +102,7 @@ def run_reals(
     return held if keep else {name: held[name] for name in graph.outputs}
 
 
-def _checked(value: Value, inputs: Mapping[str, FloatArray | IntArray], integers: bool) -> IntArray:
+def _checked(value: Value, inputs: Mapping[str, NDArray[Any]], integers: bool) -> NDArray[Any]:
     if value.name not in inputs:
         raise DataError("E610", f"no data for input '{value.name}'", fix="pass every input")
     data = np.asarray(inputs[value.name])

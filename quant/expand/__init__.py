@@ -1,5 +1,6 @@
 """Composites, one a file: what frontends make and what becomes primitives."""
 
+from gateformer.quant.expand import qkeras_functions
 from gateformer.quant.expand.affine import Affine
 from gateformer.quant.expand.attention import Attention
 from gateformer.quant.expand.elementwise import Elementwise
@@ -11,6 +12,9 @@ from gateformer.quant.expand.norm import LayerNorm, RMSNorm
 from gateformer.quant.expand.pool import Pool
 from gateformer.quant.expand.quantize import Quantize
 from gateformer.quant.expand.softmax import Softmax
+
+REGISTERED = (qkeras_functions,)
+"""Modules imported for the elementwise functions that they register."""
 
 __all__ = [
     "FUNCTIONS",

@@ -81,7 +81,7 @@ class Attention(Composite):
         )
         score = np.einsum("nthk,nshk->nths", q, k)
         mask = inputs[3] if self.masked else None
-        context = attend(score, v, self.scale, self.causal, mask, probe)
+        context = attend(score, None, v, self.scale, self.causal, mask, probe)
         probe("context", context)
         y = np.einsum("nthv,hvo->nto", context, self.wo)
         return y if self.bo is None else y + self.bo

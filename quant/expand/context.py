@@ -37,6 +37,11 @@ LIMITS: Mapping[str, int] = MappingProxyType(
 TABLE_BITS = 14
 """Widest index that a user may give a table: 16,384 entries."""
 
+GIVEN_LIMITS: Mapping[str, int] = MappingProxyType(
+    {"score": 18, "distance": TABLE_BITS, "index": TABLE_BITS}
+)
+"""Limits of a given type where they are wider; a score may index no table."""
+
 DYADIC_BITS = 24
 """Weights that are integers of at most this many bits times a power of two stay exact."""
 
@@ -67,7 +72,7 @@ class Options:
     """
 
     softmax: Literal["auto", "direct", "max"] = "auto"
-    direct_span: float = 10.0
+    direct_span: float = 12.0
     table_bits: int = 10
     reciprocal_bits: int = 16
     exp_bits: int = 17
@@ -186,8 +191,9 @@ class Lowering:
             self._miss(name)
             return Fixed(True, LIMITS.get(name.rsplit("/", 1)[-1], 16), 6), "missing"
         kind, origin = found
-        limit = LIMITS.get(name.rsplit("/", 1)[-1]) if name.startswith(f"{self.layer}/") else None
-        if limit is not None and kind.width > max(limit, TABLE_BITS):
+        point = name.removeprefix(f"{self.layer}/")
+        limit = max(GIVEN_LIMITS.get(point, 0), LIMITS.get(point, 0))
+        if origin == "given" and limit and kind.width > limit:
             self.faults.append(
                 TypeRangeError(
                     "E202",

@@ -6,7 +6,8 @@ from math import ceil, log2
 
 import numpy as np
 
-from gateformer.quant.expand.context import Lowering
+from gateformer.quant.errors import TypeRangeError
+from gateformer.quant.expand.context import TABLE_BITS, Lowering
 from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
@@ -25,7 +26,20 @@ def reals_of(kind: Fixed) -> FloatArray:
     return kind.to_real(raw)
 
 
-def is_direct(to: Lowering, scale: float, also: str | None = None) -> bool:
+def score_type(to: Lowering, direct: bool) -> Fixed:
+    """Type of ``<layer>/score``; calibrated as ``/relative`` where it indexes no table."""
+    kind = to.find(f"{to.layer}/score", None if direct else f"{to.layer}/relative")[0]
+    if direct and kind.width > TABLE_BITS:
+        raise TypeRangeError(
+            "E206",
+            f"scores of {kind.width} bits make too large a table",
+            layer=to.layer,
+            fix=f"give '{to.layer}/score' at most {TABLE_BITS} bits, or subtract the largest score",
+        )
+    return kind
+
+
+def is_direct(to: Lowering, scale: float) -> bool:
     """Whether exp is tabled on the raw score of the present layer; the choice is reported."""
     kind, origin = to.find(f"{to.layer}/score")
     span = (kind.max - kind.min) * kind.scale * scale

@@ -85,10 +85,8 @@ class FoldedAttention(Composite):
         v = project(value, self.wn, self.bn, probe, "value")
         row = query @ self.wc + self.bc
         relative = np.einsum("nthk,nsk->nths", q, key)
-        probe("relative", relative)
-        score = relative + row[..., None]
         mask = inputs[3] if self.masked else None
-        context = attend(score, v, self.scale, self.causal, mask, probe)
+        context = attend(relative, row[..., None], v, self.scale, self.causal, mask, probe)
         probe("context", context)
         return context.sum(2) + self.bo
 
@@ -99,7 +97,7 @@ class FoldedAttention(Composite):
         are wider than ``SUMMED_BITS``. The row constant is added only to a direct table.
         """
         mask = inputs[3] if self.masked else None
-        run = Heads(to, self.scale, self.causal, mask, also=f"{layer}/relative")
+        run = Heads(to, self.scale, self.causal, mask)
         query = run.query(self._dense(to, self.wm, self.bm, "query"), inputs[0])
         value = self._dense(to, self.wn, self.bn, "value")
         values = to.cast(to.add(value, inputs[2], point="value_exact"), "value")

@@ -13,6 +13,7 @@ from gateformer.quant.expand.exponential import (
     hide_future,
     is_direct,
     keep_past,
+    score_type,
 )
 from gateformer.quant.ops.cast import Rescale
 from gateformer.quant.ops.dense import Dense
@@ -35,19 +36,15 @@ class Heads:
         Token t sees keys 0..t alone.
     mask : str or None
         Bits (S, 1), 1 where a key counts.
-    also : str or None
-        Point whose calibrated type the scores take where the largest is subtracted.
     """
 
-    def __init__(
-        self, to: Lowering, scale: float, causal: bool, mask: str | None, also: str | None = None
-    ) -> None:
+    def __init__(self, to: Lowering, scale: float, causal: bool, mask: str | None) -> None:
         self.to = to
         self.scale = scale
         self.causal = causal
         self.mask = mask
         self.direct = is_direct(to, scale)
-        self.kind = to.find(f"{to.layer}/score", None if self.direct else also)[0]
+        self.kind = score_type(to, self.direct)
 
     @property
     def guarded(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.division import divide
-from gateformer.quant.expand.exponential import exponential, is_direct
+from gateformer.quant.expand.exponential import exponential, is_direct, score_type
 from gateformer.quant.ops.base import Composite, Probe, Shape
 from gateformer.quant.ops.cast import Rescale
 from gateformer.quant.ops.reduce import Reduce
@@ -26,6 +26,7 @@ class Softmax(Composite):
         (x,) = inputs
         distance = x.max(-1, keepdims=True) - x
         probe("score", x)
+        probe("relative", x)
         probe("distance", distance)
         weight = np.exp(-distance)
         return weight / weight.sum(-1, keepdims=True)
@@ -36,7 +37,7 @@ class Softmax(Composite):
         Errors: those of ``exponential`` in the weights, those of ``divide`` (V = 1) after.
         """
         direct = is_direct(to, 1.0)
-        score = to.cast(inputs[0], "score")
+        score = to.cast_to(inputs[0], score_type(to, direct), "score")
         weight = exponential(to, score, 1.0, direct)
         total = to.add(Reduce("sum", "features"), weight, point="total")
         share = divide(to, weight, total, 0, 1, "share")

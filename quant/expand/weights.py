@@ -9,7 +9,8 @@ from gateformer.quant.types import FloatArray
 
 
 def attend(
-    score: FloatArray,
+    relative: FloatArray,
+    row: FloatArray | None,
     value: FloatArray,
     scale: float,
     causal: bool,
@@ -20,8 +21,10 @@ def attend(
 
     Parameters
     ----------
-    score : ndarray of float64, (n, T, H, S)
-        Before ``scale``.
+    relative : ndarray of float64, (n, T, H, S)
+        Scores before ``scale``, up to a constant a row.
+    row : ndarray of float64, (n, T, H, 1), or None
+        That constant, if there is one.
     value : ndarray of float64, (n, S, H, V)
         Per head.
     scale : float
@@ -31,24 +34,25 @@ def attend(
     mask : ndarray of float64, (n, S, 1), or None
         1 where the key counts.
     probe : callable
-        Shown ``score`` and ``distance`` (largest score of the row minus the score) of the
-        keys that count; the others are shown as the row's largest.
+        Shown ``score``, ``relative`` and ``distance`` (largest score of the row minus the score)
+        of the keys that count; the others are shown as the row's largest.
 
     Returns
     -------
     ndarray of float64, (n, T, H, V)
         Zero where no key counts.
     """
-    n, tokens, _, keys = score.shape
+    n, tokens, _, keys = relative.shape
     seen = np.ones((n, tokens, 1, keys), bool)
     if causal:
         seen = seen & (np.arange(keys) <= np.arange(tokens)[:, None])[None, :, None, :]
     if mask is not None:
         seen = seen & (mask[:, None, None, :, 0] != 0)
-    top = np.where(seen, score, -np.inf).max(-1, keepdims=True)
+    top = np.where(seen, relative, -np.inf).max(-1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
-    kept = np.where(seen, score, top)
-    probe("score", kept)
+    kept = np.where(seen, relative, top)
+    probe("relative", kept)
+    probe("score", kept if row is None else kept + row)
     probe("distance", top - kept)
     weight = np.where(seen, np.exp((kept - top) * scale), 0.0)
     total = weight.sum(-1, keepdims=True)
