@@ -12,7 +12,7 @@ import numpy as np
 from gateformer.quant.errors import ModelError
 from gateformer.quant.expand import Elementwise, Quantize
 from gateformer.quant.expand.functions import FUNCTIONS
-from gateformer.quant.frontends.keras import qkeras_functions, qkeras_weights
+from gateformer.quant.frontends.keras import qkeras_weights
 from gateformer.quant.frontends.keras.site import Site
 from gateformer.quant.frontends.plain_json import Config, shorten
 from gateformer.quant.ops.cast import Constant, Rescale
@@ -23,9 +23,6 @@ STOCHASTIC = frozenset({"bernoulli", "stochastic_binary", "stochastic_ternary"})
 MAX_BITS = 32
 PIN_BITS = 40
 """Widest grid of values to which a non-uniform quantizer's result is held."""
-
-FUNCTION_MODULE = qkeras_functions
-"""Imported for the functions that it registers."""
 
 
 class Meaning(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateformer.quant.frontends.keras.qkeras_functions import EPSILON, LOG2, Single, single
+from gateformer.quant.expand.qkeras_functions import EPSILON, LOG2, Single, single
 from gateformer.quant.types import FloatArray
 
 ROUNDS = 5
