@@ -1,0 +1,472 @@
+"""The schedule: every stage, and the clock at which each of its beats enters and leaves.
+
+Owns ``plan`` and ``Plan``. Imports facts, clusters and stages.
+
+Clocks come in two paces. An *input-paced* stream follows the input's beats, gaps included:
+beat i at ``in[i] + offset``. Where a whole frame is gathered (keys and values of attention,
+a sum over tokens), the result is *frame-paced*: beat i at ``last + offset + i R``, ``last``
+being the clock of the frame's last input beat and R the beat interval. All frame-paced streams
+keep fixed distances, so plain delay lines align them; only where an input-paced stream meets a
+frame-paced one is there a FIFO. Frames of a single slot know only the second pace.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from gateformer.hw.dataflow import costing
+from gateformer.hw.dataflow.classify import Facts, classify
+from gateformer.hw.dataflow.clusters import Cluster, clusters
+from gateformer.hw.dataflow.design import Cost, Design, Link, Port, Stage
+from gateformer.hw.dataflow.lanes import Nodes
+from gateformer.hw.dataflow.stages import (
+    AccumulateStage,
+    Circuit,
+    DotStage,
+    Feed,
+    GatherStage,
+    HwStage,
+    LaneStage,
+    MacStage,
+    Rom,
+    accumulate_circuit,
+    circuit_of_cluster,
+    dot_circuits,
+    mac_parts,
+    mac_reuse,
+    ports,
+)
+from gateformer.hw.netlist.net import Net
+from gateformer.hw.settings import Settings
+from gateformer.quant.errors import ScheduleError
+from gateformer.quant.graph import Graph, Node
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.reduce import Reduce
+
+Pace = Literal["input", "frame"]
+Item = Node | Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """When a base value's beats are on its wires."""
+
+    paced: Pace
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A typed graph with its stages and clocks.
+
+    Attributes
+    ----------
+    graph : Graph
+        What is computed.
+    facts : Facts
+        Beats, folding and kinds.
+    stages : tuple of HwStage
+        In topological order.
+    streams : dict of str to Stream
+        Clocks of every base value.
+    design : Design
+        The outside view.
+    """
+
+    graph: Graph
+    facts: Facts
+    stages: tuple[HwStage, ...]
+    streams: dict[str, Stream]
+    design: Design
+
+
+def plan(graph: Graph, settings: Settings) -> Plan:
+    """Schedule a typed graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        Primitives with proven ranges.
+    settings : Settings
+        Token parallelism, reuse factors, logic budget.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ScheduleError
+        E310 for what has no hardware.
+    """
+    return _Planner(classify(graph, settings)).run()
+
+
+class _Planner:
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.graph = facts.graph
+        self.streams: dict[str, Stream] = {}
+        self.stages: list[HwStage] = []
+        self.taken: set[str] = set()
+        self.alias: dict[str, str] = {}
+        self.interval = self._beat_interval()
+        self.lead = (facts.slots - 1) * self.interval
+
+    def _beat_interval(self) -> int:
+        """The most clocks that a beat keeps any stage busy."""
+        facts = self.facts
+        busy = [1]
+        for node in self.graph.nodes:
+            name = node.output
+            if facts.kinds[name] == "mac":
+                busy.append(mac_reuse(facts, node))
+            elif facts.kinds[name] == "dot":
+                busy += [facts.folds[name], facts.folds.get(node.inputs[0], 1)]
+        return max(busy)
+
+    def run(self) -> Plan:
+        """Schedule stage after stage, each once its operands are."""
+        pace: Pace = "frame" if self.facts.slots == 1 else "input"
+        for name in self.graph.inputs:
+            self.streams[name] = Stream(pace, 0)
+        grouped = {n.output: c for c in clusters(self.facts) for n in c.nodes}
+        waiting: dict[int, int] = {}
+        readers: dict[str, list[Item]] = {}
+        items: dict[int, Item] = {}
+        for node in self.graph.nodes:
+            if self.facts.kinds[node.output] in ("constant", "wire", "absorbed"):
+                continue
+            item: Item = grouped.get(node.output, node)
+            items[id(item)] = item
+        for item in items.values():
+            needs = self._needs(item) - set(self.streams)
+            waiting[id(item)] = len(needs)
+            for name in needs:
+                readers.setdefault(name, []).append(item)
+        ready = [item for item in items.values() if not waiting[id(item)]]
+        for item in ready:
+            before = len(self.streams)
+            self._place(item)
+            for name in list(self.streams)[before:]:
+                for reader in readers.get(name, []):
+                    waiting[id(reader)] -= 1
+                    if not waiting[id(reader)]:
+                        ready.append(reader)
+        for name in self.graph.outputs:
+            if self.facts.kinds.get(name) in (None, "constant", "wire"):
+                self._pass(name)
+        return self._finish()
+
+    def _needs(self, item: Item) -> set[str]:
+        nodes = item.nodes if isinstance(item, Cluster) else [item]
+        inner = {n.output for n in nodes}
+        return {b for n in nodes for i in n.inputs for b in self.facts.bases(i)} - inner
+
+    def _place(self, item: Item) -> None:
+        if isinstance(item, Cluster):
+            self._lane(item)
+            return
+        place = {
+            "dot": self._dot,
+            "mac": self._mac,
+            "accumulate": self._accumulate,
+            "gather": self._gather,
+        }
+        place[self.facts.kinds[item.output]](item)
+
+    # Alignment
+
+    def _align(
+        self, bases: list[str], holds: frozenset[str] = frozenset(), least: int = 0,
+        pace: Pace | None = None,
+    ) -> tuple[list[Feed], Pace, int]:  # fmt: skip
+        """Bring streams to one clock: ``(feeds, pace, start)``, start at least ``least``."""
+        streams = {b: self.streams[b] for b in bases}
+        if pace is None:
+            all_input = all(s.paced == "input" for s in streams.values())
+            pace = "input" if all_input else "frame"
+        start = least
+        for base, stream in streams.items():
+            ready = stream.offset + (base in holds)
+            if stream.paced != pace:
+                # Written by clock in[i] + offset, read by a strobe one clock before the start.
+                ready = max(ready + 2 - self.lead, 1 + (base in holds))
+            start = max(start, ready)
+        feeds = []
+        for base, stream in streams.items():
+            held = base in holds
+            if stream.paced == pace:
+                feeds.append(Feed(base, start - held - stream.offset, hold=held))
+            else:
+                wait = start - stream.offset + self.lead
+                feeds.append(Feed(base, depth=-(-wait // self.interval) + 2, hold=held))
+        return feeds, pace, start
+
+    def _own_name(self, layer: str, value: str) -> str:
+        """The layer's name, or the point's within it where the layer has several stages."""
+        for candidate in (layer, value):
+            name = identifier(candidate)
+            if name not in self.taken:
+                break
+        count = 2
+        while name in self.taken:
+            name = f"{identifier(value)}_{count}"
+            count += 1
+        self.taken.add(name)
+        return name
+
+    # Stages
+
+    def _lane(self, cluster: Cluster) -> None:
+        facts = self.facts
+        inner = {n.output for n in cluster.nodes}
+        exported = [
+            n.output
+            for n in cluster.nodes
+            if n.output in self.graph.outputs
+            or any(r.output not in inner for r in facts.readers(n.output))
+            or facts.leaves_graph(n.output)
+        ]
+        circuit, roms, bases, whole = circuit_of_cluster(facts, cluster, exported)
+        first = cluster.nodes[0].output
+        fold = facts.folds[first]
+        holds = frozenset(b for b in bases if fold > 1 and facts.folds.get(b, 1) == 1)
+        self._add_lane(
+            cluster.layer, exported, circuit, roms, bases, whole, fold, holds, cluster.nodes
+        )
+
+    def _add_lane(
+        self, layer: str, exported: list[str], circuit: Circuit, roms: list[Rom],
+        bases: list[str], whole: bool, fold: int, holds: frozenset[str], nodes: list[Node],
+    ) -> None:  # fmt: skip
+        feeds, pace, start = self._align(bases, holds)
+        stage = LaneStage(
+            self._own_name(layer, exported[-1]), layer, feeds, {}, start, pace,
+            circuit=circuit, roms=roms, lanes=1 if whole else self.facts.lanes(exported[-1]),
+            fold=fold, whole=whole, nodes=nodes,
+        )  # fmt: skip
+        for name in exported:
+            self._emit(stage, name, pace, start + circuit.latencies[name])
+        self.stages.append(stage)
+
+    def _pass(self, name: str) -> None:
+        """Register an output that is only wiring."""
+        facts = self.facts
+        whole = facts.is_vector(name)
+        net = Net(facts.settings.logic_ns)
+        bases: dict[str, None] = {}
+
+        def leaf(base: str) -> Nodes:
+            if facts.kinds.get(base) == "constant":
+                raise ScheduleError(
+                    "E311",
+                    "an output that depends on no input",
+                    layer=self.graph.values[name].layer,
+                    fix="drop the output",
+                )
+            bases[base] = None
+            low, high = self.graph.values[base].bounds if whole else facts.element_bounds(base)
+            return ports(net, base, low, high)
+
+        nodes = facts.wire(name, leaf, whole, net.shifted)
+        circuit = Circuit.of(net, {name: nodes})
+        layer = self.graph.values[name].layer
+        facts.folds.setdefault(name, 1)
+        self._add_lane(
+            layer, [name], circuit, [], list(bases), whole, 1, frozenset(), []
+        )
+
+    def _emit(self, stage: HwStage, name: str, pace: Pace, offset: int) -> None:
+        stage.outputs[name] = offset
+        self.streams[name] = Stream("frame" if self.facts.slots == 1 else pace, offset)
+
+    def _dot(self, node: Node) -> None:
+        facts = self.facts
+        op = node.op
+        assert isinstance(op, MatMul)
+        a, b = node.inputs
+        chain = facts.absorbed[node.output]
+        result = chain[-1].output if chain else node.output
+        score = op.contract == "features"
+        fold = facts.folds[node.output] if score else facts.folds.get(a, 1)
+        group = facts.group(node.output) if score else facts.group(a)
+        hold = score and fold > 1
+        buffered = facts.beats(b) > 1 or fold > 1
+        accumulate = 0 if score or fold == 1 else fold
+        circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain)
+        keys, key_pace, _ = self._align(list(facts.bases(b)))
+        rows = list(facts.bases(a))
+        if not buffered:
+            both, pace, start = self._align(list(dict.fromkeys([*rows, *facts.bases(b)])), pace="frame")
+            feeds = [f for f in both if f.value in rows]
+            keys = [f for f in both if f.value in facts.bases(b)]
+            key_start = start
+        else:
+            # The frame of keys is complete when its last beat is on the wires.
+            complete = max(
+                self.streams[k.value].offset + k.delay for k in keys
+            ) + ((facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0)
+            feeds, pace, start = self._align(rows, least=complete + 1, pace="frame")
+            wait = start - 1 - complete + hold
+            keys = [Feed(k.value, k.delay + wait, k.depth) for k in keys]
+            key_start = complete + wait
+        # Distinct dot products leave together.
+        latency = max(c.latencies["y"] for c in circuits)
+        for circuit in circuits:
+            circuit.latencies["y"] = latency
+        latency += hold + accumulate
+        stage = DotStage(
+            self._own_name(f"{self.graph.values[node.output].layer}/{'score' if score else 'context'}", node.output),
+            self.graph.values[node.output].layer, feeds, {}, start, "frame",
+            node=node, keys=keys, circuits=circuits, pick=pick, lanes=facts.lanes(a), fold=fold,
+            group=group, buffered=buffered,
+            by_trigger=key_pace == "input" and facts.beats(b) < facts.slots,
+            result=result, hold=hold, accumulate=accumulate, key_start=key_start,
+        )  # fmt: skip
+        self._emit(stage, result, "frame", start + latency)
+        self.stages.append(stage)
+
+    def _mac(self, node: Node) -> None:
+        facts = self.facts
+        chain = facts.absorbed[node.output]
+        parts = mac_parts(facts, node, chain)
+        result = chain[-1].output if chain else node.output
+        feeds, pace, start = self._align(list(facts.bases(parts.source)))
+        frame = parts.beats > 1
+        first = start
+        if frame and pace == "frame":
+            first += (parts.beats - 1) * self.interval
+        # Operand registers and later clocks of a folded beat, the sum, the accumulator.
+        latency = (parts.reuse if parts.reuse > 1 else 0) + parts.dot.latencies["y"] + 1
+        latency += parts.post.latencies["y"] if parts.post else 0
+        layer = self.graph.values[node.output].layer
+        stage = MacStage(
+            self._own_name(layer, result), layer, feeds, {}, start, pace, node=node,
+            parts=parts, result=result, latency=latency,
+        )  # fmt: skip
+        self._emit(stage, result, "frame" if frame else pace, first + latency)
+        self.stages.append(stage)
+
+    def _accumulate(self, node: Node) -> None:
+        facts = self.facts
+        op = node.op
+        assert isinstance(op, Reduce)
+        source = node.inputs[0]
+        circuit = accumulate_circuit(facts, node)
+        feeds, pace, start = self._align(list(facts.bases(source)))
+        before = circuit.latencies["y"] if circuit else 0
+        tokens = op.axis == "tokens"
+        count = facts.beats(source) if tokens else facts.folds[source]
+        over = facts.lanes(source) if tokens else facts.group(source)
+        real = facts.tokens(source) if tokens else self.graph.values[source].shape[-1]
+        if tokens:
+            first = start + ((count - 1) * self.interval if pace == "frame" else 0)
+        else:
+            first = start + count - 1
+        layer = self.graph.values[node.output].layer
+        stage = AccumulateStage(
+            self._own_name(layer, node.output), layer, feeds, {}, start, pace, node=node,
+            circuit=circuit, count=count, width=over, padding=count * over - real,
+            lanes=1 if tokens else facts.lanes(source), tokens=tokens,
+        )  # fmt: skip
+        self._emit(stage, node.output, "frame" if tokens else pace, first + before + 1)
+        self.stages.append(stage)
+
+    def _gather(self, node: Node) -> None:
+        facts = self.facts
+        source = node.inputs[0]
+        feeds, pace, start = self._align(list(facts.bases(source)))
+        beats = facts.beats(source)
+        first = start + ((beats - 1) * self.interval if pace == "frame" else 0)
+        layer = self.graph.values[node.output].layer
+        stage = GatherStage(
+            self._own_name(layer, node.output), layer, feeds, {}, start, pace, node=node,
+            beats=beats, lanes=facts.lanes(source),
+        )  # fmt: skip
+        self._emit(stage, node.output, "frame", first + 1)
+        self.stages.append(stage)
+
+    # The outside view
+
+    def _finish(self) -> Plan:
+        facts = self.facts
+        inputs = [n for n in self.graph.inputs if n not in self.graph.masks]
+        masks = {shown: mask for mask, shown in self.graph.masks.items()}
+        ports_in = tuple(
+            self._port("s_axis", n, i, masks.get(n)) for i, n in enumerate(inputs)
+        )
+        ports_out = tuple(
+            self._port("m_axis", n, i, None) for i, n in enumerate(self.graph.outputs)
+        )
+        stages = tuple(record for stage in self.stages for record in records(self, stage))
+        drafted = Design(
+            identifier(self.graph.name), ports_in, ports_out, stages, self.interval,
+            self.graph.outputs, 1,
+        )  # fmt: skip
+        capacity = -(-(drafted.latency_cycles + 2) // drafted.interval_cycles) + 1
+        return Plan(
+            self.graph, facts, tuple(self.stages), dict(self.streams),
+            replace(drafted, capacity=capacity),
+        )  # fmt: skip
+
+    def _port(self, side: str, name: str, index: int, mask: str | None) -> Port:
+        value = self.graph.values[name]
+        label = side if index == 0 else f"{side}_{identifier(name)}"
+        features = int(np.prod(value.shape[1:])) if len(value.shape) > 1 else value.shape[0]
+        return Port(
+            label, name, self.facts.tokens(name), features, value.fixed, self.facts.lanes(name), mask
+        )
+
+
+def identifier(name: str) -> str:
+    """A name as a Verilog identifier."""
+    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
+
+
+def records(planner: _Planner, stage: HwStage) -> list[Stage]:
+    """The outside view of a stage: one record for each value that it makes."""
+    facts = planner.facts
+    links = [
+        Link(f.value, "stream", f.delay, f.depth) for f in stage.feeds
+    ]
+    kind: Literal["stream", "gather", "reduce"] = "stream"
+    reference = stage.start
+    if isinstance(stage, DotStage):
+        links += [Link(k.value, "frame", k.delay, k.depth) for k in stage.keys]
+        kind = "gather"
+        reference = stage.key_start
+    elif isinstance(stage, GatherStage) or (
+        isinstance(stage, MacStage) and stage.parts.beats > 1
+    ) or (isinstance(stage, AccumulateStage) and stage.tokens):
+        kind = "reduce"
+        if stage.paced == "frame":
+            beats = facts.beats(stage.feeds[0].value)
+            reference = stage.start + (beats - 1) * planner.interval
+    cost, multipliers = costing.stage_cost(planner.graph, facts, stage)
+    found = []
+    for position, (name, offset) in enumerate(stage.outputs.items()):
+        found.append(
+            Stage(
+                name, kind, tuple(links), offset - reference, facts.beats(name),
+                max(getattr(stage, "fold", 1), 1), planner.streams[name].paced, offset,
+                formula(planner.graph, stage, name), cost if position == 0 else Cost(),
+                multipliers if position == 0 else 0,
+            )
+        )  # fmt: skip
+    return found
+
+
+def formula(graph: Graph, stage: HwStage, name: str) -> str:
+    """One line that says what a stage's output is, with its Q-format."""
+    value = graph.values[name]
+    nodes = getattr(stage, "nodes", None) or [getattr(stage, "node", None)]
+    steps = " -> ".join(type(n.op).__name__ for n in nodes if n is not None) or "Register"
+    if len(steps) > 90:
+        steps = steps[:87] + "..."
+    return f"{name}: {steps}; {value.type}"

@@ -1,0 +1,483 @@
+"""Stages: the five kinds of hardware that a design is made of, with netlists and latencies.
+
+Owns the stage records and how each one's arithmetic is built. Imports facts, lanes and netlists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateformer.hw.dataflow.classify import Facts
+from gateformer.hw.dataflow.clusters import Cluster
+from gateformer.hw.dataflow.design import Cost
+from gateformer.hw.dataflow.lanes import Lane, Nodes, fold, lower, product
+from gateformer.hw.netlist import costs
+from gateformer.hw.netlist.net import Net
+from gateformer.quant.graph import Node
+from gateformer.quant.ops.cast import Constant
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import IntArray
+
+ROM_DELAY = 0.7
+"""ns from a beat counter through a small ROM of LUTs to an operand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rom:
+    """A constant that differs from token to token: one entry a beat (and key group).
+
+    Attributes
+    ----------
+    name : str
+        Graph value of the constant.
+    entries : ndarray of int, (beats x folds, lanes, elements)
+        Raw integers; tokens and keys beyond the tensor hold zeros.
+    """
+
+    name: str
+    entries: IntArray
+
+
+@dataclass(slots=True)
+class Circuit:
+    """A netlist with named outputs: what one Verilog datapath module holds.
+
+    Attributes
+    ----------
+    net : Net
+        The operations.
+    outputs : dict of str to ndarray of int
+        Nodes of each output, in the order of its elements.
+    latencies : dict of str to int
+        Clocks from the inputs to each output's registers.
+    """
+
+    net: Net
+    outputs: dict[str, Nodes]
+    latencies: dict[str, int]
+
+    @classmethod
+    def of(cls, net: Net, outputs: dict[str, Nodes]) -> Circuit:
+        """Fix latencies: each output leaves as soon as it is registered."""
+        latencies = {k: net.latency([int(n) for n in v.ravel()]) for k, v in outputs.items()}
+        return cls(net, outputs, latencies)
+
+    @property
+    def cost(self) -> Cost:
+        """Predicted resources."""
+        ends = [
+            (int(n), self.latencies[k]) for k, v in self.outputs.items() for n in v.ravel()
+        ]
+        return self.net.cost(ends)
+
+
+@dataclass(slots=True)
+class Feed:
+    """How a stream reaches a stage.
+
+    Attributes
+    ----------
+    value : str
+        Base value.
+    delay : int
+        Clocks of the fixed delay line.
+    depth : int
+        Beats of the FIFO between an input-paced stream and a frame-paced stage; 0 for none.
+    hold : bool
+        Keep a token's value for all its key groups.
+    """
+
+    value: str
+    delay: int = 0
+    depth: int = 0
+    hold: bool = False
+
+
+@dataclass(slots=True)
+class HwStage:
+    """What all stages have.
+
+    Attributes
+    ----------
+    name : str
+        Unique; the Verilog instance and module are named after it.
+    layer : str
+        Source layer.
+    feeds : list of Feed
+        Streams that enter beat by beat.
+    outputs : dict of str to int
+        Values made here -> clock of beat 0, counted as in ``design.Stage``.
+    start : int
+        Clock at which beat 0 enters, counted alike.
+    """
+
+    name: str
+    layer: str
+    feeds: list[Feed] = field(default_factory=list)
+    outputs: dict[str, int] = field(default_factory=dict)
+    start: int = 0
+    paced: str = "frame"
+
+
+@dataclass(slots=True)
+class LaneStage(HwStage):
+    """The same arithmetic for each token of a beat; fully pipelined."""
+
+    circuit: Circuit = field(kw_only=True)
+    roms: list[Rom] = field(kw_only=True)
+    lanes: int = field(kw_only=True)
+    fold: int = field(kw_only=True)
+    whole: bool = field(kw_only=True)
+    nodes: list[Node] = field(kw_only=True)
+
+
+@dataclass(slots=True)
+class DotStage(HwStage):
+    """Tensor x tensor: a row of ``a`` against a gathered frame of ``b``.
+
+    Attributes
+    ----------
+    keys : list of Feed
+        Streams gathered into the frame buffer.
+    circuits : list of Circuit
+        Distinct dot products; ``pick[h, j]`` says which one makes an element.
+    """
+
+    node: Node = field(kw_only=True)
+    keys: list[Feed] = field(kw_only=True)
+    circuits: list[Circuit] = field(kw_only=True)
+    pick: Nodes = field(kw_only=True)
+    lanes: int = field(kw_only=True)
+    fold: int = field(kw_only=True)
+    group: int = field(kw_only=True)
+    buffered: bool = field(kw_only=True)
+    by_trigger: bool = field(kw_only=True)
+    result: str = field(kw_only=True)
+    hold: bool = field(kw_only=True)
+    accumulate: int = field(kw_only=True)
+    key_start: int = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MacParts:
+    """A Dense folded over clocks.
+
+    Attributes
+    ----------
+    source : str
+        Value whose beats come in; before flattening, where tokens are gathered.
+    chunk : int
+        Features a clock.
+    reuse : int
+        Clocks a beat.
+    beats : int
+        Beats over which one result is accumulated; 1 for a per-token matrix.
+    weights : ndarray of int, (beats x reuse, outputs, chunk)
+        Raw weights of each clock.
+    bias : ndarray of int, (outputs,)
+        At the accumulator's fraction bits.
+    dot : Circuit
+        ``chunk`` products and their sum.
+    post : Circuit or None
+        Casts of all outputs behind the accumulators.
+    """
+
+    source: str
+    chunk: int
+    reuse: int
+    beats: int
+    weights: IntArray
+    bias: IntArray
+    dot: Circuit
+    post: Circuit | None
+
+
+@dataclass(slots=True)
+class MacStage(HwStage):
+    """A constant matrix folded over clocks: multipliers with weight ROMs and accumulators."""
+
+    node: Node = field(kw_only=True)
+    parts: MacParts = field(kw_only=True)
+    result: str = field(kw_only=True)
+    latency: int = field(kw_only=True)
+
+
+@dataclass(slots=True)
+class AccumulateStage(HwStage):
+    """Sum or maximum over the beats of a frame, or over the key groups of a token.
+
+    Attributes
+    ----------
+    circuit : Circuit or None
+        Tree before the accumulator; None where one element comes a clock.
+    count : int
+        Clocks that are accumulated.
+    width : int
+        Lanes, or keys of a group, that the tree takes.
+    padding : int
+        Of the last clock, how many of them lie beyond the tensor.
+    lanes : int
+        Independent tokens a beat.
+    tokens : bool
+        Whether tokens are reduced (else keys).
+    """
+
+    node: Node = field(kw_only=True)
+    circuit: Circuit | None = field(kw_only=True)
+    count: int = field(kw_only=True)
+    width: int = field(kw_only=True)
+    padding: int = field(kw_only=True)
+    lanes: int = field(kw_only=True)
+    tokens: bool = field(kw_only=True)
+
+
+@dataclass(slots=True)
+class GatherStage(HwStage):
+    """All beats of a frame side by side, as one vector."""
+
+    node: Node = field(kw_only=True)
+    beats: int = field(kw_only=True)
+    lanes: int = field(kw_only=True)
+
+
+def circuit_of_cluster(
+    facts: Facts, cluster: Cluster, exported: Sequence[str]
+) -> tuple[Circuit, list[Rom], list[str], bool]:
+    """Build a cluster's netlist for one token (or one vector).
+
+    Returns
+    -------
+    (circuit, roms, bases, whole)
+        ``bases`` are the streams it reads; ``whole`` says that it reads all tokens at once.
+    """
+    settings = facts.settings
+    net = Net(settings.logic_ns)
+    lane = Lane(net, settings)
+    first = cluster.nodes[0].output
+    whole = facts.is_vector(first)
+    made: dict[str, Nodes] = {}
+    roms: dict[str, Rom] = {}
+    bases: dict[str, None] = {}
+
+    def leaf(name: str) -> Nodes:
+        if name in made:
+            return made[name]
+        if facts.kinds.get(name) == "constant":
+            made[name] = _constant(facts, net, name, whole, first, roms)
+            return made[name]
+        bases[name] = None
+        lo, hi = facts.graph.values[name].bounds if whole else facts.element_bounds(name)
+        made[name] = ports(net, name, lo, hi)
+        return made[name]
+
+    for node in cluster.nodes:
+        operands = [facts.wire(n, leaf, whole, net.shifted) for n in node.inputs]
+        values = [facts.graph.values[n] for n in node.inputs]
+        made[node.output] = lower(lane, node.op, values, facts.graph.values[node.output], operands)
+    return Circuit.of(net, {n: made[n] for n in exported}), list(roms.values()), list(bases), whole
+
+
+def ports(net: Net, name: str, lo: IntArray, hi: IntArray, late: float = 0.0) -> Nodes:
+    nodes = np.empty(lo.shape, np.int64)
+    for count, index in enumerate(np.ndindex(lo.shape)):
+        low, high = int(lo[index]), int(hi[index])
+        nodes[index] = net.const(low) if low == high else net.input(name, count, low, high, late)
+    return nodes
+
+
+def _constant(
+    facts: Facts, net: Net, name: str, whole: bool, beside: str, roms: dict[str, Rom]
+) -> Nodes:
+    op = facts.producers[name].op
+    assert isinstance(op, Constant)
+    if whole:
+        return ports(net, name, op.raw, op.raw)
+    fold = facts.folds.get(beside, 1)
+    per_key = fold > 1 and op.raw.shape[-1] > 1
+    if op.raw.shape[0] == 1 and not per_key:
+        return ports(net, name, op.raw[0], op.raw[0])
+    lanes, beats = facts.lanes(beside), facts.beats(beside)
+    tokens = np.zeros((beats * lanes, *op.raw.shape[1:]), np.int64)
+    count = facts.tokens(beside)
+    tokens[:count] = np.broadcast_to(op.raw, (count, *op.raw.shape[1:]))
+    if per_key:
+        group = facts.group(beside)
+        padded = np.zeros((*tokens.shape[:-1], group * fold), np.int64)
+        padded[..., : tokens.shape[-1]] = tokens
+        split = padded.reshape(beats, lanes, *tokens.shape[1:-1], fold, group)
+        entries = np.moveaxis(split, -2, 1).reshape(beats * fold, lanes, -1)
+        shape = (*tokens.shape[1:-1], group)
+    else:
+        entries = np.repeat(tokens.reshape(beats, lanes, -1), fold, axis=0)
+        shape = tokens.shape[1:]
+    roms[name] = Rom(name, entries)
+    flat = entries.reshape(-1, entries.shape[-1])
+    return ports(net, name, flat.min(0).reshape(shape), flat.max(0).reshape(shape), ROM_DELAY)
+
+
+def dot_circuits(
+    facts: Facts, node: Node, group: int, chain: Sequence[Node]
+) -> tuple[list[Circuit], Nodes]:
+    """Netlists of a MatMul's distinct dot products, and which element (head, column) uses which.
+
+    Products with equal operand ranges share a circuit. Key slots beyond the tensor hold zeros,
+    so ranges of a folded key axis include zero.
+    """
+    op = node.op
+    assert isinstance(op, MatMul)
+    (alo, ahi), (blo, bhi) = (facts.element_bounds(n) for n in node.inputs)
+    heads, width = facts.graph.values[node.output].shape[1:]
+    circuits: list[Circuit] = []
+    known: dict[tuple[object, ...], int] = {}
+    columns = group if op.contract == "features" else width
+    pick = np.zeros((heads, columns), np.int64)
+    for h, j in np.ndindex(pick.shape):
+        other = h % len(blo)
+        if op.contract == "features":
+            sides = [alo[h], ahi[h], blo[other], bhi[other]]
+        else:
+            low, high = int(blo[other, j]), int(bhi[other, j])
+            if facts.folds.get(node.inputs[0], 1) > 1:
+                low, high = min(low, 0), max(high, 0)
+            sides = [alo[h], ahi[h], np.full(group, low), np.full(group, high)]
+        key = tuple(tuple(int(v) for v in side) for side in sides)
+        if key not in known:
+            known[key] = len(circuits)
+            circuits.append(_dot(facts, node, sides, chain))
+        pick[h, j] = known[key]
+    return circuits, pick
+
+
+def _dot(facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node]) -> Circuit:
+    net = Net(facts.settings.logic_ns)
+    left, right = ports(net, "a", *sides[:2]), ports(net, "b", *sides[2:])
+    products = [
+        product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)
+    ]
+    out = np.array([net.total([(n, 0, False) for n in products], node.output)], np.int64)
+    for reader in chain:
+        values = [facts.graph.values[n] for n in reader.inputs]
+        result = facts.graph.values[reader.output]
+        out = lower(Lane(net, facts.settings), reader.op, values, result, [out])
+    return Circuit.of(net, {"y": out})
+
+
+def _gathers(facts: Facts, node: Node) -> bool:
+    """Whether a Dense accumulates over the beats of a flattened token stream."""
+    source = node.inputs[0]
+    return facts.is_vector(source) and any(
+        not facts.is_vector(b) and facts.beats(b) > 1 for b in facts.bases(source)
+    )
+
+
+def mac_reuse(facts: Facts, node: Node) -> int:
+    """Clocks that a beat keeps a folded Dense busy."""
+    return _folding(facts, node)[1]
+
+
+def _folding(facts: Facts, node: Node) -> tuple[int, int]:
+    """``(features a clock, clocks a beat)`` of a folded Dense."""
+    source, flat = node.inputs[0], _gathers(facts, node)
+    if flat:
+        source = _before_flatten(facts, source)
+    elements = int(np.prod(facts.features(source))) * (facts.lanes(source) if flat else 1)
+    reuse = min(facts.settings.reuse(facts.graph.values[node.output].layer), elements)
+    chunk = -(-elements // reuse)
+    return chunk, -(-elements // chunk)
+
+
+def mac_parts(facts: Facts, node: Node, chain: Sequence[Node]) -> MacParts:
+    """Fold a Dense over its reuse factor, and over beats where tokens are flattened into it."""
+    op = node.op
+    assert isinstance(op, Dense)
+    settings = facts.settings
+    source, flat = node.inputs[0], _gathers(facts, node)
+    weight, bias = op.aligned(facts.graph.values[source].fixed)
+    if flat:
+        source = _before_flatten(facts, source)
+    chunk, reuse = _folding(facts, node)
+    beats, lanes, tokens = (
+        (facts.beats(source), facts.lanes(source), facts.tokens(source)) if flat else (1, 1, 1)
+    )
+    outputs, each_token = weight.shape[0], weight.shape[1] // tokens
+    padded = np.zeros((outputs, beats * lanes, each_token), weight.dtype)
+    padded[:, :tokens] = weight.reshape(outputs, tokens, each_token)
+    folded = np.zeros((outputs, beats, reuse * chunk), weight.dtype)
+    folded[:, :, : lanes * each_token] = padded.reshape(outputs, beats, lanes * each_token)
+    weights = np.moveaxis(folded.reshape(outputs, beats, reuse, chunk), 0, 2)
+    weights = weights.reshape(beats * reuse, outputs, chunk)
+    lo, hi = facts.element_bounds(source)
+    low, high = min(int(lo.min()), 0), max(int(hi.max()), 0)
+    span = (min(int(weights.min()), 0), max(int(weights.max()), 0))
+    net = Net(settings.logic_ns)
+    products = [
+        product(net, net.input("x", c, low, high), net.input("w", c, *span), node.output)
+        for c in range(chunk)
+    ]
+    total = net.total([(n, 0, False) for n in products], node.output)
+    dot = Circuit.of(net, {"y": np.array([total], np.int64)})
+    post = None
+    if chain:
+        net = Net(settings.logic_ns)
+        lows, highs = facts.graph.values[node.output].bounds
+        if not facts.is_vector(node.output):
+            lows, highs = lows.min(0), highs.max(0)
+        out = ports(net, "x", lows.reshape(-1), highs.reshape(-1))
+        for reader in chain:
+            values = [facts.graph.values[n] for n in reader.inputs]
+            result = facts.graph.values[reader.output]
+            out = lower(Lane(net, settings), reader.op, values, result, [out])
+        post = Circuit.of(net, {"y": out})
+    return MacParts(source, chunk, reuse, beats, weights, bias, dot, post)
+
+
+def _before_flatten(facts: Facts, name: str) -> str:
+    """The token stream that a chain of wires flattens."""
+    node = facts.producers[name]
+    if isinstance(node.op, Reshape) and not facts.is_vector(node.inputs[0]):
+        return node.inputs[0]
+    return _before_flatten(facts, node.inputs[0])
+
+
+def accumulate_circuit(facts: Facts, node: Node) -> Circuit | None:
+    """What is done before the accumulator: a tree over the lanes or over a key group."""
+    op = node.op
+    assert isinstance(op, Reduce)
+    source = node.inputs[0]
+    lo, hi = facts.element_bounds(source)
+    neutral = op.kind == "sum"
+    net = Net(facts.settings.logic_ns)
+    if op.axis == "tokens":
+        lanes = facts.lanes(source)
+        if lanes == 1:
+            return None
+        flat_lo, flat_hi = lo.reshape(-1), hi.reshape(-1)
+        if neutral:
+            flat_lo, flat_hi = np.minimum(flat_lo, 0), np.maximum(flat_hi, 0)
+        ports = [
+            [net.input("x", lane * flat_lo.size + f, int(flat_lo[f]), int(flat_hi[f]))
+             for lane in range(lanes)]
+            for f in range(flat_lo.size)
+        ]  # fmt: skip
+        out = np.array([fold(net, op.kind, p, node.output) for p in ports], np.int64)
+        return Circuit.of(net, {"y": out})
+    group = lo.shape[-1]
+    if group == 1:
+        return None
+    rows_lo, rows_hi = lo.reshape(-1, group), hi.reshape(-1, group)
+    if neutral:
+        rows_lo, rows_hi = np.minimum(rows_lo, 0), np.maximum(rows_hi, 0)
+    out = np.empty(len(rows_lo), np.int64)
+    for row in range(len(rows_lo)):
+        ports_row = [
+            net.input("x", row * group + g, int(rows_lo[row, g]), int(rows_hi[row, g]), costs.MUX)
+            for g in range(group)
+        ]
+        out[row] = fold(net, op.kind, ports_row, node.output)
+    return Circuit.of(net, {"y": out})

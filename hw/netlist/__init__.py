@@ -1,0 +1,1 @@
+"""Scalar netlists: the arithmetic of one token, pipelined by a delay model."""

@@ -1,0 +1,145 @@
+"""Delay and area of one scalar operation.
+
+Owns the numbers that place registers and predict resources. Delays are ns of logic alone on
+7-series cells, fitted to yosys ``sta`` after ``synth_xilinx -run begin:check``; areas are
+6-input LUTs fitted to yosys on xcup. ``docs/cost_model.md`` shows both fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gateformer.hw.dataflow.design import Cost
+
+if TYPE_CHECKING:
+    from gateformer.hw.netlist.net import Operation
+
+DSP_WIDE = 27
+"""Signed width of the DSP48E2's A port (Xilinx UG579)."""
+DSP_NARROW = 18
+"""Signed width of the DSP48E2's B port (Xilinx UG579)."""
+DSP_MIN_PRODUCT = 9
+"""Narrowest product that yosys maps to a DSP slice (``DSP_Y_MINWIDTH`` in synth_xilinx)."""
+
+LUT_ROM_WIDTH = 10
+"""Widest table index that is built of LUTs; wider tables are read into a block RAM's register."""
+
+CLOCK_TO_Q = 0.31
+"""ns from the clock edge to a flip-flop's output (7-series FDRE)."""
+MUX = 0.64
+"""ns of one LUT with its wire arcs."""
+CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
+"""ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
+DSP_INPUT = 1.37
+"""ns from a DSP slice's operand pins to its first internal register."""
+
+
+def arrival(op: Operation, operands: Sequence[Operation], latest: float) -> float:
+    """Logic delay in ns at an operation's output, its latest operand arriving at ``latest``."""
+    if op.kind in ("input", "const") or is_wiring(op, operands):
+        return latest
+    if op.kind == "add":
+        return _carry(op.width, latest)
+    if op.kind == "max":
+        return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
+    if op.kind == "cast":
+        drop, rounding, mode = op.parameters[:3]
+        if int(drop) > 0 and rounding != "TRN":
+            latest = _carry(operands[0].width - int(drop), latest)
+        return latest + (0.5 if mode == "saturates" else 0.0)
+    if op.kind == "lookup":
+        return latest + (0.64, 0.85, 1.25, 1.6, 1.9)[min(max(operands[0].bits - 6, 0), 4)]
+    if op.kind == "zeros":
+        return latest + 1.1 + 0.013 * int(op.parameters[0])
+    if op.kind == "shift":
+        return latest + 0.1 + 0.25 * operands[1].bits
+    return latest + 1.0 + 0.15 * op.width
+
+
+def _carry(width: int, latest: float) -> float:
+    return max(CARRY_ENTRY + CARRY_BIT * width, latest + CHAINED)
+
+
+def is_wiring(op: Operation, operands: Sequence[Operation]) -> bool:
+    """Whether an addition only shifts: its other operand is zero."""
+    return (
+        op.kind == "add"
+        and not (int(op.parameters[2]) or int(op.parameters[3]))
+        and any(o.lo == o.hi == 0 for o in operands)
+    )
+
+
+def is_registered(op: Operation, operands: Sequence[Operation]) -> bool:
+    """Whether an operation ends in a register of its own (DSP product, block RAM output)."""
+    if op.kind == "lookup":
+        return operands[0].bits > LUT_ROM_WIDTH
+    return uses_dsp(op, operands)
+
+
+def uses_dsp(op: Operation, operands: Sequence[Operation]) -> bool:
+    """Whether a multiplication goes to DSP slices."""
+    if op.kind != "mul" or any(o.lo == o.hi for o in operands):
+        return False
+    narrow, wide = sorted(o.width for o in operands)
+    return narrow > 2 and narrow + wide >= DSP_MIN_PRODUCT
+
+
+def dsp_count(operands: Sequence[Operation]) -> int:
+    """DSP slices of one product: tiles of the signed 27 x 18 multiplier."""
+    narrow, wide = sorted(o.width for o in operands)
+    one_way = _tiles(wide, DSP_WIDE) * _tiles(narrow, DSP_NARROW)
+    return min(one_way, _tiles(narrow, DSP_WIDE) * _tiles(wide, DSP_NARROW))
+
+
+def _tiles(width: int, port: int) -> int:
+    """Slices along one operand: the top one is signed, each lower one loses the sign bit."""
+    return 1 if width <= port else 1 + -(-(width - port) // (port - 1))
+
+
+def area(op: Operation, operands: Sequence[Operation]) -> Cost:
+    """LUTs, DSPs and block RAMs of an operation, its registers apart."""
+    if is_wiring(op, operands):
+        return Cost()
+    if op.kind == "add":
+        # Below the shifted operand the other one passes through untouched.
+        free = 0 if any(op.parameters[2:]) else max(int(p) for p in op.parameters[:2])
+        return Cost(lut=max(1, op.width - free))
+    if op.kind == "max":
+        return Cost(lut=1.6 * op.width)
+    if op.kind == "cast":
+        drop, rounding, mode = op.parameters[:3]
+        rounds = int(drop) > 0 and rounding != "TRN"
+        return Cost(lut=float(op.width + 1) if rounds or mode == "saturates" else 0.0)
+    if op.kind == "lookup":
+        index = operands[0].bits
+        if index > LUT_ROM_WIDTH:
+            return Cost(bram=max(0.5, op.bits * (1 << index) / 36864))
+        return Cost(lut=op.bits * max(1.0, 2.0 ** (index - 6)))
+    if op.kind == "zeros":
+        return Cost(lut=float(op.parameters[0]))
+    if op.kind == "shift":
+        return Cost(lut=0.6 * op.width * operands[1].bits)
+    if op.kind == "mul":
+        if uses_dsp(op, operands):
+            return Cost(dsp=dsp_count(operands))
+        return Cost(lut=float(operands[0].bits * operands[1].bits))
+    return Cost()
+
+
+def registers(op: Operation, span: int, operands: Sequence[Operation]) -> Cost:
+    """Flip-flops behind an operation; three or more in a row become shift registers."""
+    if op.kind == "input":
+        return delay_line(op.bits, span)
+    if op.kind == "mul" and uses_dsp(op, operands):
+        return delay_line(op.bits, span)
+    if span <= 2:
+        return Cost(ff=op.bits * span)
+    return Cost(ff=op.bits) + delay_line(op.bits, span - 1)
+
+
+def delay_line(bits: int, span: int) -> Cost:
+    """A fixed delay: SRL32 with a register, as yosys' ``shregmap`` makes them."""
+    if span <= 2:
+        return Cost(ff=bits * span)
+    return Cost(lut=bits * -(-(span) // 32))

@@ -1,0 +1,327 @@
+"""Net: a pipelined netlist of scalar integer operations.
+
+Owns the nodes, their exact ranges, and the placing of registers: a node is chained behind its
+operands while the clock's logic budget lasts, else a register comes between.
+Imports the delay and area model of ``hw.netlist.costs``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateformer.hw.netlist import costs
+from gateformer.hw.dataflow.design import Cost
+from gateformer.quant.types import IntArray, Overflow, Rounding
+
+Kind = Literal["input", "const", "add", "mul", "max", "cast", "lookup", "zeros", "shift"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One scalar operation on nodes given by index.
+
+    ``parameters`` by kind: input (port, index); const (value,); add (shift a, shift b,
+    negate a, negate b); cast (drop, rounding, mode, lower limit, upper limit); lookup (table number,);
+    zeros (width, even).
+    """
+
+    kind: Kind
+    args: tuple[int, ...]
+    parameters: tuple[int | str, ...]
+    lo: int
+    hi: int
+    note: str = ""
+
+    @property
+    def width(self) -> int:
+        """Bits in two's complement."""
+        return max(self.hi.bit_length(), (-self.lo - 1).bit_length() if self.lo < 0 else 0) + 1
+
+    @property
+    def bits(self) -> int:
+        """Bits that can change: no sign bit where the value is never negative."""
+        return max(self.width - (self.lo >= 0), 1) if self.lo != self.hi else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A scaled reference to a node: ``value = node x 2^shift``."""
+
+    node: int
+    shift: int = 0
+
+
+@dataclass(slots=True)
+class Net:
+    """A netlist under construction; equal operations are made once.
+
+    Attributes
+    ----------
+    budget : float
+        ns of logic between registers.
+    operations : list of Operation
+        In topological order.
+    tables : list of ndarray
+        Contents of the lookups.
+    """
+
+    budget: float
+    operations: list[Operation] = field(default_factory=list)
+    tables: list[tuple[int, ...]] = field(default_factory=list)
+    clock: list[int] = field(default_factory=list)
+    arrival: list[float] = field(default_factory=list)
+    _seen: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _table_numbers: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+    def input(self, port: str, index: int, lo: int, hi: int, late: float = 0.0) -> int:
+        """Element ``index`` of a port; ``late`` ns of logic lie before it."""
+        return self._node("input", (), (port, index), lo, hi, late=late)
+
+    def const(self, value: int) -> int:
+        """A constant."""
+        return self._node("const", (), (value,), value, value)
+
+    def value(self, node: int) -> int | None:
+        """The constant that a node is, or None."""
+        op = self.operations[node]
+        return op.lo if op.lo == op.hi else None
+
+    def add(
+        self, a: int, b: int, shift_a: int = 0, shift_b: int = 0,
+        negate_a: bool = False, negate_b: bool = False, note: str = "",
+    ) -> int:  # fmt: skip
+        """``+-(a << shift_a) +- (b << shift_b)``; zero operands vanish."""
+        if self.value(a) == 0:
+            a, b, shift_a, shift_b, negate_a, negate_b = b, a, shift_b, shift_a, negate_b, negate_a
+        if self.value(b) == 0:
+            if shift_a == 0 and not negate_a:
+                return a
+            shift_b, negate_b = 0, False
+        ranges = []
+        for node, shift, negate in ((a, shift_a, negate_a), (b, shift_b, negate_b)):
+            op = self.operations[node]
+            low, high = op.lo << shift, op.hi << shift
+            ranges.append((-high, -low) if negate else (low, high))
+        return self._node(
+            "add", (a, b), (shift_a, shift_b, int(negate_a), int(negate_b)),
+            ranges[0][0] + ranges[1][0], ranges[0][1] + ranges[1][1], note,
+        )  # fmt: skip
+
+    def mul(self, a: int, b: int, note: str = "") -> int:
+        """``a x b``, registered behind the multiplier."""
+        for x, y in ((a, b), (b, a)):
+            known = self.value(x)
+            if known is not None and known >= 0 and known & (known - 1) == 0:
+                if known == 0:
+                    return x
+                return self.shifted(y, known.bit_length() - 1)
+        x, y = self.operations[a], self.operations[b]
+        corners = [p * q for p in (x.lo, x.hi) for q in (y.lo, y.hi)]
+        low = 0 if a == b else min(corners)
+        return self._node("mul", (a, b), (), max(low, min(corners)), max(corners), note)
+
+    def shifted(self, a: int, shift: int) -> int:
+        """``a << shift``: wires only."""
+        return a if shift == 0 else self.add(a, self.const(0), shift_a=shift)
+
+    def max(self, a: int, b: int, note: str = "") -> int:
+        """The larger one."""
+        x, y = self.operations[a], self.operations[b]
+        if x.lo >= y.hi:
+            return a
+        if y.lo >= x.hi:
+            return b
+        return self._node("max", (a, b), (), max(x.lo, y.lo), max(x.hi, y.hi), note)
+
+    def cast(
+        self, a: int, drop: int, rounding: Rounding, low: int, high: int,
+        overflow: Overflow, note: str = "",
+    ) -> int:  # fmt: skip
+        """``a x 2^-drop`` rounded, then fitted into ``low..high``."""
+        if drop < 0:
+            a, drop = self.shifted(a, -drop), 0
+        op = self.operations[a]
+        lo, hi = (_rounded(v, drop, rounding) for v in (op.lo, op.hi))
+        inside = low <= lo and hi <= high
+        if drop == 0 and inside:
+            return a
+        wraps = overflow is Overflow.WRAP
+        limits = (low, high)
+        if inside:
+            low, high = lo, hi
+        elif not wraps:
+            low, high = min(max(lo, low), high), max(min(hi, high), low)
+        mode = "fits" if inside else "wraps" if wraps else "saturates"
+        return self._node("cast", (a,), (drop, rounding.value, mode, *limits), low, high, note)
+
+    def lookup(self, a: int, table: IntArray, note: str = "") -> int:
+        """``table[a mod size]``."""
+        op = self.operations[a]
+        size = len(table)
+        entries = tuple(int(v) for v in table)
+        reachable = [entries[i % size] for i in range(op.lo, op.hi + 1)]
+        if min(reachable) == max(reachable):
+            return self.const(reachable[0])
+        number = self._table_numbers.setdefault(entries, len(self.tables))
+        if number == len(self.tables):
+            self.tables.append(entries)
+        width = size.bit_length() - 1
+        return self._node("lookup", (a,), (number, width), min(reachable), max(reachable), note)
+
+    def zeros(self, a: int, width: int, even: bool, lo: int, hi: int, note: str = "") -> int:
+        """Zeros above the leading one of a ``width``-bit unsigned integer."""
+        if lo == hi:
+            return self.const(lo)
+        return self._node("zeros", (a,), (width, int(even)), lo, hi, note)
+
+    def barrel(
+        self, a: int, amount: int, drop: int, rounding: Rounding, low: int, high: int,
+        overflow: Overflow, note: str = "",
+    ) -> int:  # fmt: skip
+        """``cast(a << amount)``."""
+        known = self.value(amount)
+        if known is not None:
+            return self.cast(a, drop - known, rounding, low, high, overflow, note)
+        op, by = self.operations[a], self.operations[amount]
+        lo = op.lo << by.hi if op.lo < 0 else op.lo << by.lo
+        hi = op.hi << by.lo if op.hi < 0 else op.hi << by.hi
+        if overflow is Overflow.WRAP:
+            # Only the bits that survive are built: the caller has proven the rest redundant.
+            window = max(abs(low), abs(high)).bit_length() + 1 + max(drop, 0)
+            lo, hi = max(lo, -(1 << window)), min(hi, (1 << window) - 1)
+        wide = self._node("shift", (a, amount), (), lo, hi, note)
+        return self.cast(wide, drop, rounding, low, high, overflow, note)
+
+    def total(self, terms: Sequence[tuple[int, int, bool]], note: str = "") -> int:
+        """Sum of ``+-(node << shift)``, earliest and narrowest first.
+
+        Parameters
+        ----------
+        terms : sequence of (node, shift, negate)
+        """
+        heap: list[tuple[int, float, int, int, tuple[int, int, bool]]] = []
+        for count, term in enumerate(terms):
+            node = term[0]
+            if self.value(node) == 0:
+                continue
+            width = self.operations[node].width + term[1]
+            heapq.heappush(heap, (self.clock[node], self.arrival[node], width, count, term))
+        serial = len(terms)
+        while len(heap) > 1:
+            first, second = heapq.heappop(heap)[4], heapq.heappop(heap)[4]
+            if first[2] and not second[2]:
+                first, second = second, first
+            base = min(first[1], second[1])
+            both = first[2] and second[2]
+            node = self.add(
+                first[0], second[0], first[1] - base, second[1] - base,
+                first[2] and not both, second[2] and not both, note,
+            )  # fmt: skip
+            serial += 1
+            width = self.operations[node].width + base
+            heapq.heappush(
+                heap, (self.clock[node], self.arrival[node], width, serial, (node, base, both))
+            )
+        if not heap:
+            return self.const(0)
+        node, shift, negate = heap[0][4]
+        if negate:
+            return self.add(self.const(0), node, 0, shift, negate_b=True, note=note)
+        return self.shifted(node, shift)
+
+    def _node(
+        self, kind: Kind, args: tuple[int, ...], parameters: tuple[int | str, ...],
+        lo: int, hi: int, note: str = "", late: float = 0.0,
+    ) -> int:  # fmt: skip
+        if kind not in ("input", "const") and lo == hi:
+            return self.const(lo)
+        key = (kind, args, parameters)
+        if key in self._seen:
+            return self._seen[key]
+        op = Operation(kind, args, parameters, int(lo), int(hi), note)
+        number = len(self.operations)
+        self.operations.append(op)
+        self._seen[key] = number
+        operands = [self.operations[i] for i in args]
+        # A constant is there at any time.
+        live = [i for i in args if self.operations[i].kind != "const"]
+        clock = max((self.clock[i] for i in live), default=0)
+        latest = max((self.arrival[i] for i in live if self.clock[i] == clock), default=late)
+        budget = self.budget - costs.CLOCK_TO_Q
+        if costs.is_registered(op, operands):
+            # The slice has its own output register; operands come from registers.
+            clock += 2 if latest > 0 else 1
+            arrival = 0.0
+        else:
+            arrival = costs.arrival(op, operands, latest)
+            if arrival > budget and latest > 0:
+                clock, arrival = clock + 1, costs.arrival(op, operands, 0.0)
+        self.clock.append(clock)
+        self.arrival.append(arrival)
+        return number
+
+    def latency(self, outputs: Sequence[int]) -> int:
+        """Clocks from the inputs to registered outputs; at least 1."""
+        ends = [
+            self.clock[n] + (1 if self.arrival[n] > 0 or self.clock[n] == 0 else 0)
+            for n in outputs
+            if self.operations[n].kind != "const"
+        ]
+        return max(ends, default=1)
+
+    def register_spans(self, outputs: Sequence[tuple[int, int]]) -> Mapping[int, int]:
+        """Registers in a row behind each node: up to its latest reader, or the output clock."""
+        spans: dict[int, int] = {}
+        for number, op in enumerate(self.operations):
+            for arg in op.args:
+                if self.operations[arg].kind != "const":
+                    wait = self._reads_at(number) - self.clock[arg]
+                    spans[arg] = max(spans.get(arg, 0), wait)
+        for node, latency in outputs:
+            if self.operations[node].kind != "const":
+                spans[node] = max(spans.get(node, 0), latency - self.clock[node])
+        return {n: s for n, s in spans.items() if s > 0}
+
+    def _reads_at(self, number: int) -> int:
+        """Clock in which a node reads its operands."""
+        op = self.operations[number]
+        registered = costs.is_registered(op, [self.operations[i] for i in op.args])
+        return self.clock[number] - 1 if registered else self.clock[number]
+
+    def live(self, outputs: Sequence[int]) -> list[int]:
+        """Nodes that the outputs need, in order."""
+        needed = set(outputs)
+        for number in range(len(self.operations) - 1, -1, -1):
+            if number in needed:
+                needed.update(self.operations[number].args)
+        return sorted(needed)
+
+    def cost(self, outputs: Sequence[tuple[int, int]]) -> Cost:
+        """Predicted resources; ``outputs`` are (node, clock in which it is registered)."""
+        total = Cost()
+        needed = self.live([node for node, _ in outputs])
+        for number in needed:
+            total = total + costs.area(self.operations[number], self.operands(number))
+        spans = self.register_spans(outputs)
+        for node in set(needed) & set(spans):
+            total = total + costs.registers(
+                self.operations[node], spans[node], self.operands(node)
+            )
+        return total
+
+    def operands(self, number: int) -> list[Operation]:
+        """Operations that a node reads."""
+        return [self.operations[i] for i in self.operations[number].args]
+
+
+def _rounded(value: int, drop: int, rounding: Rounding) -> int:
+    if drop <= 0:
+        return value << -drop
+    if rounding is Rounding.TRN:
+        return value >> drop
+    if rounding is Rounding.RND:
+        return (value + (1 << (drop - 1))) >> drop
+    return (value + (1 << (drop - 1)) - 1 + ((value >> drop) & 1)) >> drop
