@@ -10,10 +10,17 @@ from importlib import import_module
 
 import typer
 
-from gateformer.cli.failures import explain, report
+from gateformer.cli import failures
 
 COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed and what each missing piece would enable.",
+    "inspect": "List a model's layers, and all that cannot be imported.",
+    "estimate": "Predict latency, interval and resources, and whether they fit the device.",
+    "generate": "Write the sources.",
+    "simulate": "Check the hardware bit by bit and clock by clock.",
+    "build": "Run a toolchain on the sources.",
+    "run": "Do all of it, in a folder that keeps every step.",
+    "report": "Write the page of a run again.",
 }
 """Each command and its line in the help, in the order of use."""
 
@@ -43,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt) as error:
-        return report(explain(error), as_json="--json" in arguments)
+        return failures.report(failures.explain(error), as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
 
 

@@ -21,7 +21,7 @@ MODEL_SUFFIXES = frozenset({".h5", ".hdf5", ".keras"})
 LARGEST = 1 << 20
 """Bytes of the largest configuration that is read."""
 
-PATHS = (("model",), ("data", "file"), ("tools", "iverilog"), ("tools", "verilator"))
+PATHS = (("model",), ("data", "file"), ("cache",))
 """Keys that hold paths, relative to the file that they stand in."""
 
 

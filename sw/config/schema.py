@@ -61,16 +61,20 @@ class Data(Section):
     test: Keys = "x_test"
     """Array of inputs that accuracy is measured on and test vectors come from."""
     labels: str = "y_test"
-    """Array of labels: class indices, or one column a class; absent from the file: no accuracy."""
+    """Labels of the test inputs: class indices, or one column a class; absent: no accuracy."""
+    calibration_labels: str = "y_calib"
+    """Labels of the calibration inputs, for a budget of a metric."""
 
 
 class Quantize(Section):
     """How unquantized activations get their types."""
 
-    metric: Literal["auto", "auc", "output"] = "auto"
-    """What the budget bounds: area under the ROC curve, or the outputs' error."""
-    budget: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Largest loss of the metric against float; absent: 0.002 of AUC, 0.01 of the outputs."""
+    metric: Literal["max", "rms", "auc", "accuracy"] = "max"
+    """What the budget bounds: the outputs' error, or the relative loss of a metric."""
+    budget: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Most that it may be; widths are searched for the narrowest. Absent: ``width``."""
+    width: Annotated[int, Field(ge=2, le=64)] = 16
+    """Bits of a calibrated activation, or those that the search starts from."""
     samples: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     """Calibration samples to use, from the first on."""
     softmax: Literal["auto", "direct", "max"] = "auto"
@@ -141,15 +145,6 @@ class Check(Section):
     """Whether to do it."""
 
 
-class Tools(Section):
-    """Where outside programs are; absent: on PATH."""
-
-    iverilog: PathText | None = None
-    """Icarus Verilog's compiler."""
-    verilator: PathText | None = None
-    """Verilator."""
-
-
 class Config(Section):
     """A design."""
 
@@ -175,8 +170,9 @@ class Config(Section):
     """yosys synthesizes the modules."""
     report: Check = Field(default_factory=Check)
     """One offline page."""
-    tools: Tools = Field(default_factory=Tools)
-    """Where outside programs are."""
+    cache: PathText | None = None
+    """Folder of solved adder graphs, compiled simulators and synthesized modules; absent: the
+    user's own cache folder."""
 
     @field_validator("name")
     @classmethod

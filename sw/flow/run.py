@@ -19,6 +19,7 @@ from gateformer.flow.state import (
     digest_file,
     digest_of,
     digest_tree,
+    discard,
     disk_full,
     save_record,
     write_metrics,
@@ -30,6 +31,7 @@ from gateformer.quant.errors import GateformerError
 Made = TypeVar("Made")
 Status = Literal["done", "reused", "skipped", "off", "failed"]
 RESOLVED = "config.resolved.toml"
+SCRATCH = "scratch"
 SOURCES = frozenset({".py", ".v", ".toml", ".cpp", ".j2", ".tcl", ".html", ".css", ".js"})
 
 
@@ -80,16 +82,23 @@ class Result:
 class Memory:
     """A view in memory alone: products are made when they are first asked for."""
 
-    folder: Path | None = None
-
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.spent: dict[str, float] = {}
         self._made: dict[type[Step[Any]], object] = {}
+
+    @property
+    def scratch(self) -> Path:
+        """No folder: nothing is written."""
+        raise RuntimeError("a flow in memory has no scratch folder")
 
     def get(self, step: type[Step[Made]]) -> Made:
         """Return what a step makes."""
         if step not in self._made:
-            self._made[step] = step().make(self)
+            start = perf_counter()
+            made = step().make(self)
+            self._made[step] = made
+            self.spent[step.name] = perf_counter() - start
         return cast(Made, self._made[step])
 
     def progress(self, done: int, total: int) -> None:
@@ -101,13 +110,22 @@ class _Held(Memory):
 
     def __init__(self, config: Config, folder: Path, watcher: Watcher) -> None:
         super().__init__(config)
-        self.folder = folder
         self.progress = watcher.progress  # type: ignore[method-assign] # the watcher's own
         self.finished: dict[type[Step[Any]], Path] = {}
+        self._scratch = folder / SCRATCH
+
+    @property
+    def scratch(self) -> Path:
+        return self._scratch
+
+    def clear_scratch(self) -> None:
+        discard(self._scratch)
+        self._scratch.mkdir()
 
     def get(self, step: type[Step[Made]]) -> Made:
         if step in self.finished and step not in self._made:
-            self._made[step] = step().load(self, self.finished[step])
+            made = step().load(self, self.finished[step])
+            self._made[step] = made
         return super().get(step)
 
     def keep(self, step: type[Step[Any]], product: object) -> None:
@@ -146,6 +164,9 @@ def run(
     place, result = RunFolder(folder), Result(folder)
     view = _Held(config, folder, watcher)
     wanted = closure(steps, targets)
+    for step in steps:
+        if step in wanted:
+            step().off(config)
     digests: dict[type[Step[Any]], str] = {}
     try:
         with place.held():
@@ -155,6 +176,8 @@ def run(
                 if step in wanted and result.error is None:
                     _one(place, view, step, f"{number:02}-{step.name}", digests, watcher, result)
                     write_metrics(folder, result.metrics)
+            if result.error is None:
+                discard(folder / SCRATCH)
     except Exception as error:
         if full := disk_full(folder, error):
             raise full from error
@@ -192,6 +215,7 @@ def _one(
         status = "failed" if error else "done"
         result.error = error
     view.finished[step] = place.path / folder
+    view.spent[step.name] = record.seconds
     digests[step] = record.digest
     result.metrics.update(record.metrics)
     result.rows.append(Row(step.name, status, record.seconds, record.note))
@@ -202,8 +226,10 @@ def _make(
     place: RunFolder, view: _Held, doer: Step[Any], folder: str, key: str
 ) -> tuple[Record, GateformerError | None]:
     start = perf_counter()
+    view.clear_scratch()
     with place.staged(folder) as partial:
         product = doer.make(view)
+        view.spent[doer.name] = perf_counter() - start
         outcome: Outcome = doer.write(view, product, partial)
         record = Record(
             step=doer.name,

@@ -65,8 +65,13 @@ class View(Protocol):
         ...
 
     @property
-    def folder(self) -> Path | None:
-        """The run's folder; None where nothing is written."""
+    def spent(self) -> Mapping[str, float]:
+        """Seconds that each earlier step took, by its name."""
+        ...
+
+    @property
+    def scratch(self) -> Path:
+        """An empty folder for outside tools; it stays, logs and all, only where the step fails."""
         ...
 
     def get(self, step: type[Step[Made]]) -> Made:

@@ -1,0 +1,24 @@
+"""Where results that cost much and depend on their inputs alone are kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gateformer.config.schema import Config
+
+
+def cache_folder(config: Config, part: str) -> Path:
+    """Return the folder of one kind of results: ``adders``, ``builds`` or ``synth``.
+
+    Parameters
+    ----------
+    config : Config
+        Its ``cache``, or else the user's cache folder as the desktop standard (XDG) has it.
+    part : str
+        The kind.
+    """
+    if config.cache is not None:
+        return Path(config.cache) / part
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "gateformer" / part

@@ -1,0 +1,75 @@
+"""Sources in a folder of the user's choice: all of them or none, and never over other files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateformer.flow.state import discard, disk_full, write_whole
+from gateformer.quant.errors import RunError
+
+MANIFEST = "sources.json"
+
+
+def publish(files: Mapping[str, str], folder: Path) -> Path:
+    """Write files into a new folder, an empty one, or one that this function filled before.
+
+    Parameters
+    ----------
+    files : mapping of str to str
+        Text by name.
+    folder : Path
+        Where to.
+
+    Raises
+    ------
+    RunError
+        E703 where the folder holds other files; E701 where the disk is full. Nothing is then
+        changed.
+    """
+    folder = folder.absolute()
+    partial = folder.with_name(f".{folder.name}.partial")
+    old = folder.with_name(f".{folder.name}.old")
+    refuse_strangers(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        discard(partial)
+        partial.mkdir()
+        for name, text in files.items():
+            write_whole(partial / name, text)
+        write_whole(partial / MANIFEST, json.dumps(sorted(files), indent=1) + "\n")
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    except OSError as error:
+        if full := disk_full(folder.parent, error):
+            raise full from error
+        raise
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        discard(partial)
+        discard(old)
+    return folder
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Raise where a folder holds files that were not published."""
+    if folder.is_file():
+        raise RunError("E703", "output folder is a file", layer=str(folder))
+    if not folder.is_dir():
+        return
+    held = {path.name for path in folder.iterdir()}
+    try:
+        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST}
+    except (OSError, ValueError, TypeError):
+        known = set()
+    if strangers := held - known:
+        raise RunError(
+            "E703",
+            "output folder holds other files",
+            layer=str(folder),
+            cause=f"'{min(strangers)}' is none of gateformer's",
+            fix="Choose a new or an empty folder with --out",
+        )

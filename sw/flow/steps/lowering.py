@@ -1,0 +1,52 @@
+"""Lower: every composite becomes primitives on integers; the graph is the design's definition."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gateformer.config.schema import Config
+from gateformer.flow.notes import write_notes
+from gateformer.flow.state import write_whole
+from gateformer.flow.step import Outcome, Step, View
+from gateformer.flow.steps.calibrating import Calibrate
+from gateformer.flow.steps.folding import Fold
+from gateformer.quant.expand.context import Options
+from gateformer.quant.graph import Graph
+from gateformer.quant.lower import Lowered
+
+
+class Lower(Step[Lowered]):
+    """Expands composites into integer primitives."""
+
+    name = "lower"
+    needs = (Fold, Calibrate)
+    uses = ("quantize.softmax",)
+
+    def make(self, view: View) -> Lowered:
+        """Return the typed graph and the choices made."""
+        from gateformer.quant.lower import lower_noted
+
+        graph, _ = view.get(Fold)
+        return lower_noted(graph, view.get(Calibrate).types, options(view.config))
+
+    def write(self, view: View, product: Lowered, folder: Path) -> Outcome:
+        """Write the type of every value and the choices."""
+        write_notes(folder, product.notes)
+        write_whole(folder / "types.json", json.dumps(value_types(product.graph), indent=1) + "\n")
+        widest = max(value.fixed.width for value in product.graph.values.values())
+        metrics = {
+            "lower.nodes": len(product.graph.nodes),
+            "lower.widest_bits": widest,
+        }
+        return Outcome(metrics, f"{len(product.graph.nodes)} operations, widest {widest} bits")
+
+
+def options(config: Config) -> Options:
+    """Return how composites are expanded."""
+    return Options(softmax=config.quantize.softmax)
+
+
+def value_types(graph: Graph) -> dict[str, str]:
+    """Return each value's type."""
+    return {name: str(value.fixed) for name, value in graph.values.items()}

@@ -1,0 +1,88 @@
+"""Schedule: every stage with its clocks and its cost, and what that is of the device."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from gateformer.config.schema import Config
+from gateformer.flow.cache import cache_folder
+from gateformer.flow.state import write_whole
+from gateformer.flow.step import Metric, Outcome, Step, View
+from gateformer.flow.steps.lowering import Lower
+from gateformer.hw.dataflow.plan import Plan
+from gateformer.hw.devices import load as load_device
+from gateformer.hw.settings import Settings
+
+RESOURCES = ("lut", "ff", "dsp", "bram")
+
+
+class Schedule(Step[Plan]):
+    """Lays the network out in space and time."""
+
+    name = "schedule"
+    needs = (Lower,)
+    floors = ("quant", "hw")
+    uses = ("schedule", "generate")
+
+    def make(self, view: View) -> Plan:
+        """Return the plan."""
+        from gateformer.hw.dataflow.plan import plan
+
+        return plan(view.get(Lower).graph, settings(view.config))
+
+    def write(self, view: View, product: Plan, folder: Path) -> Outcome:
+        """Write the stages."""
+        design = product.design
+        text = json.dumps(asdict(design), indent=1, default=str)
+        write_whole(folder / "design.json", text + "\n")
+        metrics = plan_metrics(product, view.config)
+        told = f"latency {design.latency_cycles}, interval {design.interval_cycles} cycles"
+        return Outcome(metrics, f"{told}; {fit_words(metrics, view.config)}")
+
+
+def settings(config: Config) -> Settings:
+    """Return what the hardware's floor is told."""
+    table = config.schedule
+    return Settings(
+        token_parallelism=table.token_parallelism,
+        reuse_factor=table.reuse_factor,
+        layers=table.layers,
+        clock_ns=table.clock_ns,
+        logic_ns=table.logic_ns,
+        adders=config.generate.adders,
+        device=table.device,
+        cache=cache_folder(config, "adders"),
+    )
+
+
+def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
+    """Return latency, interval, cost and what they are of the device."""
+    design, cost = plan.design, plan.design.cost
+    device = load_device(config.schedule.device)
+    metrics: dict[str, Metric] = {
+        "schedule.latency_cycles": design.latency_cycles,
+        "schedule.interval_cycles": design.interval_cycles,
+        "schedule.latency_ns": round(design.latency_cycles * config.schedule.clock_ns, 3),
+        "schedule.multipliers": sum(stage.multipliers for stage in design.stages),
+        "schedule.stages": len(design.stages),
+        "estimate.device": config.schedule.device,
+    }
+    fits = True
+    for name in RESOURCES:
+        used, there = float(getattr(cost, name)), float(getattr(device, name))
+        metrics[f"estimate.{name}"] = round(used, 1) if name == "bram" else round(used)
+        metrics[f"estimate.{name}_percent"] = round(100 * used / there, 1) if there else None
+        fits = fits and used <= there
+    metrics["estimate.fits"] = fits
+    return metrics
+
+
+def fit_words(metrics: dict[str, Metric], config: Config) -> str:
+    """Return in words what the design takes of the device."""
+    parts = ", ".join(
+        f"{metrics[f'estimate.{name}']:,} {name.upper()}" for name in RESOURCES if name != "ff"
+    )
+    fits = "fits" if metrics["estimate.fits"] else "does NOT fit"
+    return f"{parts}: {fits} {config.schedule.device}"

@@ -1,0 +1,80 @@
+"""Synthesis: yosys counts the cells of each distinct module and times its logic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gateformer.config.schema import Config
+from gateformer.flow.cache import cache_folder
+from gateformer.flow.state import write_whole
+from gateformer.flow.step import Metric, Off, Outcome, Step, View, switched_off
+from gateformer.flow.steps.generating import Generate
+from gateformer.flow.steps.scheduling import RESOURCES, Schedule
+from gateformer.hw.rtl.emit import Rtl
+from gateformer.quant.errors import ToolError
+from gateformer.toolchains.yosys import Total
+
+
+class Synth(Step[Total]):
+    """Synthesizes module by module."""
+
+    name = "synth"
+    needs = (Schedule, Generate)
+    floors = ("quant", "hw", "sw/toolchains")
+    uses = ("synth",)
+
+    def off(self, config: Config) -> Off | None:
+        """Return why it is left out."""
+        from gateformer.toolchains.yosys import yosys_version
+
+        missing: ToolError | None = None
+        try:
+            yosys_version()
+        except ToolError as error:
+            missing = error
+        return switched_off(config.synth.enabled, self.name, missing)
+
+    def make(self, view: View) -> Total:
+        """Return what yosys made of every module."""
+        from gateformer.toolchains.yosys import synthesize_modules
+
+        rtl = view.get(Generate)
+        return synthesize_modules(
+            rtl.files,
+            modules_of(rtl),
+            view.scratch,
+            cache_folder(view.config, "synth"),
+            progress=view.progress,
+        )
+
+    def write(self, view: View, product: Total, folder: Path) -> Outcome:
+        """Write the counts of each module, and how far the prediction was off."""
+        metrics: dict[str, Metric] = {**product.metrics()}
+        cost = view.get(Schedule).design.cost
+        for name in RESOURCES:
+            found, predicted = metrics[f"synth.{name}"], float(getattr(cost, name))
+            if isinstance(found, int | float) and found:
+                error = round(100 * (predicted / found - 1), 1)
+                metrics[f"estimate.{name}_error_percent"] = error
+        write_whole(folder / "modules.json", json.dumps(modules(product), indent=1) + "\n")
+        told = ", ".join(f"{metrics[f'synth.{name}']:,} {name.upper()}" for name in RESOURCES)
+        return Outcome(metrics, f"{told}; {metrics['synth.logic_ns']} ns of logic")
+
+
+def modules_of(rtl: Rtl) -> dict[str, int]:
+    """Return the distinct modules, the tops among them, and how often each is there."""
+    return dict.fromkeys([*rtl.stages, rtl.core, rtl.top], 1)
+
+
+def modules(total: Total) -> list[dict[str, object]]:
+    """Return a row a module."""
+    return [
+        {
+            "module": name,
+            "instances": count,
+            **{part: getattr(total.counted[name], part) for part in RESOURCES},
+            "logic_ns": total.timed[name].logic_ns,
+        }
+        for name, count in total.instances.items()
+    ]
