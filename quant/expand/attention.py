@@ -96,7 +96,7 @@ class Attention(Composite):
         run = Heads(to, self.scale, self.causal, mask)
         query = run.query(flat_dense(to, self.wq, self.bq, "query"), inputs[0])
         keys, values = (
-            to.cast(to.add(flat_dense(to, w, b, at), x, point=f"{at}_exact"), at)
+            to.point(flat_dense(to, w, b, at), x, point=at)
             for w, b, at, x in (
                 (self.wk, self.bk, "key", inputs[1]),
                 (self.wv, self.bv, "value", inputs[2]),

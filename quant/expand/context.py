@@ -233,9 +233,26 @@ class Lowering:
         whole = self.builder.add(op, *inputs, name=f"{output}/exact", layer=layer)
         return self.builder.add(Cast(kind), whole, name=output, layer=layer)
 
-    def cast(self, name: str, point: str, also: str | None = None) -> str:
+    def point(self, op: Primitive, *inputs: str, point: str, kind: Fixed | None = None) -> str:
+        """Append a primitive whose result has the type of ``<layer>/<point>``, by a Cast if needed.
+
+        Parameters
+        ----------
+        op : Primitive
+            Makes the exact result.
+        *inputs : str
+            Its operands.
+        point : str
+            Names the result, and its type unless ``kind`` is given.
+        kind : Fixed, optional
+            The type.
+        """
+        name = f"{self.layer}/{point}"
+        return self.finish_as(op, *inputs, output=name, kind=kind or self.type(name))
+
+    def cast(self, name: str, point: str) -> str:
         """Cast (RND, SAT) a value to the type of ``<layer>/<point>`` unless it fits already."""
-        kind = self.find(f"{self.layer}/{point}", also)[0]
+        kind = self.type(f"{self.layer}/{point}")
         return self.cast_to(name, kind, point)
 
     def cast_to(self, name: str, kind: Fixed, point: str) -> str:

@@ -100,7 +100,7 @@ class FoldedAttention(Composite):
         run = Heads(to, self.scale, self.causal, mask)
         query = run.query(self._dense(to, self.wm, self.bm, "query"), inputs[0])
         value = self._dense(to, self.wn, self.bn, "value")
-        values = to.cast(to.add(value, inputs[2], point="value_exact"), "value")
+        values = to.point(value, inputs[2], point="value")
         keys = inputs[1]
         if to.value(keys).fixed.width > KEY_BITS:
             keys = to.cast(keys, "key")

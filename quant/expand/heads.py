@@ -69,7 +69,7 @@ class Heads:
                 bias=np.pad(bias, ((0, 0), (0, 1)), constant_values=-floor).ravel(),
                 features=(heads, size + 1),
             )
-        return to.cast(to.add(dense, x, point="query_exact"), "query")
+        return to.point(dense, x, point="query")
 
     def key(self, keys: str, query: str) -> str:
         """Keys (S, H, K); guarded, masked ones are zero but for the bit that lowers their score."""
@@ -102,9 +102,9 @@ class Heads:
             Constants of the rows (T, H, 1), which cancel unless the table is direct.
         """
         to = self.to
-        score = to.add(MatMul("features"), query, keys, point="score_exact")
+        score = to.add(MatMul("features"), query, keys, point="score/exact")
         if row is not None and self.direct:
-            score = to.add(Add(), score, row, point="score_row")
+            score = to.add(Add(), score, row, point="score/row")
         if self.causal and not self.direct:
             score = hide_future(to, score, self.kind)
         score = to.cast_to(score, self.kind, "score")
@@ -118,7 +118,7 @@ class Heads:
             summed = to.add(MatMul("tokens"), weight, values, point="weighted")
         else:
             summed, total = self._masked_sums(weight, values)
-        return divide(to, summed, total, lo, hi, "context_exact")
+        return divide(to, summed, total, lo, hi, "context/exact")
 
     def narrow(self, context: str, widest: int) -> str:
         """Cast contexts to ``<layer>/context`` where they are wider, or where that is given."""

@@ -57,7 +57,7 @@ class LayerNorm(Composite):
         matrix = features * np.eye(features, dtype=np.int64) - 1
         zeros = np.zeros(features, np.int64)
         centre = Dense(matrix, frac, zeros, 0, to.value(inputs[0]).shape[-1:])
-        centred = to.cast(to.add(centre, inputs[0], point="centred_exact"), "centred")
+        centred = to.point(centre, inputs[0], point="centred")
         epsilon = self.epsilon * features**3 / spread**2
         unit = scaled_unit(to, centred, features, epsilon)
         return scale_offset(to, unit, self.gamma, self.beta, output)
