@@ -14,7 +14,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from gateformer.sim.rtl.jobs import Job, Record, load_jobs, save_records
+from gateformer.sim.rtl.jobs import Job, Record, Tap, load_jobs, save_records
+from gateformer.sim.rtl.streams import ByteArray
 from gateformer.sim.stalls import stalls_of
 
 FOLDER = "GATEFORMER_BENCH_FOLDER"
@@ -147,11 +148,39 @@ class Sink:
         return True
 
 
+class Probe:
+    """Records the beats of one internal value."""
+
+    def __init__(self, dut: Any, name: str, tap: Tap) -> None:
+        self.name = name
+        self.beats: list[bytes] = []
+        self._bits = tap.lanes * tap.features * tap.width
+        self._signal, self._valid = _inside(dut, tap.signal), _inside(dut, tap.valid)
+
+    def sample(self) -> None:
+        """Look at the clock's end whether there is a beat."""
+        if str(self._valid.value) == "1":
+            self.beats.append(str(self._signal.value).lower().encode())
+
+    @property
+    def bits(self) -> ByteArray:
+        """All beats, a row each."""
+        return np.frombuffer(b"".join(self.beats), np.uint8).reshape(-1, self._bits)
+
+
+def _inside(dut: Any, path: str) -> Any:
+    handle = dut.core
+    for level in path.split("."):
+        handle = getattr(handle, level)
+    return handle
+
+
 async def run_job(dut: Any, job: Job) -> Record:
     """Reset, then drive and watch every clock until the job is done."""
     edge = RisingEdge(dut.clk)
     sources = [Source(dut, name, job) for name in job.inputs]
     sinks = [Sink(dut, name, job) for name in job.outputs]
+    probes = [Probe(dut, name, tap) for name, tap in job.taps.items()]
     streams = [*sources, *sinks]
     dut.rst.value = 1
     for stream in streams:
@@ -168,6 +197,8 @@ async def run_job(dut: Any, job: Job) -> Record:
         await edge
         if frame_error is None and str(dut.frame_error.value) != "0":
             frame_error = clock
+        for probe in probes:
+            probe.sample()
         moved = [stream.sample(clock, problems) for stream in streams]
         clock += 1
         quiet = 0 if any(moved) else quiet + 1
@@ -189,6 +220,7 @@ async def run_job(dut: Any, job: Job) -> Record:
         tuple(problems[:_MOST_PROBLEMS]),
         frame_error,
         clock,
+        {probe.name: probe.bits for probe in probes},
     )
 
 

@@ -19,6 +19,32 @@ from gateformer.sim.stalls import StallPattern
 ClockArray = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Where an internal value shows, beat by beat.
+
+    Attributes
+    ----------
+    signal, valid : str
+        Hierarchical names below the bare core ``gf_<name>``, levels joined by dots. ``signal``
+        holds a beat whenever ``valid`` is 1: tokens ascending, features ascending within,
+        element 0 in the low bits.
+    lanes, features : int
+        Tokens a beat, elements a token.
+    width : int
+        Bits an element.
+    signed : bool
+        Whether elements are two's complement.
+    """
+
+    signal: str
+    valid: str
+    lanes: int
+    features: int
+    width: int
+    signed: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One run from reset: beats to send, and when to stop.
@@ -37,6 +63,8 @@ class Job:
         Clocks without any handshake after which the run ends as hung.
     abort : int or None
         Clock at which the run ends whatever is under way; the next job's reset follows.
+    taps : mapping of str to Tap
+        Internal values to record, by name.
     """
 
     inputs: Mapping[str, Beats]
@@ -45,6 +73,7 @@ class Job:
     drain: int = 50
     patience: int = 5000
     abort: int | None = None
+    taps: Mapping[str, Tap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +96,8 @@ class Record:
         First clock in which ``frame_error`` was high.
     clocks : int
         Clocks run.
+    taps : mapping of str to ndarray of uint8, (beats, bits)
+        Every beat of the tapped values, bits as the characters 0, 1, x and z, highest first.
     """
 
     sent: Mapping[str, ClockArray]
@@ -76,6 +107,7 @@ class Record:
     problems: tuple[str, ...] = field(default=())
     frame_error: int | None = None
     clocks: int = 0
+    taps: Mapping[str, ByteArray] = field(default_factory=dict)
 
 
 def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
@@ -96,6 +128,7 @@ def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
                 "drain": job.drain,
                 "patience": job.patience,
                 "abort": job.abort,
+                "taps": {name: asdict(tap) for name, tap in job.taps.items()},
             }
         )
     np.savez(folder / "jobs.npz", **arrays)  # type: ignore[arg-type]
@@ -124,6 +157,7 @@ def load_jobs(folder: Path) -> list[Job]:
                     item["drain"],
                     item["patience"],
                     item["abort"],
+                    {name: Tap(**tap) for name, tap in item["taps"].items()},
                 )
             )
     return jobs
@@ -140,6 +174,8 @@ def save_records(folder: Path, records: Sequence[Record]) -> None:
             arrays[f"{index}/{name}/clocks"] = clocks
             arrays[f"{index}/{name}/data"] = record.data[name]
             arrays[f"{index}/{name}/last"] = record.last[name]
+        for name, bits in record.taps.items():
+            arrays[f"{index}/{name}/bits"] = bits
         settings.append(
             {
                 "inputs": list(record.sent),
@@ -147,6 +183,7 @@ def save_records(folder: Path, records: Sequence[Record]) -> None:
                 "problems": list(record.problems),
                 "frame_error": record.frame_error,
                 "clocks": record.clocks,
+                "taps": list(record.taps),
             }
         )
     np.savez(folder / "records.npz", **arrays)  # type: ignore[arg-type]
@@ -158,19 +195,17 @@ def load_records(folder: Path) -> list[Record]:
     records = []
     with np.load(folder / "records.npz") as arrays:
         for index, item in enumerate(json.loads((folder / "records.json").read_text("utf-8"))):
-
-            def column(names: list[str], kind: str, index: int = index) -> dict[str, ClockArray]:
-                return {name: arrays[f"{index}/{name}/{kind}"] for name in names}  # noqa: B023
-
+            inputs, outputs = item["inputs"], item["outputs"]
             records.append(
                 Record(
-                    column(item["inputs"], "clocks"),
-                    column(item["outputs"], "clocks"),
-                    column(item["outputs"], "data"),  # type: ignore[arg-type]
-                    column(item["outputs"], "last"),  # type: ignore[arg-type]
+                    {name: arrays[f"{index}/{name}/clocks"] for name in inputs},
+                    {name: arrays[f"{index}/{name}/clocks"] for name in outputs},
+                    {name: arrays[f"{index}/{name}/data"] for name in outputs},
+                    {name: arrays[f"{index}/{name}/last"] for name in outputs},
                     tuple(item["problems"]),
                     item["frame_error"],
                     item["clocks"],
+                    {name: arrays[f"{index}/{name}/bits"] for name in item["taps"]},
                 )
             )
     return records

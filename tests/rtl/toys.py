@@ -9,7 +9,7 @@ import numpy as np
 
 from gateformer.hw.dataflow.design import Design, Link, Port, Stage
 from gateformer.hw.rtl.boundary import boundary, library
-from gateformer.quant.types import Fixed, IntArray
+from gateformer.quant.types import Fixed, IntArray, wrap
 
 CORE_LIBRARY = ("gf_delay.v", "gf_hold.v", "gf_skip_fifo.v", "gf_valid_delay.v")
 
@@ -27,7 +27,9 @@ class Toy:
         made: dict[str, IntArray] = {}
         for p in self.design.inputs:
             shape = (count, p.tokens, p.features)
-            made[p.value] = random.integers(p.type.min, p.type.max, shape, endpoint=True)
+            bits = random.integers(0, 2, (*shape, p.type.width)).astype(object)
+            raw = (bits << np.arange(p.type.width).astype(object)).sum(-1)
+            made[p.value] = wrap(raw, p.type).astype(np.int64 if p.type.width < 63 else object)
             if p.mask is not None:
                 made[p.mask] = random.integers(0, 2, (count, p.tokens, 1))
         return made
@@ -91,9 +93,7 @@ def affine(tokens: int = 5, features: int = 2, lanes: int = 2, *, width: int = 7
 """
 
     def run(frames: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        y = frames["x"] * 3 + 1
-        low = y & ((1 << (width + 2)) - 1)
-        return {"y": np.where(low > wide.max, low - (1 << (width + 2)), low)}
+        return {"y": wrap(frames["x"].astype(object) * 3 + 1, wide)}
 
     return toy(design, body, run)
 

