@@ -236,6 +236,8 @@ class Lowering:
     def point(self, op: Primitive, *inputs: str, point: str, kind: Fixed | None = None) -> str:
         """Append a primitive whose result has the type of ``<layer>/<point>``, by a Cast if needed.
 
+        Where no type is known, a result inside the point's limit stays exact.
+
         Parameters
         ----------
         op : Primitive
@@ -248,11 +250,23 @@ class Lowering:
             The type.
         """
         name = f"{self.layer}/{point}"
+        if kind is None and self.types.find(name) is None:
+            kind = op.infer(*(self.value(n) for n in inputs)).type
+            kind = kind if kind.width <= LIMITS[point] else None
         return self.finish_as(op, *inputs, output=name, kind=kind or self.type(name))
 
     def cast(self, name: str, point: str) -> str:
-        """Cast (RND, SAT) a value to the type of ``<layer>/<point>`` unless it fits already."""
-        kind = self.type(f"{self.layer}/{point}")
+        """Cast (RND, SAT) a value to the type of ``<layer>/<point>`` unless it fits already.
+
+        Where no type is known, a value inside the point's limit stays as it is.
+        """
+        name_of_type, narrow = (
+            f"{self.layer}/{point}",
+            self.value(name).fixed.width <= LIMITS[point],
+        )
+        if narrow and self.types.find(name_of_type) is None:
+            return name
+        kind = self.type(name_of_type)
         return self.cast_to(name, kind, point)
 
     def cast_to(self, name: str, kind: Fixed, point: str) -> str:
