@@ -20,6 +20,11 @@ from gateformer.quant.types import FloatArray, IntArray
 
 LARGEST = 8 << 30
 """Bytes that a file may unpack to."""
+UNREADABLE = (
+    OSError, ValueError, EOFError, OverflowError, MemoryError, BadZipFile, ZlibError,
+    NotImplementedError,
+)  # fmt: skip
+"""What numpy and zipfile raise on damaged files."""
 ZIP = b"PK\x03\x04"
 NPY = b"\x93NUMPY"
 SHORT = b"PK\x05\x06"
@@ -144,7 +149,7 @@ def open_arrays(path: Path) -> Arrays:
         raise DataError("E605", "data file not found", layer=str(path)) from None
     except IsADirectoryError:
         raise _bad(path, "unreadable data file", "It is a folder", "E601") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise _bad(path, "unreadable data file", str(error), "E601") from error
     raise _bad(path, "unreadable data file", "It is neither .npz nor .npy", "E601")
 
@@ -211,7 +216,7 @@ def _read(arrays: Arrays, key: str, path: Path) -> Array:
         )
     try:
         array = arrays[key]
-    except (OSError, ValueError, EOFError, BadZipFile, MemoryError, ZlibError) as error:
+    except UNREADABLE as error:
         raise _bad(path, "unreadable data file", f"'{key}': {error}", "E601") from error
     if array.dtype.kind not in "buif":
         raise _bad(path, "malformed data", f"'{key}' holds {array.dtype}, not numbers")

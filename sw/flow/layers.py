@@ -80,7 +80,7 @@ def quantizers(op: Op) -> Iterator[str]:
             real = True
             continue
         raw, frac = found
-        bits = max(int(raw.max()).bit_length(), int(-raw.min() - 1).bit_length()) + 1
+        bits = max(int(raw.max()).bit_length(), max(0, int(-raw.min() - 1)).bit_length()) + 1
         widest, finest = max(widest, bits), max(frac, finest or frac)
     if real:
         yield "weights not quantized"
