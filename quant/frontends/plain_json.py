@@ -13,6 +13,17 @@ MAX_DEPTH = 200
 """Far above any real model (nested models add about six levels each)."""
 
 
+HEADLINES = {
+    "E102": "unsupported layer",
+    "E103": "malformed layer configuration",
+    "E105": "NaN or infinite weights",
+    "E106": "code in a model file",
+    "E112": "inconsistent shapes",
+    "E114": "unsupported connection between layers",
+}
+"""What happened, by the code of an error about a layer."""
+
+
 def parse(text: bytes | str, what: str) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -110,9 +121,7 @@ class Config(Mapping[str, Any]):
         self, cause: str, fix: str = "save the model again", code: str = "E103"
     ) -> ModelError:
         """Return an error about this layer (E103 unless told)."""
-        what = {"E102": "unsupported layer", "E103": "malformed layer configuration"}.get(
-            code, "cannot import the layer"
-        )
+        what = HEADLINES[code]
         return ModelError(code, what, layer=self.layer, kind=self.kind, cause=cause, fix=fix)
 
     def unsupported(self, cause: str, fix: str) -> ModelError:

@@ -21,13 +21,13 @@ def transformer() -> Any:
     y = L.Concatenate(name="join")([y, c])
     y = L.EinsumDense("...c,cd->...d", output_shape=6, bias_axes="d", name="einsum")(y)
     inner_in = keras.Input((6, 6), name="inner_in")
-    inner = keras.Model(inner_in, L.Dense(6, name="dense", activation="tanh")(inner_in), name="inner")
+    inner_out = L.Dense(6, name="dense", activation="tanh")(inner_in)
+    inner = keras.Model(inner_in, inner_out, name="inner")
     chain = keras.Sequential([keras.Input((6, 6)), L.Dense(6, name="dense")], name="chain")
     y = chain(inner(inner(y)))
     y = L.BatchNormalization(name="bn")(y)
     y = keras.ops.relu(1.0 - y * 2.0)
-    y = L.LayerNormalization(rms_scaling=True, name="rms")(y) if rms() else y
-    y = L.RMSNormalization(name="rms2")(y) if hasattr(L, "RMSNormalization") else y
+    y = L.RMSNormalization(name="rms")(y)
     p = L.GlobalAveragePooling1D(name="mean")(y)
     m = L.GlobalMaxPooling1D(name="max")(L.ELU(name="elu")(y))
     y = L.Multiply(name="both")([p, m])
@@ -35,15 +35,6 @@ def transformer() -> Any:
     y = L.LeakyReLU(negative_slope=0.125, name="leaky")(y)
     y = L.Dense(4, activation="gelu", name="gelu")(y)
     return keras.Model(x, L.Dense(3, activation="softmax", name="out")(y))
-
-
-def rms() -> bool:
-    """Whether LayerNormalization still takes rms_scaling."""
-    try:
-        L.LayerNormalization(rms_scaling=True)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def masked() -> Any:

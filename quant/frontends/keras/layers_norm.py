@@ -17,17 +17,22 @@ from gateformer.quant.types import FloatArray
 def layer_norm(layer: LayerConfig, weights: LayerWeights) -> Apply:
     """Normalization over each token's features.
 
-    With ``rms_scaling`` Keras 3 before 3.9 divided by the variance's root without taking the
-    mean away; from 3.9 on it divides by the root of the mean square, as read here.
+    Keras's ``rms_scaling`` is refused: it divides by the standard deviation and leaves the mean
+    where it is, which is neither layer nor RMS normalization (keras-team/keras issue 21234).
     """
     config = layer.config
-    epsilon = config.number("epsilon", 1e-6 if layer.kind == "RMSNormalization" else 1e-3)
+    rms = layer.kind == "RMSNormalization"
+    if config.flag("rms_scaling"):
+        raise config.unsupported(
+            "rms_scaling divides by the standard deviation, not by the root mean square",
+            "use RMSNormalization",
+        )
+    epsilon = config.number("epsilon", 1e-6 if rms else 1e-3)
     if epsilon < 0:
         raise config.error(f"'epsilon' is {epsilon}, not a positive number")
-    rms = layer.kind == "RMSNormalization" or config.flag("rms_scaling")
     gamma = beta = None
     if rms or config.flag("scale", True):
-        name = "scale" if layer.kind == "RMSNormalization" else "gamma"
+        name = "scale" if rms else "gamma"
         gamma = weights.take(name, (None,), weight_quantizer(config, "gamma"))
     if not rms and config.flag("center", True):
         beta = weights.take("beta", (None,), weight_quantizer(config, "beta"))

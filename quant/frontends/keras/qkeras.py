@@ -13,7 +13,8 @@ from typing import Any
 
 from gateformer.quant.errors import ModelError
 from gateformer.quant.frontends.keras.blueprint import class_name
-from gateformer.quant.frontends.keras.qkeras_kinds import KINDS, STOCHASTIC, Kind, Meaning
+from gateformer.quant.frontends.keras.qkeras_kinds import KINDS, STOCHASTIC, Kind
+from gateformer.quant.frontends.keras.qkeras_meaning import Meaning
 from gateformer.quant.frontends.keras.site import Site
 from gateformer.quant.frontends.plain_json import Config, shorten
 from gateformer.quant.types import FloatArray

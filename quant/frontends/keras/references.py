@@ -14,10 +14,11 @@ CONSTANT = "_CONSTANT_VALUE"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The result of a layer's call: ``node`` counts the calls."""
+    """A result of a layer's call: ``node`` counts its calls, ``tensor`` a call's results."""
 
     layer: str
     node: int
+    tensor: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +123,7 @@ def _keras3(value: Any, layer: Config) -> Any:
 def _required(value: object, layer: Config) -> Ref:
     found = _reference(value)
     if found is None:
-        raise layer.error(f"it reads {shorten(value)}, which is no tensor of one result")
+        raise layer.error(f"it reads {shorten(value)}, which is no tensor")
     return found
 
 
@@ -130,6 +131,6 @@ def _reference(value: object) -> Ref | None:
     if not isinstance(value, list) or len(value) not in (3, 4):
         return None
     layer, node, tensor = value[:3]
-    if isinstance(layer, str) and type(node) is int and type(tensor) is int and tensor == 0:
-        return Ref(layer, node)
+    if isinstance(layer, str) and type(node) is int and type(tensor) is int:
+        return Ref(layer, node, tensor)
     return None

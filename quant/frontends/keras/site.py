@@ -155,7 +155,7 @@ def refused(layer: LayerConfig) -> ModelError:
     if layer.kind == "Lambda":
         return ModelError(
             "E106",
-            "layer with code, which is refused",
+            "code in a model file",
             layer=layer.name,
             kind=layer.kind,
             cause="a Lambda layer holds Python bytecode",

@@ -66,7 +66,7 @@ def unfold(model: Blueprint) -> Topology:
     Raises
     ------
     ModelError
-        E110 for references to nothing and for cycles, E107 for models that swell.
+        E103 for references to nothing and for cycles, E107 for models that swell.
     """
     topology = Topology()
     for ref in model.inputs:
@@ -91,9 +91,7 @@ def _instance(topology: Topology, model: Blueprint, given: list[Slot]) -> list[S
         kwargs = replaced(use.kwargs, Ref, resolve)
         if member.nested is not None:
             results = _instance(topology, member.nested, list(walk((args, kwargs), Slot)))
-            if len(results) != 1:
-                raise _broken(member.nested, "a nested model with several outputs is not supported")
-            slots[Ref(name, index)] = results[0]
+            slots.update({Ref(name, index, n): slot for n, slot in enumerate(results)})
             continue
         slots[Ref(name, index)] = output = topology.slot()
         topology.layers.setdefault(member.layer.name, member.layer)
@@ -118,7 +116,8 @@ def _order(model: Blueprint) -> list[tuple[str, int]]:
     for name, member in model.members.items():
         for index, use in enumerate(member.uses):
             call = Ref(name, index)
-            needed = {_local(model, ref) for ref in walk((use.args, use.kwargs), Ref)} - inputs
+            found = (_local(model, ref) for ref in walk((use.args, use.kwargs), Ref))
+            needed = {Ref(ref.layer, ref.node) for ref in found} - inputs
             reads[call] = needed
             for ref in needed:
                 readers.setdefault(ref, []).append(call)
@@ -141,7 +140,7 @@ def _order(model: Blueprint) -> list[tuple[str, int]]:
 
 
 def _local(model: Blueprint, ref: Ref) -> Ref:
-    """A reference that counts from zero; E110 where it leads nowhere."""
+    """A reference that counts from zero; E103 where it leads nowhere."""
     member = model.members.get(ref.layer)
     node = ref.node - (member.first if member else 0)
     if member is not None and member.layer.kind == "InputLayer":
@@ -150,7 +149,9 @@ def _local(model: Blueprint, ref: Ref) -> Ref:
         raise _broken(model, f"'{ref.layer}' is not among its inputs")
     if member is None or not 0 <= node < len(member.uses):
         raise _broken(model, f"it reads call {ref.node} of '{ref.layer}', which is not there")
-    return Ref(ref.layer, node)
+    if not 0 <= ref.tensor < (len(member.nested.outputs) if member.nested else 1):
+        raise _broken(model, f"it reads result {ref.tensor} of '{ref.layer}', which has fewer")
+    return Ref(ref.layer, node, ref.tensor)
 
 
 def _input_member(model: Blueprint, ref: Ref) -> Member:
@@ -162,8 +163,8 @@ def _input_member(model: Blueprint, ref: Ref) -> Member:
 
 def _broken(model: Blueprint, cause: str) -> ModelError:
     return ModelError(
-        "E110",
-        "inconsistent graph",
+        "E103",
+        "malformed model configuration",
         layer=model.layer.name,
         kind=model.layer.kind,
         cause=cause,
