@@ -15,8 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from gateformer.hw.rtl import verilog_statements as statements
 from gateformer.hw.rtl import verilog_values as values
-from gateformer.hw.rtl.verilog_values import Scope, Signal, Unsupported
+from gateformer.hw.rtl.verilog_values import Scope, Signal, UnsupportedError
 from gateformer.quant.errors import ToolError
 from gateformer.quant.tools import require_tool
 
@@ -144,6 +145,7 @@ def parse(
         for name, text in sorted(files.items()):
             if not name.endswith(".v"):
                 continue
+            parser.lexer.reset_lineno()
             try:
                 tree = parser.parse(preprocessed(program, Path(folder), text), debug=0)
             except ParseError as error:
@@ -160,7 +162,7 @@ def preprocessed(program: Path, folder: Path, text: str) -> str:
     """Return a text as Icarus's preprocessor leaves it, synthesis only."""
     source, result = folder / "source.v", folder / "preprocessed.v"
     source.write_text(text, encoding="utf-8")
-    command = [program, "-E", "-DSYNTHESIS", "-o", result, source]
+    command = [str(program), "-E", "-DSYNTHESIS", "-o", str(result), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         said = done.stderr.strip().splitlines()
@@ -195,7 +197,7 @@ def modules_of(tree: Any, file: str) -> Iterator[Module]:
 
 
 def elaborate(module: Module, given: Mapping[str, int], modules: Mapping[str, Module]) -> Shape:
-    """Return a module with values for its parameters; raise `Unsupported` where that fails."""
+    """Return a module with values for its parameters; raise `UnsupportedError` where that fails."""
     scope = Scope("", dict(given))
     for name, node in module.parameters.items():
         if name not in given:
@@ -216,12 +218,12 @@ def _item(item: Any, scope: Scope, shape: Shape, modules: Mapping[str, Module]) 
         for one in item.list:
             _declare(one, scope, shape)
     elif kind == "Assign":
-        for name in values.targets(item.left):
+        for name in statements.targets(item.left):
             _drive(shape, name, scope, Driver("assign", item, scope))
     elif kind == "Always":
         clocked = any(sens.type == "posedge" for sens in item.sens_list.list)
         driver = Driver("clocked" if clocked else "comb", item.statement, scope)
-        for name in sorted(values.assigned(item.statement)):
+        for name in sorted(statements.assigned(item.statement)):
             _drive(shape, name, scope, driver)
     elif kind == "InstanceList":
         for one in item.instances:
@@ -269,7 +271,7 @@ def _declare(one: Any, scope: Scope, shape: Shape) -> None:
 def _drive(shape: Shape, name: str, scope: Scope, driver: Driver) -> None:
     signal = scope.signal(name)
     if signal is None:
-        raise Unsupported(f"'{name}' is not declared")
+        raise UnsupportedError(f"'{name}' is not declared")
     shape.drivers.setdefault(signal.name, []).append(driver)
 
 
@@ -278,11 +280,11 @@ def _instance(one: Any, scope: Scope, shape: Shape, modules: Mapping[str, Module
     given = {p.paramname: values.constant(p.argname, scope) for p in one.parameterlist}
     connections = {p.portname: p.argname for p in one.portlist}
     if None in connections:
-        raise Unsupported(f"instance '{name}' has connections without names")
+        raise UnsupportedError(f"instance '{name}' has connections without names")
     child = Child(one.module, given, connections, scope)
     shape.children[name] = child
     known = modules.get(one.module)
     for port, node in connections.items():
         if known is not None and node is not None and known.ports.get(port, ("",))[0] == "output":
-            for target in values.targets(node):
+            for target in statements.targets(node):
                 _drive(shape, target, scope, Driver("instance", node, scope, f"{name}.{port}"))

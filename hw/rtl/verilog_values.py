@@ -7,7 +7,7 @@ Signed arithmetic is refused: valid bits and counters have none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ INTEGER = 32
 """Bits of an unsized number."""
 
 
-class Unsupported(GateformerError):
+class UnsupportedError(GateformerError):
     """Verilog beyond what the reader follows; becomes a finding."""
 
     def __init__(self, what: str) -> None:
@@ -66,13 +66,14 @@ def kind_of(node: Any) -> str:
     return type(node).__name__
 
 
-def _no_signal(name: str) -> int:
-    raise Unsupported(f"'{name}' is no constant")
+def no_signal(name: str) -> int:
+    """Read a signal where only constants may stand."""
+    raise UnsupportedError(f"'{name}' is no constant")
 
 
 def constant(node: Any, scope: Scope) -> int:
     """Return the value of a constant expression."""
-    return evaluate(node, scope, _no_signal)
+    return evaluate(node, scope, no_signal)
 
 
 def range_width(node: Any, scope: Scope) -> int:
@@ -89,11 +90,11 @@ def literal(text: str) -> tuple[int, int]:
         size = int(found[1]) if found[1] else INTEGER
         return int(found[4].replace("_", ""), _BASES[found[3].lower()]) % (1 << size), size
     if not text.replace("_", "").isdigit():
-        raise Unsupported(f"the number {text}")
+        raise UnsupportedError(f"the number {text}")
     return int(text.replace("_", "")), INTEGER
 
 
-def part(node: Any, scope: Scope, read: Read = _no_signal) -> tuple[int, int]:
+def part(node: Any, scope: Scope, read: Read = no_signal) -> tuple[int, int]:
     """Return the lowest bit and the width of a part select, ``+:`` among them."""
     if kind_of(node.lsb) == "Plus" and node.lsb.left is node.msb:
         return evaluate(node.msb, scope, read), constant(node.lsb.right, scope)
@@ -147,7 +148,7 @@ def width(node: Any, scope: Scope) -> int:
     if kind == "Identifier":
         signal = scope.signal(node.name)
         if signal is None and scope.constant(node.name) is None:
-            raise Unsupported(f"'{node.name}' is not declared")
+            raise UnsupportedError(f"'{node.name}' is not declared")
         return INTEGER if signal is None else signal.width
     if kind == "IntConst":
         return literal(node.value)[1]
@@ -174,7 +175,7 @@ def width(node: Any, scope: Scope) -> int:
         return INTEGER
     if kind == "SystemCall" and node.syscall in ("signed", "unsigned"):
         return width(node.args[0], scope)
-    raise Unsupported(f"an expression of kind {kind}")
+    raise UnsupportedError(f"an expression of kind {kind}")
 
 
 def _indexed(node: Any) -> bool:
@@ -236,7 +237,7 @@ def evaluate(node: Any, scope: Scope, read: Read, size: int = 0) -> int:
     if kind == "Cond":
         taken = evaluate(node.cond, scope, read)
         return evaluate(node.true_value if taken else node.false_value, scope, read, size)
-    raise Unsupported(f"an expression of kind {kind}")
+    raise UnsupportedError(f"an expression of kind {kind}")
 
 
 def _pointer(node: Any, scope: Scope, read: Read) -> int:
@@ -245,58 +246,3 @@ def _pointer(node: Any, scope: Scope, read: Read) -> int:
     if signal is not None and signal.memory:
         return int(read(signal.name).get(index, 0))
     return (evaluate(node.var, scope, read) >> index) & 1
-
-
-def names(node: Any) -> Iterator[str]:
-    """Yield every identifier inside a node."""
-    if kind_of(node) == "Identifier":
-        yield node.name
-    for child in node.children():
-        yield from names(child)
-
-
-def targets(node: Any) -> Iterator[str]:
-    """Yield the names that a left-hand side, or an output's connection, assigns."""
-    kind = kind_of(node)
-    if kind in ("Lvalue", "Rvalue", "Pointer", "Partselect"):
-        yield from targets(node.var)
-    elif kind in ("Concat", "LConcat"):
-        for one in node.list:
-            yield from targets(one)
-    elif kind == "Identifier":
-        yield node.name
-    else:
-        raise Unsupported(f"an assignment to a {kind}")
-
-
-def assigned(statement: Any) -> set[str]:
-    """Return the names that a statement assigns, counters of loops left out."""
-    kind = kind_of(statement)
-    if statement is None:
-        return set()
-    if kind.endswith("Substitution"):
-        return set(targets(statement.left))
-    if kind == "ForStatement":
-        return assigned(statement.statement) - set(targets(statement.pre.left))
-    found: set[str] = set()
-    for child in statement.children():
-        if kind_of(child) in STATEMENTS:
-            found |= assigned(child)
-    return found
-
-
-STATEMENTS = frozenset(
-    {
-        "Block",
-        "IfStatement",
-        "CaseStatement",
-        "CasexStatement",
-        "CasezStatement",
-        "Case",
-        "ForStatement",
-        "BlockingSubstitution",
-        "NonblockingSubstitution",
-        "SingleStatement",
-    }
-)
-"""Kinds of statements that may hold assignments."""
