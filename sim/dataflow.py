@@ -133,9 +133,7 @@ def _source(kernel: Kernel, gate: Gate, slots: Slots, stalls: StallPattern | Non
         clock = kernel.now + 1
 
 
-def _latency(
-    design: Design, starts: ClockArray, received: Mapping[str, ClockArray]
-) -> int | None:
+def _latency(design: Design, starts: ClockArray, received: Mapping[str, ClockArray]) -> int | None:
     ends = [received[p.name][p.beats - 1 :: p.beats] for p in design.outputs]
     if not len(starts) or any(len(end) != len(starts) for end in ends):
         return None

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateformer.hw.dataflow.design import Design
-from gateformer.sim.dataflow import Clocks, ClockArray
+from gateformer.sim.dataflow import ClockArray, Clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,7 @@ def chrome_trace(design: Design, clocks: Clocks, clock_ns: float = 1.0) -> dict[
     begins = [clocks.sent[p.name][:: p.beats] for p in design.inputs]
     ends = [clocks.received[p.name][p.beats - 1 :: p.beats] for p in design.outputs]
     count = min(len(clock) for clock in (*begins, *ends))
-    whole = [
-        (int(min(b[i] for b in begins)), int(max(e[i] for e in ends))) for i in range(count)
-    ]
+    whole = [(int(min(b[i] for b in begins)), int(max(e[i] for e in ends))) for i in range(count)]
     tracks: list[tuple[str, list[tuple[str, int, int]]]] = [
         ("frames", [(f"frame {i}", a, b - a) for i, (a, b) in enumerate(whole)])
     ]

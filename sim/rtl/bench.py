@@ -14,7 +14,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from gateformer.sim.rtl.jobs import Job, Record, Tap, load_jobs, save_records
+from gateformer.sim.rtl.jobs import Job, Record, Watch, load_jobs, save_records
 from gateformer.sim.rtl.streams import ByteArray
 from gateformer.sim.stalls import stalls_of
 
@@ -149,23 +149,23 @@ class Sink:
 
 
 class Probe:
-    """Records the beats of one internal value."""
+    """Records one internal signal."""
 
-    def __init__(self, dut: Any, name: str, tap: Tap) -> None:
+    def __init__(self, dut: Any, name: str, watch: Watch) -> None:
         self.name = name
-        self.beats: list[bytes] = []
-        self._bits = tap.lanes * tap.features * tap.width
-        self._signal, self._valid = _inside(dut, tap.signal), _inside(dut, tap.valid)
+        self._records: list[bytes] = []
+        self._bits = watch.bits
+        self._signal, self._valid = _inside(dut, watch.signal), _inside(dut, watch.valid)
 
     def sample(self) -> None:
-        """Look at the clock's end whether there is a beat."""
+        """Look at the clock's end whether the signal is valid."""
         if str(self._valid.value) == "1":
-            self.beats.append(str(self._signal.value).lower().encode())
+            self._records.append(str(self._signal.value).lower().encode())
 
     @property
     def bits(self) -> ByteArray:
-        """All beats, a row each."""
-        return np.frombuffer(b"".join(self.beats), np.uint8).reshape(-1, self._bits)
+        """All records, a row each."""
+        return np.frombuffer(b"".join(self._records), np.uint8).reshape(-1, self._bits)
 
 
 def _inside(dut: Any, path: str) -> Any:
@@ -180,8 +180,8 @@ async def run_job(dut: Any, job: Job) -> Record:
     edge = RisingEdge(dut.clk)
     sources = [Source(dut, name, job) for name in job.inputs]
     sinks = [Sink(dut, name, job) for name in job.outputs]
-    probes = [Probe(dut, name, tap) for name, tap in job.taps.items()]
-    streams = [*sources, *sinks]
+    probes = [Probe(dut, name, watch) for name, watch in job.watches.items()]
+    streams: list[Source | Sink] = [*sources, *sinks]
     dut.rst.value = 1
     for stream in streams:
         stream.idle()

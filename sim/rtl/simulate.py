@@ -13,10 +13,11 @@ from pathlib import Path
 from gateformer.hw.dataflow.design import Design
 from gateformer.quant.errors import MismatchError, ToolError
 from gateformer.quant.types import IntArray
-from gateformer.sim.rtl.build import Build, Simulator, build, run_cocotb, waveform
+from gateformer.sim.rtl.build import Build, build, run_cocotb, waveform
 from gateformer.sim.rtl.jobs import Job, Record, load_records, save_jobs
 from gateformer.sim.rtl.scoreboard import Mismatch, compare, interval_of, latency_of
 from gateformer.sim.rtl.streams import pack
+from gateformer.sim.rtl.tools import Simulator
 from gateformer.sim.stalls import StallPattern
 
 BENCH = "gateformer.sim.rtl.bench"

