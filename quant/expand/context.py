@@ -73,7 +73,7 @@ class Options:
 
     softmax: Literal["auto", "direct", "max"] = "auto"
     direct_span: float = 12.0
-    table_bits: int = 10
+    table_bits: int = 9
     reciprocal_bits: int = 16
     exp_bits: int = 17
     numerator_bits: int = 18

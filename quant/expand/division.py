@@ -15,6 +15,10 @@ from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.types import Fixed, IntArray, Overflow, Rounding
 
 
+QUOTIENT_BITS = 24
+"""Bits that are kept of a quotient."""
+
+
 def reciprocal_table(index_bits: int, entry_bits: int, exact: bool) -> IntArray:
     """Entries ``2^entry_bits / m`` for m = 1 + i 2^-index_bits, i the index.
 
@@ -82,7 +86,7 @@ def divide(to: Lowering, numerator: str, total: str, lo: int, hi: int, point: st
     str
         The quotient q. With k = ``table_bits``, p = ``reciprocal_bits``, N = ``numerator_bits``
         and V the magnitude of lo and hi as reals rounded up to a power of two,
-        ``|error| <= |q| (2^-(k+1) + 2^-p) + 2^(2-N) V``.
+        ``|error| <= |q| (2^-(k+1) + 2^-p) + 2^(2-N) V + 2^-21 V``.
     """
     total = unsigned(to, total, "divisor")
     kind, top = to.value(total).fixed, to.value(numerator).fixed
@@ -101,6 +105,11 @@ def divide(to: Lowering, numerator: str, total: str, lo: int, hi: int, point: st
     held = Fixed(whole.signed, whole.width - excess, whole.frac - excess)
     shifted = to.add(Shift(held, Rounding.TRN, Overflow.WRAP), numerator, amount, point="numerator")
     product = to.add(Mul(), shifted, reciprocal, point="product")
+    whole = to.value(product).fixed
+    if whole.width > QUOTIENT_BITS:
+        # Bits far below the table's error would only lengthen the adders that follow.
+        cut = Fixed(whole.signed, QUOTIENT_BITS, whole.frac - whole.width + QUOTIENT_BITS)
+        product = to.add(Cast(cut, Rounding.TRN, Overflow.WRAP), product, point="quotient")
     return to.add(Rescale(kind.frac - kind.width + 1), product, point=point)
 
 

@@ -26,9 +26,16 @@ def reals_of(kind: Fixed) -> FloatArray:
     return kind.to_real(raw)
 
 
-def score_type(to: Lowering, direct: bool) -> Fixed:
-    """Type of ``<layer>/score``; calibrated as ``/relative`` where it indexes no table."""
-    kind = to.find(f"{to.layer}/score", None if direct else f"{to.layer}/relative")[0]
+def score_type(to: Lowering, direct: bool, scale: float) -> Fixed:
+    """Type of ``<layer>/score``; calibrated as ``/relative`` where it indexes no table.
+
+    Where the largest score is subtracted, fraction bits that ``/distance`` would round away are
+    left out, so that no adder rounds between the subtraction and the table.
+    """
+    kind, origin = to.find(f"{to.layer}/score", None if direct else f"{to.layer}/relative")
+    if not direct and origin != "given":
+        excess = max(0, min(kind.frac - distance_type(to, scale).frac, kind.width - 2))
+        kind = Fixed(kind.signed, kind.width - excess, kind.frac - excess)
     if direct and kind.width > TABLE_BITS:
         raise TypeRangeError(
             "E206",

@@ -43,8 +43,9 @@ class Heads:
         self.scale = scale
         self.causal = causal
         self.mask = mask
+        self.bits: dict[int, str] = {}
         self.direct = is_direct(to, scale)
-        self.kind = score_type(to, self.direct)
+        self.kind = score_type(to, self.direct, scale)
 
     @property
     def guarded(self) -> bool:
@@ -130,11 +131,12 @@ class Heads:
     def _bits(self, heads: int) -> str:
         """The mask as (S, heads, 1)."""
         mask = self.mask or ""
-        if heads == 1:
+        if heads not in self.bits:
+            ones = Dense(np.ones((heads, 1), np.int64), 0, np.zeros(heads, np.int64), 0, (heads, 1))
             tokens = self.to.value(mask).shape[0]
-            return self.to.add(Reshape((tokens, 1, 1)), mask, point="mask")
-        ones = Dense(np.ones((heads, 1), np.int64), 0, np.zeros(heads, np.int64), 0, (heads, 1))
-        return self.to.add(ones, mask, point="mask_heads")
+            op, point = (Reshape((tokens, 1, 1)), "mask") if heads == 1 else (ones, "mask_heads")
+            self.bits[heads] = self.to.add(op, mask, point=point)
+        return self.bits[heads]
 
     def _floor(self, query: str) -> int:
         """Log2 of the constant feature's magnitude."""

@@ -37,7 +37,7 @@ class Softmax(Composite):
         Errors: those of ``exponential`` in the weights, those of ``divide`` (V = 1) after.
         """
         direct = is_direct(to, 1.0)
-        score = to.cast_to(inputs[0], score_type(to, direct), "score")
+        score = to.cast_to(inputs[0], score_type(to, direct, 1.0), "score")
         weight = exponential(to, score, 1.0, direct)
         total = to.add(Reduce("sum", "features"), weight, point="total")
         share = divide(to, weight, total, 0, 1, "share")

@@ -16,6 +16,7 @@ from gateformer.quant.types import Fixed, FloatArray
 
 INPUT = Fixed(True, 6, 4)
 SCORE = Fixed(True, 12, 7)
+TABLE = 2.0 ** -(Options().table_bits + 1)
 GIVEN = {
     "x": INPUT,
     "y": INPUT,
@@ -102,7 +103,7 @@ def test_error(
     value = np.abs(found["a/value"]).max()
     steps = (0.5 + 0.5) * SCORE.scale + (0.0 if mode == "direct" else 2.0**-5)  # of max and score
     weight = np.expm1(0.5 * steps) + (2.0**-10 if mode == "direct" else 7 * np.exp(-9.0))
-    context = 2 * value * weight + value * (2.0**-11 + 2.0**-16) + 2.0**-16 * 2 * value
+    context = 2 * value * weight + value * (TABLE + 2.0**-16) + 2.0**-16 * 2 * value
     context += 2.0**-14 if not folded else 0.0
     norm = 1.0 if folded else np.abs(op.wo).sum((0, 1)).max()
     bound = context * norm * (heads if folded else 1) + 2.0**-14 + 2.0**-10

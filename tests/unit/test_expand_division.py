@@ -88,7 +88,9 @@ def test_square_root(features: int, epsilon: float, bits: int) -> None:
     step = 2.0 ** (2 * kind.frac)
     power = (c**2).sum(-1, keepdims=True) + round(epsilon * step) / step
     exact = np.where(power > 0, c * np.sqrt(features / np.where(power > 0, power, 1.0)), 0.0)
-    bound = np.abs(exact) * (2.0**-11 + 2.0**-15) + 2.0 ** (3 - 18) * np.sqrt(features)
+    bound = np.abs(exact) * (2.0 ** -(to.options.table_bits + 1) + 2.0**-15) + 2.0 ** (
+        3 - 18
+    ) * np.sqrt(features)
     assert (np.abs(unit - exact) <= bound).all()
     assert (unit[0] == 0).all()
 

@@ -19,7 +19,7 @@ from gateformer.quant.expand import (
     RMSNorm,
     Softmax,
 )
-from gateformer.quant.expand.context import Types
+from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower, lower_noted
 from gateformer.quant.ops.base import Composite
@@ -28,6 +28,7 @@ from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
 PLAIN = sorted(n for n, f in FUNCTIONS.items() if f.__module__.endswith("expand.functions"))
 X = Fixed(True, 8, 4)
 OUT = Fixed(True, 24, 14)
+TABLE = 2.0 ** -(Options().table_bits + 1)
 
 
 def graph_of(*ops: Composite, shape: tuple[int, ...] = (5, 4), masked: bool = False) -> Graph:
@@ -142,9 +143,9 @@ def test_softmax(shape: tuple[int, ...]) -> None:
     given = {"y0": Fixed(False, 17, 16), "y0/score": X, "y0/distance": Fixed(False, 10, 6)}
     found, exact, lowered = both(graph_of(Softmax(), shape=shape), given)
     weight = np.expm1(2.0**-7) + 2.0**-17
-    assert np.abs(found - exact).max() <= 2 * weight + 2.0**-11 + 2.0**-16 + 2.0**-15
+    assert np.abs(found - exact).max() <= 2 * weight + TABLE + 2.0**-16 + 2.0**-15
     assert not lowered.values["y0"].fixed.signed
-    assert np.abs(found.sum(-1) - 1.0).max() <= 2.0**-10 + shape[-1] * 2.0**-15
+    assert np.abs(found.sum(-1) - 1.0).max() <= 2 * TABLE + shape[-1] * 2.0**-15
 
 
 @pytest.mark.parametrize("features", [1, 2, 5, 6, 32])
@@ -157,7 +158,7 @@ def test_layer_norm(features: int, rank: int) -> None:
     assert (found[2] == beta).all()  # zero variance
     assert (found[0] == beta).all()
     size = np.sqrt(features)
-    unit = size * (2.0**-11 + 2.0**-15) + 2.0**-15 * size + 2.0**-14
+    unit = size * (TABLE + 2.0**-15) + 2.0**-15 * size + 2.0**-14
     assert np.abs(found - exact).max() <= 2 * (unit + 0.004) + 2.0**-15  # epsilon: 0.1 of a step
 
 
@@ -171,7 +172,7 @@ def test_layer_norm_without_gamma_or_beta() -> None:
 def test_rms_norm() -> None:
     graph = graph_of(RMSNorm(np.array([1.0, 0.5, 2.0, 1.0]), 1e-2))
     found, exact, _ = both(graph, {"y0/normalized": Fixed(True, 18, 14)})
-    assert np.abs(found - exact).max() <= 2 * (2 * 2.0**-11 + 2.0**-12) + 0.005
+    assert np.abs(found - exact).max() <= 2 * (2 * TABLE + 2.0**-12) + 0.005
     assert (found[2] == 0).all()
 
 
@@ -184,7 +185,7 @@ def test_pool(kind: str, masked: bool, shape: tuple[int, ...]) -> None:
     if kind != "mean":
         assert (found == exact).all()
     else:
-        largest = 8.0 * (2.0**-11 + 2.0**-16 + 2.0**-16) + 2.0**-15
+        largest = 8.0 * (TABLE + 2.0**-16 + 2.0**-16) + 2.0**-15
         assert np.abs(found - exact).max() <= largest
         if not masked and shape[0] in (1, 8):
             assert (found == exact).all()
