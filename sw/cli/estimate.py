@@ -43,7 +43,7 @@ def command(
     if as_json:
         print_json({**metrics, "suggestion": found})
         return
-    console = Console()
+    console = Console(soft_wrap=True)
     clock = config.schedule.clock_ns
     latency, interval = (metrics[f"schedule.{n}_cycles"] for n in ("latency", "interval"))
     console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -26,7 +27,7 @@ from gateformer.flow.state import (
     write_whole,
 )
 from gateformer.flow.step import Metric, Outcome, Step
-from gateformer.quant.errors import GateformerError
+from gateformer.quant.errors import GateformerError, MismatchError, Problems, ToolError
 
 Made = TypeVar("Made")
 Status = Literal["done", "reused", "skipped", "off", "failed"]
@@ -69,14 +70,21 @@ class Result:
         Steps in order.
     metrics : dict
         All metrics.
-    error : GateformerError or None
-        What a step found wrong.
+    errors : list of GateformerError
+        What steps found wrong.
     """
 
     folder: Path
     rows: list[Row] = field(default_factory=list)
     metrics: dict[str, Metric] = field(default_factory=dict)
-    error: GateformerError | None = None
+    errors: list[GateformerError] = field(default_factory=list)
+
+    @property
+    def error(self) -> GateformerError | None:
+        """What was found wrong, all together; None where nothing was."""
+        if len(self.errors) > 1:
+            return Problems(self.errors)
+        return self.errors[0] if self.errors else None
 
 
 class Memory:
@@ -112,15 +120,21 @@ class _Held(Memory):
         super().__init__(config)
         self.progress = watcher.progress  # type: ignore[method-assign] # the watcher's own
         self.finished: dict[type[Step[Any]], Path] = {}
-        self._scratch = folder / SCRATCH
+        self._scratch = folder / SCRATCH / "none"
 
     @property
     def scratch(self) -> Path:
         return self._scratch
 
-    def clear_scratch(self) -> None:
+    def renew_scratch(self, step: str) -> None:
+        self._scratch = self._scratch.parent / step
         discard(self._scratch)
-        self._scratch.mkdir()
+        self._scratch.mkdir(parents=True)
+
+    def drop_scratch(self) -> None:
+        discard(self._scratch)
+        with suppress(OSError):
+            self._scratch.parent.rmdir()
 
     def get(self, step: type[Step[Made]]) -> Made:
         if step in self.finished and step not in self._made:
@@ -157,8 +171,8 @@ def run(
     Returns
     -------
     Result
-        With ``error`` set where a step found something wrong; other errors are raised, and
-        finished steps stay.
+        With the mismatches and the failures of tools, if any; steps that do not need the one that
+        failed are done all the same. Other errors are raised, and finished steps stay.
     """
     watcher = watcher or Quiet()
     place, result = RunFolder(folder), Result(folder)
@@ -173,11 +187,9 @@ def run(
             write_whole(folder / RESOLVED, to_toml(config))
             write_metrics(folder, {})
             for number, step in enumerate(steps, 1):
-                if step in wanted and result.error is None:
+                if step in wanted:
                     _one(place, view, step, f"{number:02}-{step.name}", digests, watcher, result)
                     write_metrics(folder, result.metrics)
-            if result.error is None:
-                discard(folder / SCRATCH)
     except Exception as error:
         if full := disk_full(folder, error):
             raise full from error
@@ -211,12 +223,17 @@ def _one(
         status = "reused"
     else:
         watcher.started(step.name)
-        record, error = _make(place, view, doer, folder, key)
+        try:
+            record, error = _make(place, view, doer, folder, key)
+        except (MismatchError, ToolError) as raised:
+            note = f"{raised.code} {raised.what}"
+            record, error = Record(step.name, key, 0.0, note=note, failed=True), raised
         status = "failed" if error else "done"
-        result.error = error
-    view.finished[step] = place.path / folder
+        result.errors += [error] if error else []
     view.spent[step.name] = record.seconds
-    digests[step] = record.digest
+    if status != "failed":
+        view.finished[step] = place.path / folder
+        digests[step] = record.digest
     result.metrics.update(record.metrics)
     result.rows.append(Row(step.name, status, record.seconds, record.note))
     watcher.ended(result.rows[-1])
@@ -226,7 +243,7 @@ def _make(
     place: RunFolder, view: _Held, doer: Step[Any], folder: str, key: str
 ) -> tuple[Record, GateformerError | None]:
     start = perf_counter()
-    view.clear_scratch()
+    view.renew_scratch(doer.name)
     with place.staged(folder) as partial:
         product = doer.make(view)
         view.spent[doer.name] = perf_counter() - start
@@ -242,6 +259,8 @@ def _make(
         )
         save_record(partial, record)
     view.keep(type(doer), product)
+    if outcome.error is None:
+        view.drop_scratch()
     return record, outcome.error
 
 

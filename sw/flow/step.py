@@ -32,7 +32,7 @@ class Outcome:
     note : str
         A few words for the table at the end.
     error : GateformerError or None
-        What the step found wrong: its files and metrics are kept, and the run ends there.
+        What the step found wrong: its files and metrics are kept, and what needs it is left out.
     """
 
     metrics: Metrics = field(default_factory=dict)

@@ -157,7 +157,7 @@ def test_explicitly_enabled_step_fails_without_its_tool(tmp_path: Path) -> None:
     assert statuses(go(tmp_path, synth={"enabled": False}))[2] == "off"
 
 
-def test_found_fault_keeps_files_ends_the_run_and_is_never_reused(
+def test_found_fault_keeps_files_and_is_never_reused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Parity, "off", lambda self, config: None)
@@ -304,3 +304,17 @@ def test_damaged_metrics(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(RunError, match="E705"):
         read_metrics(tmp_path)
+
+
+def test_what_does_not_need_the_failed_step_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = MismatchError("E404", "generated Verilog differs from the schedule")
+    monkeypatch.setattr(Number, "write", lambda *_: Outcome(error=fault))
+    monkeypatch.setattr(Parity, "off", lambda self, config: None)
+    monkeypatch.setattr(Parity, "needs", ())
+    monkeypatch.setattr(Parity, "make", lambda self, view: 0)
+    result = go(tmp_path)
+    assert result.error is fault
+    assert statuses(result) == ["failed", "skipped", "done"]
+    assert result.rows[1].note == "it needs number"

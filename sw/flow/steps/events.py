@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from gateformer.flow.state import write_whole
@@ -21,7 +22,7 @@ class Events(Step[Clocks]):
     name = "events"
     needs = (Schedule,)
     floors = ("hw", "sim")
-    uses = ()
+    uses = ("schedule.clock_ns",)
 
     def make(self, view: View) -> Clocks:
         """Return what the event simulation showed."""
@@ -31,17 +32,23 @@ class Events(Step[Clocks]):
 
     def write(self, view: View, product: Clocks, folder: Path) -> Outcome:
         """Write when each stage works, and compare the clocks with the schedule's."""
+        from gateformer.sim.trace import chrome_trace, critical_path
+
+        planned, clock_ns = view.get(Schedule).design, view.config.schedule.clock_ns
         spans = {stage: clocks.tolist() for stage, clocks in product.spans.items()}
-        write_whole(folder / "spans.json", json.dumps(spans) + "\n")
+        path = [asdict(part) for part in critical_path(planned, product)]
+        text = json.dumps({"spans": spans, "critical_path": path})
+        write_whole(folder / "timeline.json", text + "\n")
+        trace = json.dumps(chrome_trace(planned, product, clock_ns))
+        write_whole(folder / "trace.json", trace + "\n")
         metrics: dict[str, Metric] = {
             "events.latency_cycles": product.latency_cycles,
             "events.interval_cycles": product.interval_cycles,
         }
-        design = view.get(Schedule).design
         error = clocks_error(
             "the event simulator",
             (product.latency_cycles, product.interval_cycles),
-            (design.latency_cycles, design.interval_cycles),
+            (planned.latency_cycles, planned.interval_cycles),
         )
         if error is None and product.problems:
             cause = "; ".join(product.problems[:3])

@@ -8,8 +8,10 @@ from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
 from gateformer.flow.step import Off, Outcome, Step, View, switched_off
 from gateformer.flow.steps.generating import Generate
+from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.steps.scheduling import Schedule
 from gateformer.flow.steps.simulating import (
+    first_layer,
     keep_waves,
     metrics_of,
     stalled_metrics,
@@ -30,7 +32,7 @@ class Icarus(Step[Runs]):
     """Simulates on Icarus Verilog."""
 
     name = "icarus"
-    needs = (Schedule, Vectors, Generate)
+    needs = (Lower, Schedule, Vectors, Generate)
     floors = ("quant", "hw", "sim")
     uses = ("simulate.icarus", "simulate.stalls", "simulate.seed", "simulate.waves")
 
@@ -76,7 +78,8 @@ class Icarus(Step[Runs]):
         plain, stalled = product
         keep_waves(plain, folder)
         metrics = metrics_of("icarus", plain)
-        error = verdict("Icarus", plain, view.get(Schedule).design)
+        where = first_layer(view, plain) if plain.mismatches else ""
+        error = verdict("Icarus", plain, view.get(Schedule).design, where)
         if stalled is not None:
             metrics |= stalled_metrics("icarus", stalled)
             error = error or verdict("Icarus, with stalls", stalled, None)

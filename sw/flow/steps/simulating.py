@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from shutil import copyfile
 
-from gateformer.flow.step import Metric
+from gateformer.flow.cache import cache_folder
+from gateformer.flow.step import Metric, View
 from gateformer.flow.steps.events import clocks_error
+from gateformer.flow.steps.generating import Generate
+from gateformer.flow.steps.lowering import Lower
+from gateformer.flow.steps.scheduling import Schedule
+from gateformer.flow.steps.vectors import Vectors
 from gateformer.hw.dataflow.design import Design
-from gateformer.quant.errors import GateformerError, MismatchError
+from gateformer.quant.errors import GateformerError, MismatchError, ToolError
 from gateformer.sim.rtl.simulate import SimulationResult
 
 
@@ -35,7 +40,9 @@ def stalled_metrics(name: str, result: SimulationResult) -> dict[str, Metric]:
     }
 
 
-def verdict(name: str, result: SimulationResult, design: Design | None) -> GateformerError | None:
+def verdict(
+    name: str, result: SimulationResult, design: Design | None, where: str = ""
+) -> GateformerError | None:
     """Return what a simulation found wrong: an integer, a rule of the stream, or a clock.
 
     Parameters
@@ -46,6 +53,8 @@ def verdict(name: str, result: SimulationResult, design: Design | None) -> Gatef
         What it showed.
     design : Design or None
         The schedule to hold its clocks to; None where neighbours stalled.
+    where : str
+        The first layer that differs, if it is known.
     """
     if result.mismatches:
         return MismatchError(
@@ -53,6 +62,7 @@ def verdict(name: str, result: SimulationResult, design: Design | None) -> Gatef
             "simulated values differ from the model",
             layer=name,
             cause=f"{result.mismatches} of {result.vectors} frames; the first: {result.first}",
+            fix=where,
         )
     if result.problems:
         return MismatchError(
@@ -62,6 +72,38 @@ def verdict(name: str, result: SimulationResult, design: Design | None) -> Gatef
         return None
     planned = (design.latency_cycles, design.interval_cycles)
     return clocks_error(name, (result.latency_cycles, result.interval_cycles), planned)
+
+
+def first_layer(view: View, result: SimulationResult) -> str:
+    """Return the first layer at which a frame that differs does so, as a sentence.
+
+    Icarus runs the frame again with every tapped value recorded; without it, nothing is said.
+    """
+    from gateformer.quant.execute import run
+    from gateformer.sim.rtl.difference import first_difference
+    from gateformer.sim.rtl.jobs import Tap
+
+    frames = view.get(Vectors)
+    if result.first is None or result.first.frame >= len(frames):
+        return ""
+    rtl, graph, at = view.get(Generate), view.get(Lower).graph, result.first.frame
+    frame = {name: array[at : at + 1] for name, array in frames.inputs.items()}
+    taps = {
+        name: Tap(tap.signal, tap.valid, tap.lanes, tap.elements, tap.width, tap.signed)
+        for name, tap in rtl.taps.items()
+        if tap.folds == 1
+    }
+    try:
+        found = first_difference(
+            view.get(Schedule).design, rtl.files, taps, frame, run(graph, frame, keep=True),
+            view.scratch / "difference", cache=cache_folder(view.config, "builds"),
+        )  # fmt: skip
+    except ToolError:
+        return ""
+    if found is None:
+        return "Every tapped layer agrees: look at the boundary"
+    layer = graph.values[found.value].layer
+    return f"The first layer that differs is '{layer}': {found} (signal {found.signal})"
 
 
 def words(result: SimulationResult) -> str:

@@ -8,8 +8,9 @@ from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
 from gateformer.flow.step import Off, Outcome, Step, View, switched_off
 from gateformer.flow.steps.generating import Generate
+from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.steps.scheduling import Schedule
-from gateformer.flow.steps.simulating import metrics_of, verdict, words
+from gateformer.flow.steps.simulating import first_layer, metrics_of, verdict, words
 from gateformer.flow.steps.vectors import Vectors
 from gateformer.quant.errors import ToolError
 from gateformer.sim.rtl.simulate import SimulationResult
@@ -19,7 +20,7 @@ class Verilator(Step[SimulationResult]):
     """Simulates on Verilator."""
 
     name = "verilator"
-    needs = (Schedule, Vectors, Generate)
+    needs = (Lower, Schedule, Vectors, Generate)
     floors = ("quant", "hw", "sim")
     uses = ("simulate.verilator",)
 
@@ -50,5 +51,6 @@ class Verilator(Step[SimulationResult]):
 
     def write(self, view: View, product: SimulationResult, folder: Path) -> Outcome:
         """Write the verdict."""
-        error = verdict("Verilator", product, view.get(Schedule).design)
+        where = first_layer(view, product) if product.mismatches else ""
+        error = verdict("Verilator", product, view.get(Schedule).design, where)
         return Outcome(metrics_of("verilator", product), words(product), error)
