@@ -46,7 +46,7 @@ def solve(
     matrix: IntArray,
     solver: Literal["auto", "da4ml", "csd"] = "auto",
     cache: Path | None = None,
-    extra_depth: int = 1,
+    extra_depth: int = 0,
 ) -> AdderGraph:
     """Find an adder graph of ``matrix @ x``.
 

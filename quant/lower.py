@@ -29,6 +29,8 @@ from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.elementwise import Mul
 from gateformer.quant.ops.layout import Layout
 from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.passes.hoist_casts import hoist_casts
+from gateformer.quant.passes.round_into_bias import round_into_bias
 from gateformer.quant.types import Fixed, Overflow, Rounding
 
 NARROW: tuple[type[Op], ...] = (
@@ -115,7 +117,8 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     Problems.raise_if_any(to.faults)
     for name in graph.outputs:
         builder.output(_named(to, graph, made[name], name))
-    return Lowered(prune(builder.build()), tuple(to.notes))
+    graph = round_into_bias(hoist_casts(prune(builder.build())))
+    return Lowered(graph, tuple(to.notes))
 
 
 def _expand(to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str, str]) -> None:

@@ -75,35 +75,69 @@ def each(function: Callable[..., int], *nodes: Nodes) -> Nodes:
     return out
 
 
+Terms = list[tuple[int, int, bool]]
+"""A sum that is not built yet: ``+-(node << shift)`` each."""
+
+
 @lowers(Dense)
 def _dense(
     lane: Lane, op: Dense, operands: Sequence[Value], result: Value, nodes: Sequence[Nodes]
 ) -> Nodes:
-    net, x = lane.net, nodes[0].reshape(-1)
-    weight, bias = op.aligned(operands[0].fixed)
+    sums = dense_terms(lane, op, operands[0], nodes[0])
+    totals = [lane.net.total(terms, result.name) for terms in sums]
+    return np.array(totals, np.int64).reshape(op.features)
+
+
+def dense_terms(lane: Lane, op: Dense, operand: Value, nodes: Nodes) -> list[Terms]:
+    """Each output of a constant matrix as its bias and what the adder graph gives."""
+    net, x = lane.net, nodes.reshape(-1)
+    weight, bias = op.aligned(operand.fixed)
     # A power of two common to all weights is wires.
     common = _trailing_zeros(weight)
     graph = cmvm.solve(weight >> common, lane.settings.adders, lane.settings.cache)
     terms: list[tuple[int, int]] = [(int(n), 0) for n in x]
-    for a, b, shift, subtract in graph.steps:
+    last = _last_steps(graph)
+    for index, (a, b, shift, subtract) in enumerate(graph.steps):
+        if index in last:
+            terms.append((-1, 0))
+            continue
         (node_a, scale_a), (node_b, scale_b) = terms[a], terms[b]
         base = min(scale_a, scale_b + shift)
-        node = net.add(
-            node_a, node_b, scale_a - base, scale_b + shift - base, False, subtract
-        )
+        node = net.add(node_a, node_b, scale_a - base, scale_b + shift - base, False, subtract)
         terms.append((node, base))
-    out = np.empty(len(graph.outputs), np.int64)
-    for index, (term, shift, negate) in enumerate(graph.outputs):
-        parts = [(net.const(int(bias[index])), 0, False)]
-        if term >= 0:
-            node, scale = terms[term]
-            power = scale + shift + common
-            if power < 0:
-                node = net.cast(node, -power, *_exactly(net, node, -power))
-                power = 0
-            parts.append((node, power, negate))
-        out[index] = net.total(parts, result.name)
-    return out.reshape(op.features)
+    sums: list[Terms] = []
+    for row, (term, shift, negate) in enumerate(graph.outputs):
+        parts: Terms = [(net.const(int(bias[row])), 0, False)]
+        step = term - graph.inputs
+        if step in last:
+            a, b, by, subtract = graph.steps[step]
+            parts += [
+                _part(net, terms[a], shift + common, negate),
+                _part(net, terms[b], by + shift + common, negate ^ subtract),
+            ]
+        elif term >= 0:
+            parts.append(_part(net, terms[term], shift + common, negate))
+        sums.append(parts)
+    return sums
+
+
+def _last_steps(graph: cmvm.AdderGraph) -> set[int]:
+    """Additions whose one use is one output: they may wait for what else is added there."""
+    uses: dict[int, int] = {}
+    for a, b, _, _ in graph.steps:
+        for term in {a, b}:
+            uses[term] = uses.get(term, 0) + 2
+    for term, _, _ in graph.outputs:
+        uses[term] = uses.get(term, 0) + 1
+    return {i for i in range(len(graph.steps)) if uses.get(graph.inputs + i) == 1}
+
+
+def _part(net: Net, term: tuple[int, int], shift: int, negate: bool) -> tuple[int, int, bool]:
+    node, scale = term
+    power = scale + shift
+    if power < 0:
+        node, power = net.cast(node, -power, *_exactly(net, node, -power)), 0
+    return node, power, negate
 
 
 def _exactly(net: Net, node: int, drop: int) -> tuple[Any, int, int, Any]:
@@ -125,8 +159,9 @@ def _trailing_zeros(weight: NDArray[Any]) -> int:
 def _add(
     lane: Lane, op: Add, operands: Sequence[Value], result: Value, nodes: Sequence[Nodes]
 ) -> Nodes:
-    frac = result.fixed.frac
-    shifts = [frac - v.fixed.frac for v in operands]
+    shifts = [result.fixed.frac - v.fixed.frac for v in operands]
+    if op.subtract and shifts == [0, 0]:
+        return each(lambda a, b: lane.net.apart(a, b, result.name), *nodes)
     return each(
         lambda a, b: lane.net.add(a, b, shifts[0], shifts[1], False, op.subtract, result.name),
         *nodes,

@@ -6,23 +6,25 @@ Owns the stage records and how each one's arithmetic is built. Imports facts, la
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gateformer.hw.dataflow.classify import Facts
 from gateformer.hw.dataflow.clusters import Cluster
 from gateformer.hw.dataflow.design import Cost
-from gateformer.hw.dataflow.lanes import Lane, Nodes, fold, lower, product
+from gateformer.hw.dataflow.lanes import Lane, Nodes, Terms, dense_terms, fold, lower, product
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.quant.graph import Node
-from gateformer.quant.ops.cast import Constant
+from gateformer.quant.ops.cast import Cast, Constant
 from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.base import Value
+from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
-from gateformer.quant.types import IntArray
+from gateformer.quant.types import IntArray, Rounding
 
 ROM_DELAY = 0.7
 """ns from a beat counter through a small ROM of LUTs to an operand."""
@@ -276,11 +278,57 @@ def circuit_of_cluster(
         made[name] = ports(net, name, lo, hi)
         return made[name]
 
+    sums: dict[str, list[Terms]] = {}
     for node in cluster.nodes:
-        operands = [facts.wire(n, leaf, whole, net.shifted) for n in node.inputs]
+        operands = [facts.wire(n, leaf, whole, net.shifted) for n in node.inputs if n not in sums]
         values = [facts.graph.values[n] for n in node.inputs]
-        made[node.output] = lower(lane, node.op, values, facts.graph.values[node.output], operands)
+        result = facts.graph.values[node.output]
+        if isinstance(node.op, Dense) and _meets_add(facts, cluster, node):
+            sums[node.output] = dense_terms(lane, node.op, values[0], operands[0])
+        elif any(n in sums for n in node.inputs):
+            made[node.output] = _joined(net, node, values, result, operands, sums)
+        else:
+            made[node.output] = lower(lane, node.op, values, result, operands)
     return Circuit.of(net, {n: made[n] for n in exported}), list(roms.values()), list(bases), whole
+
+
+def _meets_add(facts: Facts, cluster: Cluster, node: Node) -> bool:
+    """Whether a Dense's only reader is an Add of the same stage: then both are one sum."""
+    readers = facts.consumers[node.output]
+    if len(readers) != 1 or node.output in facts.graph.outputs:
+        return False
+    reader = readers[0]
+    shapes = {facts.graph.values[n].shape for n in reader.inputs}
+    return (
+        isinstance(reader.op, Add)
+        and len(shapes) == 1
+        and len(set(reader.inputs)) == 2
+        and reader in cluster.nodes
+    )
+
+
+def _joined(
+    net: Net, node: Node, values: list[Value], result: Value, operands: list[Nodes],
+    sums: dict[str, list[Terms]],
+) -> Nodes:  # fmt: skip
+    """An Add whose operands may be sums that are not built yet, as one sum."""
+    op = node.op
+    assert isinstance(op, Add)
+    rest = iter(operands)
+    size = int(np.prod(result.shape[1:])) if len(result.shape) > 1 else result.shape[0]
+    every: list[Terms] = [[] for _ in range(size)]
+    for side, value in zip(node.inputs, values, strict=True):
+        by = result.fixed.frac - value.fixed.frac
+        minus = op.subtract and side == node.inputs[1]
+        if side in sums:
+            parts = sums[side]
+        else:
+            parts = [[(int(n), 0, False)] for n in next(rest).reshape(-1)]
+        for terms, more in zip(every, parts, strict=True):
+            terms += [(n, s + by, negate ^ minus) for n, s, negate in more]
+    totals = [net.total(terms, result.name) for terms in every]
+    shape = result.shape[1:] if len(result.shape) > 1 else result.shape
+    return np.array(totals, np.int64).reshape(shape)
 
 
 def ports(net: Net, name: str, lo: IntArray, hi: IntArray, late: float = 0.0) -> Nodes:
@@ -360,8 +408,16 @@ def _dot(facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node])
     products = [
         product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)
     ]
+    steps = list(chain)
+    cast = steps[0].op if steps else None
+    frac = facts.graph.values[node.output].fixed.frac
+    if isinstance(cast, Cast) and cast.rounding is Rounding.RND and frac > cast.type.frac:
+        drop = frac - cast.type.frac
+        # Half a step joins the sum, so that no adder of its own rounds.
+        products.append(net.const(1 << (drop - 1)))
+        steps[0] = replace(steps[0], op=replace(cast, rounding=Rounding.TRN))
     out = np.array([net.total([(n, 0, False) for n in products], node.output)], np.int64)
-    for reader in chain:
+    for reader in steps:
         values = [facts.graph.values[n] for n in reader.inputs]
         result = facts.graph.values[reader.output]
         out = lower(Lane(net, facts.settings), reader.op, values, result, [out])

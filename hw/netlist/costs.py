@@ -43,6 +43,8 @@ def arrival(op: Operation, operands: Sequence[Operation], latest: float) -> floa
         return _carry(op.width, latest)
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
+    if op.kind == "choose":
+        return max(0.95 + CARRY_BIT * op.width, latest + 0.35)
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         if int(drop) > 0 and rounding != "TRN":
@@ -107,6 +109,8 @@ def area(op: Operation, operands: Sequence[Operation]) -> Cost:
         return Cost(lut=max(1, op.width - free))
     if op.kind == "max":
         return Cost(lut=1.6 * op.width)
+    if op.kind == "choose":
+        return Cost(lut=float(op.width))
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         rounds = int(drop) > 0 and rounding != "TRN"

@@ -16,7 +16,9 @@ from gateformer.hw.netlist import costs
 from gateformer.hw.dataflow.design import Cost
 from gateformer.quant.types import IntArray, Overflow, Rounding
 
-Kind = Literal["input", "const", "add", "mul", "max", "cast", "lookup", "zeros", "shift"]
+Kind = Literal[
+    "input", "const", "add", "mul", "max", "choose", "cast", "lookup", "zeros", "shift"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,19 @@ class Net:
         corners = [p * q for p in (x.lo, x.hi) for q in (y.lo, y.hi)]
         low = 0 if a == b else min(corners)
         return self._node("mul", (a, b), (), max(low, min(corners)), max(corners), note)
+
+    def apart(self, largest: int, b: int, note: str = "") -> int:
+        """``largest - b``; behind a maximum that is still settling, both differences are taken
+        beside its last comparison, which then chooses."""
+        op = self.operations[largest]
+        if op.kind != "max" or self.arrival[largest] == 0:
+            return self.add(largest, b, negate_b=True, note=note)
+        first, second = op.args
+        x = self.add(first, b, negate_b=True, note=note)
+        y = self.add(second, b, negate_b=True, note=note)
+        low = op.lo - self.operations[b].hi
+        high = op.hi - self.operations[b].lo
+        return self._node("choose", (first, second, x, y), (), low, high, note)
 
     def shifted(self, a: int, shift: int) -> int:
         """``a << shift``: wires only."""

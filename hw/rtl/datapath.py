@@ -176,6 +176,10 @@ class _Datapath:
         a, b = arguments
         return f"({a} > {b}) ? {a} : {b}"
 
+    def _choose(self, number: int, op: Operation, arguments: list[str]) -> str:
+        a, b, x, y = arguments
+        return f"({a} > {b}) ? {x} : {y}"
+
     def _shift(self, number: int, op: Operation, arguments: list[str]) -> str:
         return f"{arguments[0]} <<< {arguments[1]}"
 

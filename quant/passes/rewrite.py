@@ -1,0 +1,52 @@
+"""Rewriting: a graph as a list of steps that a pass may change, and back.
+
+Owns ``Step``, ``steps_of`` and ``rebuilt``. Imports the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateformer.quant.graph import Builder, Graph, prune
+from gateformer.quant.ops.base import Op
+
+
+@dataclass(slots=True)
+class Step:
+    """A node that may still change.
+
+    Attributes
+    ----------
+    op : Op
+        The operation.
+    inputs : tuple of str
+        Values it reads.
+    output : str
+        Value it defines.
+    layer : str
+        Source layer of that value.
+    """
+
+    op: Op
+    inputs: tuple[str, ...]
+    output: str
+    layer: str
+
+
+def steps_of(graph: Graph) -> list[Step]:
+    """Nodes of a graph, in order."""
+    return [Step(n.op, n.inputs, n.output, graph.values[n.output].layer) for n in graph.nodes]
+
+
+def rebuilt(graph: Graph, steps: Sequence[Step]) -> Graph:
+    """Infer types and ranges again; inputs and outputs stay."""
+    builder = Builder(graph.name)
+    for name in graph.inputs:
+        value = graph.values[name]
+        builder.input(name, value.shape, value.type, graph.masks.get(name))
+    for step in steps:
+        builder.add(step.op, *step.inputs, name=step.output, layer=step.layer)
+    for name in graph.outputs:
+        builder.output(name)
+    return prune(builder.build())
