@@ -46,6 +46,8 @@ MEANINGS: dict[str, str] = {
     "E305": "unknown device",
     "E306": "schedule cannot be met",
     "E310": "operation without hardware",
+    "E311": "output that depends on no input",
+    "E320": "name that Verilog cannot carry",
     # E4xx verification
     "E401": "simulated values differ from the model",
     "E402": "simulated clocks differ from the schedule",

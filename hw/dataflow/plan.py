@@ -12,7 +12,6 @@ frame-paced one is there a FIFO. Frames of a single slot know only the second pa
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -41,6 +40,8 @@ from gateformer.hw.dataflow.stages import (
     ports,
 )
 from gateformer.hw.netlist.net import Net
+from gateformer.hw.rtl.naming import check_names
+from gateformer.hw.rtl.text import identifier
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import ScheduleError
 from gateformer.quant.graph import Graph, Node
@@ -103,6 +104,7 @@ def plan(graph: Graph, settings: Settings) -> Plan:
     ScheduleError
         E310 for what has no hardware.
     """
+    check_names((v.name, v.layer) for v in graph.values.values())
     return _Planner(classify(graph, settings)).run()
 
 
@@ -421,12 +423,6 @@ class _Planner:
         return Port(
             label, name, self.facts.tokens(name), features, value.fixed, self.facts.lanes(name), mask
         )
-
-
-def identifier(name: str) -> str:
-    """A name as a Verilog identifier."""
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
 
 
 def records(planner: _Planner, stage: HwStage) -> list[Stage]:

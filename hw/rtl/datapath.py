@@ -69,6 +69,9 @@ class _Datapath:
     def _names(self) -> dict[int, str]:
         names: dict[int, str] = {}
         used: dict[str, int] = {}
+        taken = {identifier(k) for k in self.inputs} | {
+            f"{identifier(k)}_{i}" for k, p in self.inputs.items() for i in range(p.count)
+        }
         for number in self.needed:
             op = self.net.operations[number]
             if op.kind == "const":
@@ -77,8 +80,11 @@ class _Datapath:
                 names[number] = f"{identifier(str(op.parameters[0]))}_{op.parameters[1]}"
                 continue
             stem = f"{op.kind}_{identifier(op.note)}" if op.note else op.kind
-            used[stem] = used.get(stem, 0) + 1
-            names[number] = f"{stem}_{used[stem]}"
+            while True:
+                used[stem] = used.get(stem, 0) + 1
+                names[number] = f"{stem}_{used[stem]}"
+                if names[number] not in taken:
+                    break
         return names
 
     def text(self, name: str) -> str:

@@ -68,6 +68,8 @@ class Rtl:
         Stage module -> stage name.
     costs : dict of str to Cost
         Predicted resources by stage module.
+    modules : dict of str to int
+        Every distinct module with how often it is there, library modules apart.
     """
 
     files: dict[str, str]
@@ -76,6 +78,7 @@ class Rtl:
     taps: dict[str, Tap]
     stages: dict[str, str]
     costs: dict[str, Cost]
+    modules: dict[str, int]
 
 
 def emit(plan: Plan) -> Rtl:
@@ -102,6 +105,8 @@ def emit(plan: Plan) -> Rtl:
     return Rtl(
         files, name, f"{name}_axis", core.taps(),
         {text.name: stage.name for stage, text in core.texts}, costs,
+        {name: 1, f"{name}_axis": 1}
+        | {m: text.instances.get(m, 1) for _, text in core.texts for m in text.modules},
     )  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""Names that a design may use: what would not be one plain, distinct Verilog name is refused.
+
+Owns ``check_names``. Imports errors and text pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateformer.hw.rtl.text import identifier
+from gateformer.quant.errors import GateformerError, Problems, ScheduleError
+
+KEYWORDS = frozenset(
+    """always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config
+    deassign default defparam design disable edge else end endcase endconfig endfunction
+    endgenerate endmodule endprimitive endspecify endtable endtask event for force forever fork
+    function generate genvar highz0 highz1 if ifnone incdir include initial inout input instance
+    integer join large liblist library localparam macromodule medium module nand negedge nmos nor
+    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1
+    pulldown pullup pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat
+    rnmos rpmos rtran rtranif0 rtranif1 scalared showcancelled signed small specify specparam
+    strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand
+    trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor bit byte
+    logic int longint shortint string struct enum union void""".split()
+)
+"""Reserved words: IEEE 1364-2001 Annex B, and SystemVerilog types that tools read in .v files."""
+
+OWN = frozenset(
+    """clk rst in_valid out_valid valid_reg slot frame_last frame frame_error row rows swap turn
+    group phase phase_next phase_last weights weight_rom step step_first step_end step_last beat
+    beat_last run left products key_valid key_beat group_in active_reg first_reg last_reg a b x y
+    w out_y index value i""".split()
+)
+"""Names that every generated module uses for itself."""
+
+
+def check_names(values: Iterable[tuple[str, str]]) -> None:
+    """Refuse names that Verilog cannot carry.
+
+    Parameters
+    ----------
+    values : iterable of (value, layer)
+        All values of a graph.
+
+    Raises
+    ------
+    Problems
+        E320 for each name that is not ASCII, a reserved word, or no longer distinct.
+    """
+    faults: list[GateformerError] = []
+    owners: dict[str, str] = {}
+    for value, layer in values:
+        name = identifier(value)
+        cause = ""
+        if not value.isascii():
+            cause = "Verilog names are ASCII"
+        elif name in KEYWORDS or name in OWN:
+            cause = f"'{name}' is a reserved word of the generated Verilog"
+        elif owners.setdefault(name, value) != value:
+            cause = f"'{value}' and '{owners[name]}' are both '{name}' in Verilog"
+        if cause:
+            faults.append(
+                ScheduleError(
+                    "E320",
+                    "a name that Verilog cannot carry",
+                    layer=layer,
+                    cause=cause,
+                    fix="rename the layer",
+                )
+            )
+    Problems.raise_if_any(faults)
