@@ -60,18 +60,17 @@ class Dense(Primitive):
         """Weights and bias as integers at the accumulator's fraction bits."""
         frac = self.result_frac(x)
         grow, lift = frac - x.frac - self.frac, frac - self.bias_frac
-        largest = max(
-            (int(np.abs(self.weight).max(initial=0)) + 1) << grow,
-            (int(np.abs(self.bias).max(initial=0)) + 1) << lift,
-        )
-        weight, bias = wide(largest, self.weight, self.bias)
+        most = max((largest(self.weight) + 1) << grow, (largest(self.bias) + 1) << lift)
+        weight, bias = wide(most, self.weight, self.bias)
         return weight * (1 << grow), bias * (1 << lift)
 
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs
         weight, bias = self.aligned(x.fixed)
-        lo, hi = (b.reshape(-1, weight.shape[1]).astype(object) for b in x.bounds)
-        up, down = np.maximum(weight, 0).T.astype(object), np.minimum(weight, 0).T.astype(object)
+        most = largest(weight) * largest(*x.bounds) * weight.shape[1] + largest(bias)
+        dtype = np.int64 if most < 1 << 62 else object
+        lo, hi = (b.reshape(-1, weight.shape[1]).astype(dtype) for b in x.bounds)
+        up, down = np.maximum(weight, 0).T.astype(dtype), np.minimum(weight, 0).T.astype(dtype)
         low = lo @ up + hi @ down + bias
         high = hi @ up + lo @ down + bias
         shape = self.shape(x.shape)
@@ -84,7 +83,9 @@ class Dense(Primitive):
         weight, bias = self.aligned(types[0])
         tokens = x.shape[1:2] if x.ndim > 2 else ()
         flat = x.reshape(x.shape[0], *tokens, weight.shape[1])
-        return (flat @ weight.T + bias).reshape(x.shape[0], *tokens, *self.features)
+        bound = (largest(weight) << types[0].width) * weight.shape[1]
+        y = product_sum(flat, weight.T, bound) + bias
+        return y.reshape(x.shape[0], *tokens, *self.features)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         (x,) = inputs
@@ -93,6 +94,19 @@ class Dense(Primitive):
         y = flat @ np.ldexp(self.weight.astype(np.float64), -self.frac).T
         y = y + np.ldexp(self.bias.astype(np.float64), -self.bias_frac)
         return y.reshape(x.shape[0], *tokens, *self.features)
+
+
+def largest(*arrays: IntArray) -> int:
+    """Largest magnitude in any of the arrays."""
+    return max((max(abs(int(a.min())), abs(int(a.max()))) for a in arrays if a.size), default=0)
+
+
+def product_sum(a: IntArray, b: IntArray, bound: int) -> IntArray:
+    """``a @ b``, exact; by float64 where ``bound``, on any partial sum, allows (much faster)."""
+    if bound >= 1 << 53:
+        product: IntArray = a @ b
+        return product
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
 
 def narrow(array: IntArray) -> IntArray:

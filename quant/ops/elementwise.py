@@ -15,7 +15,7 @@ from gateformer.quant.ops.base import (
     exact,
     shape_error,
 )
-from gateformer.quant.ops.dense import narrow
+from gateformer.quant.ops.dense import largest, narrow
 from gateformer.quant.types import Fixed, FloatArray, IntArray
 
 
@@ -87,10 +87,11 @@ class Mul(Primitive):
 
 
 def product_range(
-    a: tuple[IntArray, IntArray], b: tuple[IntArray, IntArray]
+    a: tuple[IntArray, IntArray], b: tuple[IntArray, IntArray], terms: int = 1
 ) -> tuple[IntArray, IntArray]:
-    """Interval of a product, element by element, in Python integers."""
-    corners = [x.astype(object) * y.astype(object) for x in a for y in b]
+    """Interval of a product, element by element; Python integers where ``terms`` sums need them."""
+    dtype = np.int64 if largest(*a) * largest(*b) * terms < 1 << 62 else object
+    corners = [x.astype(dtype) * y.astype(dtype) for x in a for y in b]
     low, high = corners[0], corners[0]
     for corner in corners[1:]:
         low, high = np.minimum(low, corner), np.maximum(high, corner)

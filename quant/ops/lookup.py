@@ -46,15 +46,12 @@ class Lookup(Primitive):
             )
         shape = self.shape(x.shape)
         lo, hi = np.broadcast_arrays(*x.bounds)
-        low, high = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        seen: dict[tuple[int, int], tuple[IntArray, IntArray]] = {}
-        for index in np.ndindex(lo.shape):
-            span = (int(lo[index]), int(hi[index]))
-            if span not in seen:
-                part = self.table[np.arange(span[0], span[1] + 1) & (self.table.shape[0] - 1)]
-                seen[span] = part.min(0), part.max(0)
-            where = index if self.table.ndim == 1 else index[:-1]
-            low[where], high[where] = seen[span]
+        spans, where = np.unique(
+            np.stack([lo.ravel(), hi.ravel()]).astype(np.int64), axis=1, return_inverse=True
+        )
+        parts = [self.table[np.arange(a, b + 1) & (self.table.shape[0] - 1)] for a, b in spans.T]
+        low = np.stack([part.min(0) for part in parts])[where.ravel()].reshape(shape)
+        high = np.stack([part.max(0) for part in parts])[where.ravel()].reshape(shape)
         return exact(low, high, self.frac)
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:

@@ -17,7 +17,7 @@ from gateformer.quant.ops.base import (
     exact,
     shape_error,
 )
-from gateformer.quant.ops.dense import narrow
+from gateformer.quant.ops.dense import narrow, product_sum
 from gateformer.quant.ops.elementwise import product_range
 from gateformer.quant.types import Fixed, FloatArray, IntArray
 
@@ -57,20 +57,21 @@ class MatMul(Primitive):
         (alo, blo), (ahi, bhi) = (
             self._terms(x, y) for x, y in zip(a.bounds, b.bounds, strict=True)
         )
-        low, high = product_range((alo, ahi), (blo, bhi))
+        low, high = product_range((alo, ahi), (blo, bhi), a.shape[2])
         axis = 3 if self.contract == "features" else 2
         frac = a.fixed.frac + b.fixed.frac
         return exact(narrow(low.sum(axis)), narrow(high.sum(axis)), frac)
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
-        return self._contract(*inputs)
+        a, b = self._matrices(*inputs)
+        bound = a.shape[-1] << (types[0].width + types[1].width)
+        return np.moveaxis(product_sum(a, b, bound), 1, 2)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
-        return self._contract(*inputs)
-
-    def _contract(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-        a = np.moveaxis(a, 2, 1)
-        b = np.moveaxis(b, 2, 1)
-        if self.contract == "features":
-            b = np.swapaxes(b, 2, 3)
+        a, b = self._matrices(*inputs)
         return np.moveaxis(a @ b, 1, 2)
+
+    def _matrices(self, a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Operands as stacks of matrices (n, heads, rows, columns)."""
+        a, b = np.moveaxis(a, 2, 1), np.moveaxis(b, 2, 1)
+        return a, np.swapaxes(b, 2, 3) if self.contract == "features" else b
