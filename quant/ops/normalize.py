@@ -78,14 +78,14 @@ class Shift(Primitive):
 
     def infer(self, *inputs: Value) -> Inferred:
         x, amount = inputs
+        if self.overflow is Overflow.WRAP:
+            return Inferred(self.type, *Value(x.name, x.shape, x.layer, self.type).bounds)
         least, most = (b.astype(object) for b in amount.bounds)
         lo, hi = (b.astype(object) for b in x.bounds)
         drop = x.fixed.frac - self.type.frac
         low = np.where(lo < 0, lo << most, lo << least)
         high = np.where(hi < 0, hi << least, hi << most)
         low, high = (narrow(round_shift(b, drop, self.rounding)) for b in (low, high))
-        if self.overflow is Overflow.WRAP:
-            return Inferred(self.type, *Value(x.name, x.shape, x.layer, self.type).bounds)
         return Inferred(
             self.type, fit(low, self.type, self.overflow), fit(high, self.type, self.overflow)
         )
@@ -93,6 +93,19 @@ class Shift(Primitive):
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
         x, amount = inputs
         drop = types[0].frac - self.type.frac
-        if types[0].width + (1 << types[1].width) - min(drop, 0) > 62:
+        most_left = types[1].max - drop
+        if types[0].width + max(0, most_left) > 61 or drop > 61:
             x, amount = x.astype(object), amount.astype(object)
-        return fit(round_shift(x << amount, drop, self.rounding), self.type, self.overflow)
+        moved = _shifted(x, drop - amount, self.rounding)
+        return fit(moved, self.type, self.overflow)
+
+
+def _shifted(raw: IntArray, drop: IntArray, rounding: Rounding) -> IntArray:
+    """``raw x 2^-drop`` rounded, the amount an array of either sign: no bit is made in vain."""
+    right, left = np.maximum(drop, 0), np.maximum(-drop, 0)
+    if rounding is not Rounding.TRN:
+        half = (right * 0 + 1 << right) >> 1
+        if rounding is Rounding.RND_CONV:
+            half = half - np.where(right > 0, 1 - ((raw >> right) & 1), 0)
+        raw = raw + half
+    return (raw >> right) << left
