@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,16 @@ from gateformer.quant.compare import compare
 from gateformer.quant.errors import DataError, TypeRangeError
 from gateformer.quant.expand import Attention, Elementwise, Linear, Softmax
 from gateformer.quant.expand.context import Options, Types
+from gateformer.quant.frontends.keras_file import load
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower
+from gateformer.quant.metrics import auc
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.passes.fold_heads import fold_heads
 from gateformer.quant.types import Fixed
+
+BTAG = Path(__file__).parents[2] / "fpga_projects" / "btag"
 
 
 def network(size: float = 1.0) -> Graph:
@@ -124,6 +130,20 @@ def test_bounded_scores_take_the_direct_table() -> None:
     assert next(n for n in large.notes if n.layer == "a").detail.startswith("largest")
     forced = calibrate(network(0.25), data(), options=Options(softmax="max"))
     assert next(n for n in forced.notes if n.layer == "a").detail.startswith("largest")
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_b_tagging_network_keeps_its_area_under_the_curve(folded: bool) -> None:
+    graph = fold_heads(load(BTAG / "model.h5"), enabled=folded)[0]
+    jets = np.load(BTAG / "jets.npz")
+    (name,) = graph.inputs
+    done = calibrate(graph, {name: jets["x_calib"][:500]})
+    unseen = {name: jets["x_test"][:3000].astype(np.float64)}
+    rows, exact, integer = compare(graph, lower(graph, done.types), unseen)
+    before, after = (auc(y[graph.outputs[0]], jets["y_test"][:3000]) for y in (exact, integer))
+    assert after >= 0.995 * before
+    inner = [r for r in rows if "/" in r.value and "distance" not in r.value]
+    assert all(r.saturated <= 1e-3 * r.elements for r in inner), inner
 
 
 def test_unusable_data() -> None:
