@@ -14,7 +14,6 @@ from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.types import Fixed, IntArray, Overflow, Rounding
 
-
 QUOTIENT_BITS = 24
 """Bits that are kept of a quotient."""
 
