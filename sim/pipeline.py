@@ -190,7 +190,9 @@ class StageModel:
                 if not whole and not link.depth
             ]
             enter = max(direct or beats or wholes)
-            late = [c for c in direct if c != enter] + [c for c in wholes if c > enter]
+            # An operand that comes a little earlier is held, until its next beat comes.
+            oldest = enter - self._pipeline.design.beat_interval
+            late = [c for c in direct if c <= oldest] + [c for c in wholes if c > enter]
         if late:
             self._pipeline.problem(
                 f"{stage.name}: frame {frame} beat {beat} enters in clock {enter}, "

