@@ -74,7 +74,9 @@ def pack(port: Port, frames: Mapping[str, IntArray]) -> Beats:
         bits = np.zeros((count, port.beats * port.lanes), np.bool_)
         bits[:, : port.tokens] = tokens_of(port, frames, port.mask, 1)[..., 0] != 0
         user = bits.reshape(count * port.beats, port.lanes)
-    octets = to_bytes(padded.reshape(count * port.beats, -1), port.element_bits // 8)
+    octets = to_bytes(
+        padded.reshape(count * port.beats, port.lanes * port.features), port.element_bits // 8
+    )
     return Beats(octets, last.reshape(-1), user)
 
 
@@ -124,7 +126,8 @@ def to_bytes(values: IntArray, size: int) -> ByteArray:
     rows, columns = values.shape
     if size <= 8 and values.dtype != object:
         octets = np.ascontiguousarray(values, dtype="<i8").view(np.uint8)
-        return np.ascontiguousarray(octets.reshape(rows, columns, 8)[..., :size]).reshape(rows, -1)
+        octets = octets.reshape(rows, columns, 8)[..., :size]
+        return np.ascontiguousarray(octets).reshape(rows, columns * size)
     low = (1 << (8 * size)) - 1
     text = b"".join((int(v) & low).to_bytes(size, "little") for v in values.reshape(-1))
     return np.frombuffer(text, np.uint8).reshape(rows, columns * size)
@@ -132,8 +135,8 @@ def to_bytes(values: IntArray, size: int) -> ByteArray:
 
 def from_bytes(data: ByteArray, size: int, kind: Fixed) -> IntArray:
     """Read elements of ``size`` bytes, by the type's sign: (n, m * size) becomes (n, m)."""
-    rows = len(data)
-    octets = np.ascontiguousarray(data).reshape(rows, -1, size)
+    rows, columns = len(data), data.shape[1] // size
+    octets = np.ascontiguousarray(data).reshape(rows, columns, size)
     if kind.width < 63 and size <= 8:
         wide = np.zeros((*octets.shape[:2], 8), np.uint8)
         wide[..., :size] = octets
@@ -144,4 +147,4 @@ def from_bytes(data: ByteArray, size: int, kind: Fixed) -> IntArray:
         int.from_bytes(element.tobytes(), "little", signed=kind.signed)
         for element in octets.reshape(-1, size)
     ]
-    return np.array(values, dtype=object).reshape(rows, -1)
+    return np.array(values, dtype=object).reshape(rows, columns)
