@@ -127,7 +127,7 @@ def _starts(design: Design, record: Record) -> ClockArray:
 
 def _first(value: str, got: IntArray, wanted: IntArray) -> tuple[Mismatch | None, int]:
     common = min(len(got), len(wanted))
-    bad: BoolArray = (got[:common] != wanted[:common]).reshape(common, -1).any(axis=1)
+    bad: BoolArray = (got[:common] != wanted[:common]).any(axis=(1, 2))
     mismatches = int(bad.sum()) + abs(len(got) - len(wanted))
     if bad.any():
         frame = int(np.flatnonzero(bad)[0])
@@ -145,7 +145,7 @@ def _first(value: str, got: IntArray, wanted: IntArray) -> tuple[Mismatch | None
 
 
 def _kind(frame: int, got: IntArray, wanted: IntArray) -> Kind:
-    same = np.flatnonzero((wanted == got).reshape(len(wanted), -1).all(axis=1))
+    same = np.flatnonzero((wanted == got).all(axis=(1, 2)))
     if not same.size:
         return "value"
     if frame + 1 in same:
