@@ -127,7 +127,11 @@ def read(folder: Path) -> Run:
     return Run(
         folder=folder,
         metrics=metrics,
-        steps=tuple(_step(step.name, places.get(step.name), metrics) for step in all_steps()),
+        steps=tuple(
+            _step(step.name, places.get(step.name), metrics)
+            for step in all_steps()
+            if step.name != "report"
+        ),
         layers=listed("import", "layers.json"),
         types={str(k): str(v) for k, v in table("lower", "types.json").items()},
         notes=listed("fold", "notes.json") + listed("lower", "notes.json"),

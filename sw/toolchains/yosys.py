@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +24,13 @@ from typing import Literal, TypeAlias
 from gateformer.quant.errors import ToolError
 from gateformer.toolchains import yosys_reports as reports
 from gateformer.toolchains import yosys_worker
+from gateformer.toolchains.yosys_sources import (
+    canonical,
+    closure,
+    modules_in,
+    parametric,
+    renamed,
+)
 
 Process: TypeAlias = subprocess.Popen[bytes]
 Family = Literal["xcup", "xc7"]
@@ -111,32 +117,75 @@ def synthesize(
     ToolError
         E505 without pyosys, E502 where yosys fails, E503 where it takes too long.
     """
+    return _done(_job(files, top, family, boundaries), work, cache, timeout_s, live)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One run of yosys; jobs with equal keys give equal results but for names."""
+
+    top: str
+    family: Family
+    files: Mapping[str, str]
+    left_out: tuple[str, ...]
+    names: tuple[str, ...]
+    key: str
+
+
+def _job(files: Mapping[str, str], top: str, family: Family, boundaries: Iterable[str]) -> _Job:
     inside = closure(files, top)
-    left_out = sorted(set(boundaries) & set(modules_in(inside)) - {top})
-    stored = None if cache is None else cache / f"{_key(inside, top, family, left_out)}.json"
-    if stored is not None and (known := _stored(stored)) is not None:
+    left_out = tuple(sorted(set(boundaries) & set(modules_in(inside)) - {top}))
+    text, names = canonical(inside)
+    worker = Path(yosys_worker.__file__).read_text(encoding="utf-8")
+    chosen = [names.index(module) for module in (top, *left_out)]
+    parts = json.dumps([yosys_version(), worker, family, chosen, text])
+    return _Job(top, family, inside, left_out, names, sha256(parts.encode()).hexdigest()[:32])
+
+
+def _done(
+    job: _Job, work: Path, cache: Path | None, timeout_s: float, live: set[Process] | None = None
+) -> Synthesis:
+    """Return what the cache has, or run yosys."""
+    stored = None if cache is None else cache / f"{job.key}.json"
+    if stored is not None and (known := _stored(stored, job)) is not None:
         return known
-    place = work / f"{top}.{family}"
+    place = work / f"{job.top}.{job.family}"
     place.mkdir(parents=True, exist_ok=True)
-    for name, text in inside.items():
+    for name, text in job.files.items():
         (place / name).write_text(text, encoding="utf-8")
     request = {
-        "sources": [name for name in inside if name.endswith(".v")],
-        "top": top,
-        "family": family,
-        "boundaries": left_out,
-        "timed": family == "xc7",
+        "sources": [name for name in job.files if name.endswith(".v")],
+        "top": job.top,
+        "family": job.family,
+        "boundaries": job.left_out,
+        "timed": job.family == "xc7",
     }
     (place / "request.json").write_text(json.dumps(request, indent=1), encoding="utf-8")
     start = perf_counter()
-    _call(place, top, timeout_s, set() if live is None else live)
-    result = _read(place, top, family, round(perf_counter() - start, 1))
+    _call(place, job.top, timeout_s, set() if live is None else live)
+    result = _read(place, job.top, job.family, round(perf_counter() - start, 1))
     if stored is not None:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        fresh = stored.with_suffix(f".{os.getpid()}.{top}.tmp")
-        fresh.write_text(json.dumps(asdict(result)), encoding="utf-8")
+        fresh = stored.with_suffix(f".{os.getpid()}.{job.top}.tmp")
+        text = json.dumps({"names": job.names, "result": asdict(result)})
+        fresh.write_text(text, encoding="utf-8")
         fresh.replace(stored)
     return result
+
+
+def _twin(found: Synthesis, names: tuple[str, ...], job: _Job) -> Synthesis:
+    """Return a result under the names of a module that is the same circuit."""
+
+    def own(text: str) -> str:
+        return renamed(text, names, job.names)
+
+    return replace(
+        found,
+        top=job.top,
+        cells={own(kind): number for kind, number in found.cells.items()},
+        path=tuple(own(net) for net in found.path),
+        unregistered=tuple(own(port) for port in found.unregistered),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +237,7 @@ def synthesize_modules(
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Total:
-    """Synthesize a design module by module, two at a time, each but once.
+    """Synthesize a design module by module, two at a time; what differs only in names, once.
 
     Parameters
     ----------
@@ -205,25 +254,23 @@ def synthesize_modules(
         Told how many of how many runs are done.
     """
     yosys_version()
-    parametric = {name for name in modules if _parametric(files, name)}
-    wanted = {name: count for name, count in modules.items() if name not in parametric}
-    where = modules_in(files)
-    jobs = [(name, family) for name in wanted for family in FAMILIES]
-    jobs.sort(key=lambda job: -len(files.get(where.get(job[0], ""), "")))
+    wanted = {name: count for name, count in modules.items() if not parametric(files, name)}
+    twins: dict[str, list[_Job]] = {}
+    for name in wanted:
+        for family in FAMILIES:
+            job = _job(files, name, family, wanted)
+            twins.setdefault(job.key, []).append(job)
+    jobs = sorted((alike[0] for alike in twins.values()), key=_size, reverse=True)
     found: dict[tuple[str, Family], Synthesis] = {}
     live: set[Process] = set()
     pool = ThreadPoolExecutor(workers)
     try:
-        running = {
-            pool.submit(
-                synthesize, files, name, family, work, cache,
-                boundaries=wanted, timeout_s=timeout_s, live=live,
-            ): (name, family)
-            for name, family in jobs
-        }  # fmt: skip
+        running = {pool.submit(_done, job, work, cache, timeout_s, live): job for job in jobs}
         for future in as_completed(running):
-            found[running[future]] = future.result()
-            progress(len(found), len(jobs))
+            first, result = running[future], future.result()
+            for job in twins[first.key]:
+                found[job.top, job.family] = _twin(result, first.names, job)
+            progress(len(found), len(FAMILIES) * len(wanted))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in tuple(live):
@@ -232,11 +279,6 @@ def synthesize_modules(
     pool.shutdown()
     counted, timed = ({n: found[n, family] for n in wanted} for family in FAMILIES)
     return Total(counted, timed, wanted)
-
-
-def _parametric(files: Mapping[str, str], module: str) -> bool:
-    name = modules_in(files).get(module)
-    return name is not None and bool(re.search(rf"\bmodule\s+{module}\s*#", _bare(files[name])))
 
 
 def yosys_version() -> str:
@@ -253,49 +295,21 @@ def yosys_version() -> str:
         ) from None
 
 
-def modules_in(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the file of each module."""
-    found = {}
-    for name, text in files.items():
-        for module in re.findall(r"^\s*module\s+(\w+)", _bare(text), re.MULTILINE):
-            found[module] = name
-    return found
+def _size(job: _Job) -> int:
+    """Return how much yosys has to do, roughly: the largest begin first."""
+    left_out = set(job.left_out)
+    where = modules_in(job.files)
+    skipped = {where[module] for module in left_out}
+    return sum(len(text) for name, text in job.files.items() if name not in skipped)
 
 
-def closure(files: Mapping[str, str], top: str) -> dict[str, str]:
-    """Return the files that a module needs, in the order of their names."""
-    where = modules_in(files)
-    if top not in where:
-        raise ToolError("E502", "yosys has nothing to do", layer=top, cause="No file has it")
-    needed: set[str] = set()
-    wanted = [where[top]]
-    while wanted:
-        name = wanted.pop()
-        if name not in needed:
-            needed.add(name)
-            text = _bare(files[name])
-            words = set(re.findall(r"[A-Za-z_]\w*", text))
-            wanted += [where[word] for word in words & where.keys()]
-            wanted += [data for data in re.findall(r'"([^"\n]+)"', text) if data in files]
-    return {name: files[name] for name in sorted(needed)}
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
-
-
-def _key(files: Mapping[str, str], top: str, family: str, boundaries: list[str]) -> str:
-    worker = Path(yosys_worker.__file__).read_text(encoding="utf-8")
-    parts = [yosys_version(), worker, top, family, boundaries, sorted(files.items())]
-    return sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _stored(path: Path) -> Synthesis | None:
+def _stored(path: Path, job: _Job) -> Synthesis | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        found = kept["result"]
         for name in ("path", "unregistered"):
             found[name] = tuple(found[name])
-        return Synthesis(**found)
+        return _twin(Synthesis(**found), tuple(kept["names"]), job)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -9,6 +9,7 @@ import pytest
 from gateformer.errors import ToolError
 from gateformer.toolchains import yosys
 from gateformer.toolchains import yosys_reports as reports
+from gateformer.toolchains import yosys_sources as sources
 
 HAVE_YOSYS = find_spec("pyosys") is not None
 
@@ -85,10 +86,36 @@ def test_the_longest_path_has_its_ends_named() -> None:
 
 
 def test_only_what_a_module_needs_is_read() -> None:
-    assert set(yosys.closure(FILES, "gf_add")) == {"gf_add.v"}
-    assert set(yosys.closure(FILES, "gf_top")) == {"gf_add.v", "gf_line.v", "gf_top.v"}
+    assert set(sources.closure(FILES, "gf_add")) == {"gf_add.v"}
+    assert set(sources.closure(FILES, "gf_top")) == {"gf_add.v", "gf_line.v", "gf_top.v"}
     with pytest.raises(ToolError, match="No file has it"):
-        yosys.closure(FILES, "gf_none")
+        sources.closure(FILES, "gf_none")
+
+
+def test_modules_that_differ_in_names_alone_are_the_same_circuit() -> None:
+    other = {"gf_sum.v": ADD.replace("gf_add", "gf_sum").replace("a_reg", "left") + "// more"}
+    text, names = sources.canonical({"gf_add.v": ADD})
+    same, others = sources.canonical(other)
+    assert text == same
+    assert sources.renamed("adder.a_reg [3]", names, others) == "adder.left [3]"
+    for old, new in (("a_reg + b_reg", "a_reg - b_reg"), ("[15:0] a,", "[14:0] a,")):
+        assert sources.canonical({"gf_add.v": ADD.replace(old, new)})[0] != text
+    assert sources.canonical({"gf_add.v": ADD.replace("b_reg <= b", "b_reg <= a")})[0] != text
+
+
+@pytest.mark.synth
+@pytest.mark.skipif(not HAVE_YOSYS, reason="pyosys is not installed")
+def test_twins_are_synthesized_once(tmp_path: Path) -> None:
+    files = {**FILES, "gf_sum.v": ADD.replace("gf_add", "gf_sum").replace("a_reg", "left")}
+    work, cache = tmp_path / "work", tmp_path / "cache"
+    found = yosys.synthesize_modules(files, {"gf_add": 1, "gf_sum": 1}, work, cache)
+    assert sorted(path.name for path in work.iterdir()) == ["gf_add.xc7", "gf_add.xcup"]
+    assert len(list(cache.iterdir())) == 2
+    assert found.timed["gf_add"].path == ("a_reg [1]", "y")
+    assert found.timed["gf_sum"].path == ("left [1]", "y")
+    assert found.counted["gf_sum"].top == "gf_sum"
+    again = yosys.synthesize(files, "gf_sum", "xc7", tmp_path / "none", cache)
+    assert again == found.timed["gf_sum"]
 
 
 def test_without_pyosys_it_says_how_to_get_it(
