@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateformer.cli.options import (
+from gateformer.cli.shared import (
     DataOption,
     DesignArgument,
     JsonOption,

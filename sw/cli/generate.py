@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateformer.cli.options import (
+from gateformer.cli.shared import (
     DataOption,
     DesignArgument,
     JsonOption,

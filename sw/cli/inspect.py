@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from gateformer.cli.options import DesignArgument, JsonOption, Overrides, print_json, read
+from gateformer.cli.shared import DesignArgument, JsonOption, Overrides, print_json, read
 
 if TYPE_CHECKING:
     from rich.table import Table

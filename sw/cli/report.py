@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateformer.cli.options import JsonOption, print_json
+from gateformer.cli.shared import JsonOption, print_json
 
 
 def command(

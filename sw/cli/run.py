@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateformer.cli.options import (
+from gateformer.cli.shared import (
     DataOption,
     DesignArgument,
     JsonOption,

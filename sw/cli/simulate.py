@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateformer.cli.options import (
+from gateformer.cli.shared import (
     DataOption,
     DesignArgument,
     JsonOption,

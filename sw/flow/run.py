@@ -175,7 +175,8 @@ def run(
         failed are done all the same. Other errors are raised, and finished steps stay.
     """
     watcher = watcher or Quiet()
-    place, result = RunFolder(folder), Result(folder)
+    result, folder = Result(folder), folder.absolute()
+    place = RunFolder(folder)
     view = _Held(config, folder, watcher)
     wanted = closure(steps, targets)
     for step in steps:
@@ -226,6 +227,7 @@ def _one(
         try:
             record, error = _make(place, view, doer, folder, key)
         except (MismatchError, ToolError) as raised:
+            discard(place.path / folder)
             note = f"{raised.code} {raised.what}"
             record, error = Record(step.name, key, 0.0, note=note, failed=True), raised
         status = "failed" if error else "done"

@@ -31,7 +31,10 @@ class Lower(Step[Lowered]):
         return lower_noted(graph, view.get(Calibrate).types, options(view.config))
 
     def write(self, view: View, product: Lowered, folder: Path) -> Outcome:
-        """Write the type of every value and the choices."""
+        """Write the graph, the type of every value and the choices."""
+        from gateformer.quant.serialize import save
+
+        save(product.graph, folder / "graph.json")
         write_notes(folder, product.notes)
         write_whole(folder / "types.json", json.dumps(value_types(product.graph), indent=1) + "\n")
         widest = max(value.fixed.width for value in product.graph.values.values())

@@ -81,21 +81,15 @@ def first_layer(view: View, result: SimulationResult) -> str:
     """
     from gateformer.quant.execute import run
     from gateformer.sim.rtl.difference import first_difference
-    from gateformer.sim.rtl.jobs import Tap
 
     frames = view.get(Vectors)
     if result.first is None or result.first.frame >= len(frames):
         return ""
     rtl, graph, at = view.get(Generate), view.get(Lower).graph, result.first.frame
     frame = {name: array[at : at + 1] for name, array in frames.inputs.items()}
-    taps = {
-        name: Tap(tap.signal, tap.valid, tap.lanes, tap.elements, tap.width, tap.signed)
-        for name, tap in rtl.taps.items()
-        if tap.folds == 1
-    }
     try:
         found = first_difference(
-            view.get(Schedule).design, rtl.files, taps, frame, run(graph, frame, keep=True),
+            view.get(Schedule).design, rtl.files, rtl.taps, frame, run(graph, frame, keep=True),
             view.scratch / "difference", cache=cache_folder(view.config, "builds"),
         )  # fmt: skip
     except ToolError:
