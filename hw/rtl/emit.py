@@ -304,7 +304,7 @@ class _Core:
                 name = held
             else:
                 valid = valid or its_valid
-            data[label] = name
+            data[f"in_{label}"] = name
         return valid, data, text
 
     def _arrived(self, stage: HwStage, feed: Feed) -> tuple[str, str]:

@@ -5,6 +5,7 @@ Owns ``check_names``. Imports errors and text pieces.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from gateformer.hw.rtl.text import identifier
@@ -25,13 +26,11 @@ KEYWORDS = frozenset(
 )
 """Reserved words: IEEE 1364-2001 Annex B, and SystemVerilog types that tools read in .v files."""
 
-OWN = frozenset(
-    """clk rst in_valid out_valid valid_reg slot frame_last frame frame_error row rows swap turn
-    group phase phase_next phase_last weights weight_rom step step_first step_end step_last beat
-    beat_last run left products key_valid key_beat group_in active_reg first_reg last_reg a b x y
-    w out_y index value i""".split()
-)
-"""Names that every generated module uses for itself."""
+OWN = frozenset({"clk", "rst", "valid", "in_valid", "out_valid", "slot", "frame_last"})
+"""Names that the generated core uses for itself."""
+
+DERIVED = re.compile(r"(.+?)(_valid|_d\d+|_d\d+_valid)")
+"""Names that the core makes from a value's: its valid bit, its delay lines."""
 
 
 def check_names(values: Iterable[tuple[str, str]]) -> None:
@@ -49,13 +48,17 @@ def check_names(values: Iterable[tuple[str, str]]) -> None:
     """
     faults: list[GateformerError] = []
     owners: dict[str, str] = {}
-    for value, layer in values:
+    every = list(values)
+    plain = {identifier(value) for value, _ in every}
+    for value, layer in every:
         name = identifier(value)
         cause = ""
         if not value.isascii():
             cause = "Verilog names are ASCII"
         elif name in KEYWORDS or name in OWN:
             cause = f"'{name}' is a reserved word of the generated Verilog"
+        elif (made := DERIVED.fullmatch(name)) and made[1] in plain:
+            cause = f"'{name}' is what Verilog calls a part of '{made[1]}'"
         elif owners.setdefault(name, value) != value:
             cause = f"'{value}' and '{owners[name]}' are both '{name}' in Verilog"
         if cause:

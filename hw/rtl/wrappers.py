@@ -81,7 +81,7 @@ class _Wrapper:
         stage = self.stage
         for feed in stage.feeds:
             self.ports.append(
-                f"input  wire {bus(self.beat_width(feed.value))} {identifier(feed.value)}"
+                f"input  wire {bus(self.beat_width(feed.value))} in_{identifier(feed.value)}"
             )
         if isinstance(stage, LaneStage):
             self.lane(stage)
@@ -185,7 +185,8 @@ class _Wrapper:
             wires = {"clk": "clk"}
             for value, pins in inputs.items():
                 port = identifier(value)
-                source = f"{port}_row" if value in {r.name for r in stage.roms} else port
+                is_rom = value in {r.name for r in stage.roms}
+                source = f"{port}_row" if is_rom else f"in_{port}"
                 whole = stage.lanes == 1
                 wires[port] = source if whole else bits(source, lane, pins.width)
             for value, pins in outputs.items():
@@ -210,16 +211,18 @@ class _Wrapper:
 
     # Views: how a MatMul's operand is wired from streams and constants
 
-    def view(self, value: str, lane_bus: str, prefix: str, wanted: int) -> list[str]:
-        """Declare one token's elements of an operand; returns their names.
+    def view(
+        self, value: str, lane_bus: str, prefix: str, wanted: int, whole: bool = False
+    ) -> list[str]:
+        """Declare one token's (or, ``whole``, all tokens') elements of an operand.
 
         ``lane_bus`` formats the bus slice that holds one base value's token:
-        ``{value}`` is its identifier.
+        ``{value}`` is its identifier. Returns the elements' names.
         """
         refs: list[tuple[str, int, int]] = []
 
         def leaf(name: str) -> Nodes:
-            shape = self.facts.features(name)
+            shape = self.graph.values[name].shape if whole else self.facts.features(name)
             if self.facts.kinds.get(name) == "constant":
                 op = self.facts.producers[name].op
                 assert isinstance(op, Constant)
@@ -246,7 +249,7 @@ class _Wrapper:
             refs.append((name, index, before + by))
             return len(refs) - 1
 
-        nodes = self.facts.wire(value, leaf, False, shift).reshape(-1)
+        nodes = self.facts.wire(value, leaf, whole, shift).reshape(-1)
         kind = self.kind(value)
         width = kind.width + (not kind.signed)
         names, rows = [], []
@@ -315,7 +318,7 @@ class _Wrapper:
         self._products(stage, rows, columns, score, terms)
 
     def _row_operands(self, stage: DotStage, a: str) -> list[list[str]]:
-        prefix = "{value}"
+        prefix = "in_{value}"
         if stage.hold:
             for feed in stage.feeds:
                 name = identifier(feed.value)
@@ -324,7 +327,7 @@ class _Wrapper:
                     comment("the row stays for all key groups")
                     + f"  reg {bus(width)} held_{name};\n"
                     "  always @(posedge clk) begin\n"
-                    f"    if (in_valid) begin\n      held_{name} <= {name};\n    end\n  end\n"
+                    f"    if (in_valid) begin\n      held_{name} <= in_{name};\n    end\n  end\n"
                 )
             prefix = "held_{value}"
         rows = []
@@ -584,14 +587,13 @@ class _Wrapper:
         padded = chunk * reuse * kind.width
         for lane in range(lanes):
             for base in self.facts.bases(source):
+                alone = parts.beats == 1 and not self._whole(stage)
                 lane_bits = (
-                    self.beat_width(base)
-                    if parts.beats > 1
-                    else self.elements(base) * self.kind(base).width
+                    self.elements(base) * self.kind(base).width if alone else self.beat_width(base)
                 )
                 self.body.append(
                     f"  wire {bus(lane_bits)} lane{lane}_{identifier(base)} = "
-                    f"{bits(identifier(base), lane, lane_bits)};\n"
+                    f"{bits(f'in_{identifier(base)}', lane, lane_bits)};\n"
                 )
             names = self._mac_view(stage, lane, per_lane)
             self.body.append(f"  wire {bus(width)} beat_{lane} = {packed(names)};\n")
@@ -624,11 +626,21 @@ class _Wrapper:
         )
         return "run"
 
+    def _whole(self, stage: MacStage) -> bool:
+        """Whether a vector is taken from all tokens of a single beat."""
+        source = stage.parts.source
+        return self.facts.is_vector(source) and any(
+            not self.facts.is_vector(base) for base in self.facts.bases(source)
+        )
+
     def _mac_view(self, stage: MacStage, lane: int, per_lane: int) -> list[str]:
         """Elements of one beat (all its tokens where tokens are flattened), at their own width."""
         source, parts = stage.parts.source, stage.parts
         kind = self.kind(source)
         tokens = self.facts.lanes(source) if parts.beats > 1 else 1
+        if self._whole(stage):
+            every = self.view(source, f"lane{lane}_{{value}}", f"x{lane}_0", per_lane, whole=True)
+            return [f"{name}[{kind.width - 1}:0]" for name in every]
         names = []
         for token in range(tokens):
             label = f"x{lane}_{token}"
@@ -764,7 +776,7 @@ class _Wrapper:
         self, stage: AccumulateStage, lane: int, per: int, width: int, neutral: str
     ) -> list[str]:
         """Elements, those beyond the tensor replaced by what does not count."""
-        source = identifier(stage.node.inputs[0])
+        source = f"in_{identifier(stage.node.inputs[0])}"
         names, rows = [], []
         inner = stage.width
         count = per * inner if stage.tokens else per
@@ -814,7 +826,7 @@ class _Wrapper:
                 width = self.elements(base) * self.kind(base).width
                 self.body.append(
                     f"  wire {bus(width)} x{lane}_{identifier(base)} = "
-                    f"{bits(identifier(base), lane, width)};\n"
+                    f"{bits(f'in_{identifier(base)}', lane, width)};\n"
                 )
             view = self.view(source, f"x{lane}_{{value}}", f"x{lane}", self.elements(source))
             names += [f"{n}[{self.kind(source).width - 1}:0]" for n in view]

@@ -1,0 +1,304 @@
+"""Small networks of every kind, made from seeded weights, and how they are checked against RTL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gateformer.hw.dataflow.plan import Plan, plan
+from gateformer.hw.rtl.emit import Rtl, emit
+from gateformer.hw.settings import Settings
+from gateformer.quant.execute import run
+from gateformer.quant.expand import (
+    Affine,
+    Attention,
+    Elementwise,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Pool,
+    RMSNorm,
+    Softmax,
+)
+from gateformer.quant.expand.context import Options, Types
+from gateformer.quant.graph import Builder, Graph
+from gateformer.quant.lower import lower
+from gateformer.quant.ops.elementwise import Add
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.passes.fold_heads import fold_heads
+from gateformer.quant.types import Fixed, FloatArray, IntArray
+from gateformer.sim.dataflow import simulate_clocks
+from gateformer.sim.rtl.simulate import SimulationResult, simulate
+from gateformer.sim.stalls import StallPattern
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Adds layers with random dyadic weights to a builder."""
+
+    builder: Builder
+    rng: np.random.Generator
+    bits: int = 6
+
+    def weights(self, *shape: int) -> FloatArray:
+        """Weights in (-1, 1), multiples of 2^(1 - bits)."""
+        top = 1 << (self.bits - 1)
+        return self.rng.integers(-top + 1, top, shape) / top
+
+    def linear(self, x: str, size: int, name: str) -> str:
+        """A dense layer on each token, or on a vector."""
+        shape = self.builder.values[x].shape
+        inputs = shape[0] if len(shape) == 1 else int(np.prod(shape[1:]))
+        op = Linear(self.weights(inputs, size), self.weights(size), (size,))
+        return self.builder.add(op, x, name=name, layer=name)
+
+    def attention(
+        self, x: str, source: str, name: str, heads: int = 2, size: int = 4,
+        causal: bool = False, mask: str | None = None, biased: bool = True,
+    ) -> str:  # fmt: skip
+        """Multi-head attention of ``x`` to ``source``."""
+        d, s = (self.builder.values[v].shape[1] for v in (x, source))
+
+        def bias(*shape: int) -> FloatArray | None:
+            return self.weights(*shape) if biased else None
+
+        op = Attention(
+            heads,
+            self.weights(d, heads, size), bias(heads, size),
+            self.weights(s, heads, size), bias(heads, size),
+            self.weights(s, heads, size), bias(heads, size),
+            self.weights(heads, size, d), bias(d),
+            size**-0.5, causal, mask is not None,
+        )  # fmt: skip
+        masks = () if mask is None else (mask,)
+        return self.builder.add(op, x, source, source, *masks, name=name, layer=name)
+
+    def one(self, op: object, *inputs: str, name: str) -> str:
+        """Any single operation as a layer."""
+        return self.builder.add(op, *inputs, name=name, layer=name)  # type: ignore[arg-type]
+
+
+def _input(m: Maker, tokens: int = 6, features: int = 4) -> str:
+    return m.builder.input("x", (tokens, features))
+
+
+def dense(m: Maker) -> None:
+    """Two dense layers with a rectifier between."""
+    h = m.linear(_input(m), 5, "hidden")
+    h = m.one(Elementwise("relu"), h, name="rectified")
+    m.builder.output(m.linear(h, 3, "logits"))
+
+
+def self_attention(m: Maker) -> None:
+    """Self attention with a residual sum; unfolded, since heads are narrow."""
+    x = _input(m)
+    a = m.attention(x, x, "mix", size=3)
+    m.builder.output(m.one(Add(), a, x, name="sum"))
+
+
+def folded(m: Maker) -> None:
+    """Self attention whose heads are wider than the model: folded."""
+    x = _input(m, 5, 3)
+    a = m.attention(x, x, "mix", heads=2, size=8)
+    s = m.one(Add(), a, x, name="sum")
+    f = m.one(Reshape((15,)), s, name="flat")
+    h = m.linear(f, 4, "head")
+    m.builder.output(m.one(Softmax(), h, name="shares"))
+
+
+def causal(m: Maker) -> None:
+    """Causal attention."""
+    x = _input(m)
+    m.builder.output(m.attention(x, x, "mix", size=3, causal=True))
+
+
+def masked(m: Maker) -> None:
+    """Attention and pooling under a padding mask."""
+    x = _input(m)
+    keep = m.builder.input("keep", (6, 1), masks="x")
+    a = m.attention(x, x, "mix", size=3, mask=keep)
+    s = m.one(Add(), a, x, name="sum")
+    m.builder.output(m.one(Pool("mean", True), s, keep, name="pooled"))
+
+
+def masked_causal(m: Maker) -> None:
+    """Both masks at once."""
+    x = _input(m)
+    keep = m.builder.input("keep", (6, 1), masks="x")
+    m.builder.output(m.attention(x, x, "mix", size=3, causal=True, mask=keep))
+
+
+def cross(m: Maker) -> None:
+    """Queries from one input, keys and values from a shorter one."""
+    x = _input(m, 6, 4)
+    y = m.builder.input("y", (4, 5))
+    m.builder.output(m.attention(x, y, "mix", size=3))
+
+
+def cross_longer(m: Maker) -> None:
+    """Queries from one input, keys and values from a longer one."""
+    x = _input(m, 3, 4)
+    y = m.builder.input("y", (7, 2))
+    m.builder.output(m.attention(x, y, "mix", size=3))
+
+
+def layer_norm(m: Maker) -> None:
+    """LayerNorm after a dense layer, before another."""
+    h = m.linear(_input(m), 6, "hidden")
+    op = LayerNorm(m.weights(6) + 1.0, m.weights(6), 1e-3)
+    n = m.one(op, h, name="norm")
+    m.builder.output(m.linear(n, 3, "logits"))
+
+
+def rms_norm(m: Maker) -> None:
+    """RMSNorm on the input."""
+    x = _input(m)
+    m.builder.output(m.one(RMSNorm(m.weights(4) + 1.0, 1e-3), x, name="norm"))
+
+
+def gelu(m: Maker) -> None:
+    """A feed-forward pair around GELU."""
+    x = _input(m)
+    h = m.linear(x, 6, "wide")
+    g = m.one(Elementwise("gelu"), h, name="gelu")
+    y = m.linear(g, 4, "narrow")
+    m.builder.output(m.one(Add(), y, x, name="sum"))
+
+
+def pooled(m: Maker) -> None:
+    """Mean and maximum over tokens."""
+    x = _input(m, 7, 3)
+    m.builder.output(m.one(Pool("mean"), x, name="mean"))
+    m.builder.output(m.one(Pool("max"), x, name="peak"))
+
+
+def embedded(m: Maker) -> None:
+    """An embedding look-up in front of a dense layer."""
+    x = m.builder.input("x", (5, 1))
+    e = m.one(Embedding(m.weights(12, 3)), x, name="embedding")
+    m.builder.output(m.linear(e, 4, "logits"))
+
+
+def one_feature(m: Maker) -> None:
+    """One feature a token."""
+    x = _input(m, 9, 1)
+    a = m.attention(x, x, "mix", heads=2, size=2)
+    m.builder.output(m.one(Add(), a, x, name="sum"))
+
+
+def one_head(m: Maker) -> None:
+    """One head."""
+    x = _input(m)
+    m.builder.output(m.attention(x, x, "mix", heads=1, size=4, biased=False))
+
+
+def eight_heads(m: Maker) -> None:
+    """Eight heads."""
+    x = _input(m, 4, 4)
+    m.builder.output(m.attention(x, x, "mix", heads=8, size=2))
+
+
+def affine(m: Maker) -> None:
+    """Batch normalization and a sigmoid."""
+    x = _input(m)
+    h = m.one(Affine(m.weights(4) + 1.0, m.weights(4)), x, name="scaled")
+    m.builder.output(m.one(Elementwise("sigmoid"), h, name="shares"))
+
+
+def deep(m: Maker) -> None:
+    """Two blocks and a head: skips over frames, twice."""
+    x = _input(m, 5, 3)
+    for block in (1, 2):
+        a = m.attention(x, x, f"mix{block}", size=6)
+        s = m.one(Add(), a, x, name=f"sum{block}")
+        h = m.linear(s, 4, f"wide{block}")
+        h = m.one(Elementwise("relu"), h, name=f"relu{block}")
+        h = m.linear(h, 3, f"narrow{block}")
+        x = m.one(Add(), h, s, name=f"out{block}")
+    f = m.one(Reshape((15,)), x, name="flat")
+    m.builder.output(m.linear(f, 2, "logits"))
+
+
+def hundred_tokens(m: Maker) -> None:
+    """A hundred tokens of two features."""
+    x = _input(m, 100, 2)
+    a = m.attention(x, x, "mix", heads=1, size=4)
+    s = m.one(Add(), a, x, name="sum")
+    m.builder.output(m.one(Pool("mean"), s, name="mean"))
+
+
+NETWORKS: Mapping[str, Callable[[Maker], None]] = {
+    f.__name__: f
+    for f in (
+        dense, self_attention, folded, causal, masked, masked_causal, cross, cross_longer,
+        layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
+        affine, deep,
+    )
+}  # fmt: skip
+
+
+def network(
+    make: Callable[[Maker], None], kind: str = "fixed<12,5>", seed: int = 1,
+    softmax: str = "auto", bits: int = 6,
+) -> Graph:  # fmt: skip
+    """Build, fold and lower a network with one default type."""
+    builder = Builder(make.__name__)
+    make(Maker(builder, np.random.default_rng(seed), bits))
+    graph, _ = fold_heads(builder.build())
+    return lower(graph, Types(default=Fixed.parse(kind)), Options(softmax=softmax))  # type: ignore[arg-type]
+
+
+def vectors(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:
+    """Seeded frames: extremes, one-hot, all equal, small and uniform ones; some masks all zero."""
+    rng = np.random.default_rng(seed)
+    frames = {}
+    for name in graph.inputs:
+        value = graph.values[name]
+        low, high = value.fixed.min, value.fixed.max
+        x = rng.integers(low, high + 1, (count, *value.shape))
+        x[1::6] = rng.choice([low, high], (len(x[1::6]), *value.shape))
+        x[2::6] = 0
+        for frame in x[2::6]:
+            frame[tuple(int(rng.integers(n)) for n in value.shape)] = high
+        x[3::6] = rng.integers(low, high + 1, (len(x[3::6]), *(1 for _ in value.shape)))
+        x[4::6] = rng.integers(max(low, -3), min(high, 3) + 1, (len(x[4::6]), *value.shape))
+        if name in graph.masks:
+            x[5::12] = 0
+        frames[name] = x
+    return frames
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A network that went through RTL simulation."""
+
+    plan: Plan
+    rtl: Rtl
+    result: SimulationResult
+
+
+def check(
+    graph: Graph, work: Path, *, p: int = 1, r: int = 1, count: int = 12,
+    simulator: str = "icarus", stalls: StallPattern | None = None, seed: int = 0,
+) -> Checked:  # fmt: skip
+    """RTL = executor in every integer; RTL = schedule = event simulator in every clock."""
+    planned = plan(graph, Settings(token_parallelism=p, reuse_factor=r))
+    rtl = emit(planned)
+    frames = vectors(graph, count, seed)
+    expected = run(graph, frames)
+    result = simulate(
+        planned.design, rtl.files, frames, expected, simulator, work=work, stalls=stalls  # type: ignore[arg-type]
+    )
+    assert result.first is None, result.first
+    assert result.mismatches == 0
+    assert not result.problems
+    assert result.vectors == count
+    if stalls is None:
+        events = simulate_clocks(planned.design, count)
+        design = planned.design
+        assert result.latency_cycles == design.latency_cycles == events.latency_cycles
+        assert result.interval_cycles == design.interval_cycles == events.interval_cycles
+    return Checked(planned, rtl, result)
