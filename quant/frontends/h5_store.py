@@ -74,53 +74,63 @@ class Store:
         found = self._walk(path)
         if not isinstance(found, h5py.Dataset):
             return None
-        if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
+        with _reading(f"'{path}'"):
+            kind, size, apart = found.dtype, found.size, found.is_virtual or found.external
+        if kind.kind not in "fiu" or kind.itemsize > 8:
             raise ModelError(
                 "E104",
                 "misshapen weights",
-                cause=f"'{path}' has type {found.dtype}, not floating point",
+                cause=f"'{path}' has type {kind}, not floating point",
                 fix="save the model again",
             )
-        if found.size is None or found.size > MAX_ELEMENTS:
-            raise ModelError(
-                "E107", "weights too large", cause=f"'{path}' claims {found.size} numbers"
-            )
-        if found.is_virtual or found.external:
+        if size is None or size > MAX_ELEMENTS:
+            raise ModelError("E107", "weights too large", cause=f"'{path}' claims {size} numbers")
+        if apart:
             raise _link(path)
-        if not found.shape or found.chunks is None or found.size:
+        with _reading(f"'{path}'"), np.errstate(invalid="ignore", over="ignore"):
             return np.asarray(found[()], dtype=np.float64)
-        return np.zeros(found.shape)
 
     def _walk(self, path: str) -> h5py.Group | h5py.Dataset | None:
-        at = self._file
-        for part in [p for p in path.split("/") if p]:
-            if part in (".", "..") or not isinstance(at, h5py.Group):
-                return None
-            link = at.get(part, getlink=True)
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise _link(path)
-            at = at[part]
-        return at
+        with _reading(f"'{path}'"):
+            at = self._file
+            for part in [p for p in path.split("/") if p]:
+                if part in (".", "..") or not isinstance(at, h5py.Group):
+                    return None
+                link = at.get(part, getlink=True)
+                if link is None:
+                    return None
+                if not isinstance(link, h5py.HardLink):
+                    raise _link(path)
+                at = at[part]
+            return at
 
     def _attribute(self, path: str, name: str) -> object:
         group = self.group(path)
-        if group is None or name not in group.attrs:
-            return None
-        kind = group.attrs.get_id(name)
-        if np.prod(kind.shape or (1,)) > MAX_ELEMENTS:
-            raise ModelError("E107", f"attribute '{name}' is too large")
-        return group.attrs[name]
+        with _reading(f"attribute '{name}'"):
+            if group is None or name not in group.attrs:
+                return None
+            kind = group.attrs.get_id(name)
+            if np.prod(kind.shape or (1,)) > MAX_ELEMENTS:
+                raise ModelError("E107", f"attribute '{name}' is too large")
+            value: object = group.attrs[name]
+            return value
 
 
 @contextmanager
 def open_store(file: Path | IO[bytes], what: str) -> Iterator[Store]:
-    """Open an HDF5 file; h5py's own exceptions become E101."""
+    """Open an HDF5 file; E101 where it is none."""
+    with _reading(what):
+        opened = h5py.File(file, "r")
+    with opened:
+        yield Store(opened)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Turn whatever h5py raises on damaged files into E101."""
     try:
-        with h5py.File(file, "r") as opened:
-            yield Store(opened)
-    except (OSError, RuntimeError, KeyError, ValueError, UnicodeError) as error:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise damaged(what, f"it is damaged or truncated ({cause})") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from gateformer.quant.errors import ModelError
@@ -39,12 +40,8 @@ def unpack(path: Path) -> tuple[bytes, bytes, io.BytesIO]:
             config = _member(archive, by_name, CONFIG, MAX_JSON_BYTES)
             metadata = _member(archive, by_name, METADATA, MAX_JSON_BYTES)
             return metadata, config, io.BytesIO(_member(archive, by_name, WEIGHTS, MAX_BYTES))
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error) as error:
         raise damaged(str(path), f"it is damaged or truncated ({error})") from None
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            raise damaged(str(path), f"it is damaged ({error})") from None
-        raise
 
 
 def check_name(name: str) -> None:

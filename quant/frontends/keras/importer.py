@@ -118,14 +118,11 @@ class _Assembly:
         self._inputs = frozenset(layer.name for layer, _ in topology.inputs)
         hidden = mask_inputs(topology, shapes)
         for layer, slot in topology.inputs:
-            masked = hidden.get(slot)
-            if masked is None:
+            if slot not in hidden:
                 self._values[slot] = Tensor(self._builder.input(layer.name, shapes[layer.name]))
-        for layer, slot in topology.inputs:
-            masked = hidden.get(slot)
-            if masked is not None:
-                self._values[slot] = mask = Mask(layer.name, masked)
-                self._builder.input(mask.name, (shapes[masked][0], 1), masks=masked)
+        for slot, mask in hidden.items():
+            self._values[slot] = mask
+            self._builder.input(mask.name, (shapes[mask.masks][0], 1), masks=mask.masks)
 
     def graph(self) -> Graph:
         """Apply every call whose inputs stand; all faults at once."""

@@ -85,7 +85,7 @@ def _operands(site: Site) -> tuple[str, str, str]:
 
 def _mask(site: Site, value: str, key: str) -> Mask | None:
     """Padding mask of the keys: given, or travelling with value and key."""
-    given = given_mask(site, "attention_mask", "value_mask", "key_mask")
+    given = given_mask(site, site.shape(key)[0], "attention_mask", "value_mask", "key_mask")
     carried = site.mask_of(value, key)
     if given is not None and carried is not None and given != carried:
         raise site.config.error("it has two padding masks", "use one mask", "E114")

@@ -66,8 +66,8 @@ def einsum_dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
     kernel = np.transpose(kernel, [left.index(a) for a in (*contracted, *made)])
     features = kernel.shape[len(contracted) :]
     bias = None
-    axes = config.get("bias_axes")
-    if axes:
+    if config.get("bias_axes"):
+        axes = config.text("bias_axes")
         places = [made.index(a) for a in axes if a in made]
         if len(places) != len(axes) or places != sorted(places):
             raise config.unsupported(f"its bias_axes are {axes!r}", "give biases to features alone")

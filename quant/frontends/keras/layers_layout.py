@@ -74,7 +74,7 @@ def pool(layer: LayerConfig, weights: LayerWeights) -> Apply:
         x = site.one()
         if len(site.rows(x)) != 2:
             raise config.error("its input is one vector", "give it (tokens, features)", "E112")
-        mask = given_mask(site, "mask")
+        mask = given_mask(site, site.shape(x)[0], "mask")
         if kind == "mean":
             mask = mask or site.mask_of(x)
         op = Pool(kind, mask is not None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gateformer.quant.expand import Affine
+from gateformer.quant.frontends.keras import mask_views
 from gateformer.quant.frontends.keras.blueprint import LayerConfig
+from gateformer.quant.frontends.keras.layers_mask import mask_view
 from gateformer.quant.frontends.keras.references import leaves, walk
 from gateformer.quant.frontends.keras.site import Apply, Site, Tensor, reads
 from gateformer.quant.frontends.keras.weights import LayerWeights
@@ -28,6 +30,8 @@ OPERATORS = {
 def operator(layer: LayerConfig, weights: LayerWeights) -> Apply:
     """An arithmetic operator of Keras 2; other functions are refused by name."""
     function = layer.config.text("function")
+    if function in mask_views.FUNCTIONS:
+        return mask_view(layer, weights)
     if function not in OPERATORS:
         raise layer.config.unsupported(
             f"it calls tf.{function}", "replace it by a layer of Keras or QKeras"

@@ -33,6 +33,8 @@ class Mask:
     name: str
     masks: str
     """The input whose tokens it masks."""
+    shape: Shape
+    """Shape under which the layers see it: (tokens,), or (1, tokens) for attention."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
