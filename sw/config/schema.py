@@ -71,7 +71,7 @@ class Quantize(Section):
 
     metric: Literal["max", "rms", "auc", "accuracy"] = "max"
     """What the budget bounds: the outputs' error, or the relative loss of a metric."""
-    budget: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    budget: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Most that it may be; widths are searched for the narrowest. Absent: ``width``."""
     width: Annotated[int, Field(ge=2, le=64)] = 16
     """Bits of a calibrated activation, or those that the search starts from."""

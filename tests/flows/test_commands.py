@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from gateformer.cli import main
+from gateformer.flow.steps import all_steps
 
 ROOT = Path(__file__).parents[2]
 BTAG = ROOT / "fpga_projects/btag"
@@ -58,6 +60,14 @@ def call(
     return do
 
 
+def undocumented(metrics: dict[str, Any]) -> set[str]:
+    """Keys that docs/metrics.md does not have; ``<step>`` there stands for any."""
+    page = (ROOT / "docs/metrics.md").read_text("utf-8")
+    known = set(re.findall(r"^\| `([a-z_.<>]+)` \|", page, flags=re.MULTILINE))
+    steps = {key.replace("<step>", step.name) for key in known for step in all_steps()}
+    return {key for key in metrics if key not in steps}
+
+
 def test_run_then_run_again(call: Call, tmp_path: Path) -> None:
     code, answer, _ = call("run", "net.h5", TYPES, *FEW, *OFF)
     assert code == 0
@@ -69,6 +79,7 @@ def test_run_then_run_again(call: Call, tmp_path: Path) -> None:
     assert "no data" in metrics["accuracy.reason"]
     assert metrics["generate.seconds"] < 15
     assert json.loads((tmp_path / "runs/net/default/metrics.json").read_text()) == metrics
+    assert not undocumented(metrics)
     _, again, _ = call("run", "net.h5", TYPES, *FEW, *OFF)
     assert {row["status"] for row in again["steps"]} == {"reused", "off"}
     assert again["metrics"] == metrics
@@ -86,6 +97,7 @@ def test_data_gives_accuracy_and_vectors(call: Call) -> None:
     np.savez("jets.npz", x_test=x, y_test=random.integers(0, 2, 50))
     code, answer, _ = call("run", "net.h5", *FEW, *OFF, "--data", "jets.npz")
     assert code == 0
+    assert not undocumented(answer["metrics"])
     assert answer["metrics"]["vectors.real"] == 20
     assert answer["metrics"]["accuracy.samples"] == 50
     assert answer["metrics"]["calibrate.source"].endswith("calibrated")
@@ -98,6 +110,7 @@ def test_simulate_on_icarus(call: Call) -> None:
     code, answer, _ = call("simulate", "net.h5", TYPES, "--simulator=icarus", "--vectors=12")
     assert code == 0, answer
     metrics = answer["metrics"]
+    assert not undocumented(metrics)
     assert metrics["simulate.icarus.vectors"] == 12
     assert metrics["simulate.icarus.mismatches"] == 0
     assert metrics["simulate.icarus.stalled_mismatches"] == 0
@@ -114,6 +127,7 @@ def test_run_with_every_tool(call: Call, tmp_path: Path) -> None:
     assert code == 0
     assert {row["status"] for row in answer["steps"]} == {"done"}
     metrics = answer["metrics"]
+    assert not undocumented(metrics)
     assert metrics["simulate.verilator.mismatches"] == 0
     assert metrics["synth.lut"] > 0
     assert (tmp_path / "runs/net/default/report.html").is_file()
@@ -193,6 +207,7 @@ HOSTILE = [
     (["run", "net.h5", "-otypes.default=fixed<999,3>"], 2, "E002"),
     (["run", "net.h5", "-otypes.default=float32"], 2, "E002"),
     (["run", "net.h5", "-otypes.upp=fixed<8,4>"], 2, "E001"),
+    (["estimate", "net.h5", "-oschedule.layers.upp=2"], 2, "E001"),
     (["run", "net.h5", "-omodel=."], 2, "E003"),
     (["run", "net.h5", "--unknown"], 2, "E005"),
     (["run"], 2, "E005"),

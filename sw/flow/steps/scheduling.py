@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 
 from gateformer.config.schema import Config
@@ -14,6 +15,8 @@ from gateformer.flow.steps.lowering import Lower
 from gateformer.hw.dataflow.plan import Plan
 from gateformer.hw.devices import load as load_device
 from gateformer.hw.settings import Settings
+from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.graph import Graph
 
 RESOURCES = ("lut", "ff", "dsp", "bram")
 
@@ -30,7 +33,9 @@ class Schedule(Step[Plan]):
         """Return the plan."""
         from gateformer.hw.dataflow.plan import plan
 
-        return plan(view.get(Lower).graph, settings(view.config))
+        graph = view.get(Lower).graph
+        check_layers(view.config, graph)
+        return plan(graph, settings(view.config))
 
     def write(self, view: View, product: Plan, folder: Path) -> Outcome:
         """Write the stages."""
@@ -40,6 +45,23 @@ class Schedule(Step[Plan]):
         metrics = plan_metrics(product, view.config)
         told = f"latency {design.latency_cycles}, interval {design.interval_cycles} cycles"
         return Outcome(metrics, f"{told}; {fit_words(metrics, view.config)}")
+
+
+def check_layers(config: Config, graph: Graph) -> None:
+    """Raise where a reuse factor is given for a layer that the model does not have."""
+    faults = []
+    for name in config.schedule.layers:
+        if name not in graph.layers:
+            near = get_close_matches(name, graph.layers, 1)
+            faults.append(
+                ConfigError(
+                    "E001",
+                    "reuse factor of a layer that the model does not have",
+                    layer=f"schedule.layers.{name}",
+                    fix=f"Did you mean '{near[0]}'?" if near else "gateformer inspect lists layers",
+                )
+            )
+    Problems.raise_if_any(faults)
 
 
 def settings(config: Config) -> Settings:
