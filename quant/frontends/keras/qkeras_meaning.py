@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gateformer.quant.errors import ModelError
+from gateformer.quant.errors import ModelError, TypeRangeError
 from gateformer.quant.expand import Elementwise, Quantize
 from gateformer.quant.expand.functions import FUNCTIONS
 from gateformer.quant.frontends.keras.site import Site
@@ -117,9 +117,9 @@ def unsupported(config: Config, cause: str, fix: str) -> ModelError:
     )
 
 
-def no_power(config: Config, scale: float) -> ModelError:
+def no_power(config: Config, scale: float) -> TypeRangeError:
     """E208: a scale that hardware would have to multiply by."""
-    return ModelError(
+    return TypeRangeError(
         "E208",
         "scale is not a power of two",
         layer=config.layer,
