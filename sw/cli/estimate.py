@@ -52,6 +52,7 @@ def command(
         highlight=False,
     )
     console.print(table(metrics))
+    console.print(f"Adder graphs {metrics['estimate.adders']}.", highlight=False)
     if metrics["estimate.fits"]:
         console.print(f"It fits {config.schedule.device}.", highlight=False)
     elif found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateformer.config.schema import Config
@@ -90,6 +91,7 @@ def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
         "schedule.multipliers": sum(stage.multipliers for stage in design.stages),
         "schedule.stages": len(design.stages),
         "estimate.device": config.schedule.device,
+        "estimate.adders": f"solved by {solver(config)}",
     }
     fits = True
     for name in RESOURCES:
@@ -99,6 +101,14 @@ def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
         fits = fits and used <= there
     metrics["estimate.fits"] = fits
     return metrics
+
+
+def solver(config: Config) -> str:
+    """Return who solves the adder graphs that the costs are counted on."""
+    wanted = config.generate.adders
+    if wanted == "auto":
+        wanted = "csd" if find_spec("da4ml") is None else "da4ml"
+    return wanted
 
 
 def fit_words(metrics: dict[str, Metric], config: Config) -> str:
