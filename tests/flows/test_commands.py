@@ -18,7 +18,11 @@ import numpy as np
 import pytest
 
 from gateformer.cli import main
+from gateformer.flow.run import Memory
+from gateformer.flow.step import View
 from gateformer.flow.steps import all_steps
+from gateformer.flow.steps.scheduling import Schedule
+from gateformer.hw.dataflow.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 BTAG = ROOT / "fpga_projects/btag"
@@ -116,6 +120,27 @@ def test_simulate_on_icarus(call: Call) -> None:
     assert metrics["simulate.icarus.stalled_mismatches"] == 0
     for clocks in ("latency_cycles", "interval_cycles"):
         assert metrics[f"simulate.icarus.{clocks}"] == metrics[f"schedule.{clocks}"]
+
+
+@pytest.mark.icarus
+def test_wrong_hardware_names_the_first_layer(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny.write_model(tmp_path / "other.h5", seed=6)
+    make = Schedule.make
+
+    def with_other_weights(self: Schedule, view: View) -> Plan:
+        return make(self, Memory(view.config.model_copy(update={"model": str(other)})))
+
+    monkeypatch.setattr(Schedule, "make", with_other_weights)
+    code, answer, _ = call("simulate", "net.h5", TYPES, "--simulator=icarus", "--vectors=12")
+    assert code == 6
+    assert answer["error"]["code"] == "E401"
+    assert "The first layer that differs is 'up'" in answer["error"]["fix"]
+    assert re.search(r"expected -?\d+, got -?\d+", answer["error"]["fix"])
+    assert answer["metrics"]["simulate.icarus.mismatches"] > 0
+    status = {row["step"]: row["status"] for row in answer["steps"]}
+    assert status["icarus"] == "failed"
 
 
 @pytest.mark.slow
