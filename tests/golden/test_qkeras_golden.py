@@ -12,10 +12,13 @@ import h5py
 import numpy as np
 import pytest
 
-from gateformer.quant.execute import run_reals
+from gateformer.quant.execute import run, run_reals
+from gateformer.quant.expand.context import Types
 from gateformer.quant.frontends import load
 from gateformer.quant.frontends.keras.qkeras import weight_quantizer
 from gateformer.quant.frontends.plain_json import Config
+from gateformer.quant.lower import lower
+from gateformer.quant.types import Fixed
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.xdist_group("keras2")]
 
@@ -127,6 +130,40 @@ def test_models_equal_keras(golden: Path, name: str, suffix: str) -> None:
             np.testing.assert_array_equal(found[output], theirs)
         else:
             np.testing.assert_allclose(found[output], theirs, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(EXACT))
+def test_lowered_integers_equal_keras_bit_for_bit(golden: Path, name: str) -> None:
+    held = np.load(golden / f"{name}.npz")
+    graph = load(golden / f"{name}.h5")
+    kinds = {n: Fixed.parse("fixed<8,3>") for n in graph.inputs}
+    lowered = lower(graph, Types(given=kinds, default=Fixed.parse("fixed<32,18>")))
+    raw = {n: k.from_real(held[f"input {n}"].astype(np.float64)) for n, k in kinds.items()}
+    found = run(lowered, raw)
+    for number, output in enumerate(lowered.outputs):
+        reals = lowered.values[output].fixed.to_real(found[output])
+        np.testing.assert_array_equal(reals, held[f"output {number}"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "binary",
+        "binary(use_01=True,alpha=0.5)",
+        "ternary",
+        "ternary(alpha=2.0,threshold=0.25)",
+        "quantized_bits(1)",
+        "quantized_relu(6,3,negative_slope=0.0625)",
+        "quantized_sigmoid(8)",
+    ],
+)
+def test_quantizers_of_few_nodes_stay_exact_on_wide_operands(text: str, tmp_path: Path) -> None:
+    kind = Fixed.parse("fixed<24,8>")
+    raw = np.random.default_rng(9).integers(kind.min, kind.max, (1, 4000)) >> np.arange(4000) % 20
+    graph = load(activations_file(tmp_path / "m.h5", 4000, [text]))
+    lowered = lower(graph, Types(given={"x": kind}, default=Fixed.parse("fixed<40,20>")))
+    found = lowered.values["q0"].fixed.to_real(run(lowered, {"x": raw})["q0"])
+    np.testing.assert_array_equal(found, run_reals(graph, {"x": kind.to_real(raw)})["q0"])
 
 
 def test_both_formats_give_the_same_graph(golden: Path) -> None:

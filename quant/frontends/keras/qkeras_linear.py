@@ -24,9 +24,12 @@ from gateformer.quant.frontends.keras.qkeras_meaning import (
 )
 from gateformer.quant.frontends.keras.site import Site
 from gateformer.quant.frontends.plain_json import Config
-from gateformer.quant.ops.cast import Rescale
+from gateformer.quant.ops.cast import Constant, Rescale
 from gateformer.quant.ops.elementwise import Add
-from gateformer.quant.types import Fixed, Overflow
+from gateformer.quant.types import Fixed, Overflow, Rounding
+
+SIGN = Quantize(Fixed(True, 1, 0), Rounding.TRN, Overflow.SAT)
+"""-1 below zero, else 0: the sign bit alone."""
 
 
 def quantized_bits(config: Config, trainable: bool) -> Meaning:
@@ -42,7 +45,7 @@ def quantized_bits(config: Config, trainable: bool) -> Meaning:
         po2 = alpha == "auto_po2"
         return Computed(config, lambda w: qkeras_weights.bits_auto(w, bits, integer, po2))
     if signed and bits == 1:
-        return Named("step", (("low", -(2.0**alpha)), ("high", 2.0**alpha)))
+        return _sign(alpha, zero_one=False)
     kind = Fixed(signed, bits, bits - signed - integer)
     return Uniform(kind, Overflow.SAT_SYM if symmetric else Overflow.SAT, alpha)
 
@@ -103,7 +106,7 @@ def binary(config: Config, trainable: bool) -> Meaning:
     if isinstance(alpha, str):
         po2 = alpha == "auto_po2"
         return Computed(config, lambda w: qkeras_weights.binary_auto(w, zero_one, po2))
-    return Named("step", (("low", 0.0 if zero_one else -(2.0**alpha)), ("high", 2.0**alpha)))
+    return _sign(alpha, zero_one)
 
 
 def ternary(config: Config, trainable: bool) -> Meaning:
@@ -115,5 +118,42 @@ def ternary(config: Config, trainable: bool) -> Meaning:
             raise unsupported(config, f"number_of_unrolls is {unrolls}", "use 5")
         return Computed(config, lambda w: qkeras_weights.ternary_auto(w, unrolls, po2))
     threshold = 0.33 if config.get("threshold") is None else config.number("threshold")
-    parameters = (("threshold", threshold), ("scale", 2.0**alpha))
-    return Named("ternary", parameters, Fixed(True, 2, -alpha))
+    if not 0 < threshold < 1 << 20:
+        raise unsupported(config, f"threshold is {threshold:g}", "use a positive threshold")
+    raw, frac = dyadic_scalar(float(np.float32(threshold)))
+    named = Named("ternary", (("threshold", threshold), ("scale", 2.0**alpha)))
+
+    def build(site: Site, x: str) -> str:
+        ones = np.ones((1,) * len(site.shape(x)), np.int64)
+        limit = site.add(Constant(raw * ones, frac), point="limit")
+        lower = site.add(Constant(-raw * ones, frac), point="lower")
+        above = site.add(Add(subtract=True), x, limit, point="above")
+        below = site.add(Add(subtract=True), lower, x, point="below")
+        signs = [
+            site.add(SIGN, v, point=f"{n}_sign") for v, n in ((above, "above"), (below, "below"))
+        ]
+        if alpha == 0:
+            return site.add(Add(subtract=True), *signs)
+        return site.add(Rescale(alpha), site.add(Add(subtract=True), *signs, point="signs"))
+
+    return Built(named, build)
+
+
+def _sign(power: int, zero_one: bool) -> Meaning:
+    """``2^power`` from 0 on; below, its negative, or 0."""
+    high = 2.0**power
+    named = Named("step", (("low", 0.0 if zero_one else -high), ("high", high)))
+
+    def build(site: Site, x: str) -> str:
+        sign = site.add(SIGN, x, point="sign")
+        span = site.add(Rescale(power + (not zero_one)), sign, point="span")
+        top = np.ones((1,) * len(site.shape(x)), np.int64)
+        return site.add(Add(), span, site.add(Constant(top, -power), point="top"))
+
+    return Built(named, build)
+
+
+def dyadic_scalar(value: float) -> tuple[int, int]:
+    """A float as ``raw x 2^-frac``, exactly."""
+    raw, over = value.as_integer_ratio()
+    return raw, over.bit_length() - 1
