@@ -67,13 +67,13 @@ def render(run: Run) -> str:
 
 def count(value: float | None, digits: int = 0) -> str:
     """Return a number with its thousands apart, or a dash."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None else f"{value:,.{int(digits)}f}"
 
 
 def facts(run: Run) -> dict[str, Any]:
     """Return all that the page shows; None stands for what is not there."""
     mood, headline, sentence = tables.verdict(run)
-    costs = tables.cost_rows(run)
+    costs, layers = tables.cost_rows(run), tables.layer_lines(run)
     return {
         "run": run,
         "name": str(run.design.get("name") or run.folder.resolve().name),
@@ -85,7 +85,8 @@ def facts(run: Run) -> dict[str, Any]:
         "stalled": tables.stalled(run),
         "network": network(run.design, run.layers, run.types) if run.design else None,
         "timeline": _timeline(run),
-        "layers": tables.layer_lines(run),
+        "layers": layers,
+        "parts": [part for part in tables.RESOURCES if part != "bram" or _any_bram(layers)],
         "has_made": bool(run.modules),
         "errors": plots.errors(run.errors),
         "accuracy": _accuracy(run),
@@ -94,6 +95,10 @@ def facts(run: Run) -> dict[str, Any]:
         "commands": commands(run),
         "versions": tables.versions(),
     }
+
+
+def _any_bram(layers: list[tables.LayerLine]) -> bool:
+    return any(line.predicted.get("bram") or line.made.get("bram") for line in layers)
 
 
 def _timeline(run: Run) -> Markup | None:

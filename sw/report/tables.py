@@ -164,10 +164,17 @@ def _made(run: Run, lines: Mapping[str, LayerLine]) -> None:
         module = str(row.get("module", "")).removeprefix(prefix)
         fits = [one for one in names if module == one or module.startswith(f"{one}_")]
         if fits:
-            made = lines[names[max(fits, key=len)]].made
+            made = _holder(lines, names[max(fits, key=len)]).made
             for part in RESOURCES:
                 count = float(row.get(part) or 0) * int(row.get("instances") or 1)
                 made[part] = made.get(part, 0.0) + count
+
+
+def _holder(lines: Mapping[str, LayerLine], name: str) -> LayerLine:
+    """Return a layer, or the next one in which it is computed."""
+    order = list(lines.values())
+    rest = order[order.index(lines[name]) :]
+    return next((line for line in rest if not line.fused), lines[name])
 
 
 def cost_rows(run: Run) -> list[tuple[str, float, float, float | None]]:

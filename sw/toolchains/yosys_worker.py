@@ -37,17 +37,19 @@ def main(request: Path) -> None:
 
     yosys("read_verilog -D SYNTHESIS " + " ".join(f'"{name}"' for name in asked["sources"]))
     yosys(f"hierarchy -check -top {top}")
-    found = {name: ports_of(design, name) for name in (top, *asked["boundaries"])}
+    # A file may hold modules that the top does not need; the hierarchy has dropped those.
+    boundaries = [n for n in asked["boundaries"] if design.module("\\" + n) is not None]
+    found = {name: ports_of(design, name) for name in (top, *boundaries)}
     if asked["timed"]:
-        texts = [stub(name, found[name]) for name in asked["boundaries"]]
+        texts = [stub(name, found[name]) for name in boundaries]
         texts.append(harness(top, found[top]))
         (folder / "harness.v").write_text("\n".join(texts), encoding="utf-8")
-        for name in asked["boundaries"]:
+        for name in boundaries:
             yosys(f"delete {name}")
         yosys(f'read_verilog "{folder / "harness.v"}"')
         top = HARNESS
     else:
-        for name in asked["boundaries"]:
+        for name in boundaries:
             yosys(f"blackbox {name}")
     yosys(f"hierarchy -check -top {top}")
     yosys("proc; flatten; opt; mcm; opt_clean")

@@ -146,7 +146,8 @@ def run_dir(tmp_path: Path) -> Path:
     real[np.arange(300), labels] += 0.4
     np.savez(folder / "05-accuracy" / "outputs.npz", float=real, integer=real + 0.01, labels=labels)
     module = {"module": "gf_toy_attention_score", "instances": 2, "lut": 7, "ff": 8, "dsp": 9}
-    step(folder, "13-synth", {"modules.json": [{**module, "bram": 0.0, "logic_ns": 2.71}]})
+    rows = [{**module, "bram": 0.5, "logic_ns": 2.71}, {"module": "gf_toy_sum", "lut": 5}]
+    step(folder, "13-synth", {"modules.json": rows})
     return folder
 
 
@@ -242,6 +243,9 @@ def test_an_empty_run_names_what_is_missing(tmp_path: Path) -> None:
         ("07-schedule/design.json", json.dumps({**DESIGN, "beat_interval": "x"})),
         ("01-import/layers.json", '{"name": 1}'),
         ("13-synth/modules.json", "[3]"),
+        ("13-synth/modules.json", '[{"module": "gf_toy_head"}, {}]'),
+        ("03-calibrate/errors.json", '[{"value": "head"}]'),
+        ("02-fold/notes.json", '[{"layer": "head"}]'),
         ("05-accuracy/outputs.npz", "no archive"),
         ("05-accuracy/step.json", "[]"),
         ("04-lower/types.json", "null"),
@@ -285,6 +289,7 @@ def test_costs_of_stages_and_modules_meet_in_their_layer(run_dir: Path) -> None:
     assert lines["attention"].predicted == {"lut": 110, "ff": 70, "dsp": 9, "bram": 0.5}
     assert lines["attention"].made["lut"] == 14
     assert lines["sum"].fused and not lines["x"].fused
+    assert lines["head"].made["lut"] == 5, "what is computed inside the next layer counts there"
     assert (lines["attention"].clocks, lines["head"].clocks) == ("8 – 10", "16")
 
 
