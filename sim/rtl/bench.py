@@ -14,11 +14,10 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from gateformer.sim.rtl.jobs import Job, Record, Watch, load_jobs, save_records
+from gateformer.sim.rtl.jobs import FOLDER, Job, Record, Watch, load_jobs, save_records
 from gateformer.sim.rtl.streams import ByteArray
 from gateformer.sim.stalls import stalls_of
 
-FOLDER = "GATEFORMER_BENCH_FOLDER"
 _RESET_CLOCKS = 4
 _MOST_PROBLEMS = 20
 

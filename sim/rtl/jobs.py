@@ -17,6 +17,8 @@ from gateformer.sim.rtl.streams import Beats, BoolArray, ByteArray
 from gateformer.sim.stalls import StallPattern
 
 ClockArray = NDArray[np.int64]
+FOLDER = "GATEFORMER_BENCH_FOLDER"
+"""Environment variable by which the bench's process is told where its jobs lie."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,13 @@ from gateformer.hw.dataflow.design import Design
 from gateformer.quant.errors import MismatchError, ToolError
 from gateformer.quant.types import IntArray
 from gateformer.sim.rtl.build import Build, build, run_cocotb, waveform
-from gateformer.sim.rtl.jobs import Job, Record, load_records, save_jobs
+from gateformer.sim.rtl.jobs import FOLDER, Job, Record, load_records, save_jobs
 from gateformer.sim.rtl.scoreboard import Mismatch, compare, interval_of, latency_of
 from gateformer.sim.rtl.streams import pack
 from gateformer.sim.rtl.tools import Simulator
 from gateformer.sim.stalls import StallPattern
 
 BENCH = "gateformer.sim.rtl.bench"
-_FOLDER = "GATEFORMER_BENCH_FOLDER"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +164,7 @@ def run_jobs(built: Build, jobs: Sequence[Job], work: Path) -> list[Record]:
     log = work / "simulation.log"
     failure: ToolError | None = None
     try:
-        run_cocotb(built, BENCH, work, {_FOLDER: str(work)})
+        run_cocotb(built, BENCH, work, {FOLDER: str(work)})
     except ToolError as error:
         failure = error
     if (work / "records.json").exists():
