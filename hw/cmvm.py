@@ -64,9 +64,7 @@ def solve(
     fits = int(np.abs(matrix).max(initial=0)) < 1 << 24
     if solver == "csd" or not fits or find_spec("da4ml") is None or not matrix.any():
         return csd(matrix)
-    key = hashlib.sha256(
-        json.dumps(["da4ml-1", extra_depth, matrix.tolist()]).encode()
-    ).hexdigest()
+    key = hashlib.sha256(json.dumps(["da4ml-1", extra_depth, matrix.tolist()]).encode()).hexdigest()
     if cache is None:
         return _solved(matrix.tobytes(), matrix.shape, extra_depth)
     file = cache / f"{key}.json"

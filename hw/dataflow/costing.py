@@ -40,7 +40,9 @@ def stage_cost(graph: Graph, facts: Facts, stage: HwStage) -> tuple[Cost, int]:
     if isinstance(stage, GatherStage):
         return total + Cost(ff=bits * stage.beats), 0
     assert isinstance(stage, AccumulateStage)
-    out = sum(int(np.prod(graph.values[n].shape[1:] or graph.values[n].shape)) * graph.values[n].fixed.width for n in stage.outputs)
+    value = graph.values[stage.node.output]
+    sums = int(np.prod(value.shape[1:])) if len(value.shape) > 1 else value.shape[0]
+    out = sums * value.fixed.width
     total = total + Cost(lut=out * stage.lanes, ff=out * stage.lanes)
     if stage.circuit:
         total = total + stage.circuit.cost.times(stage.lanes)

@@ -201,9 +201,7 @@ def fold(net: Net, kind: str, nodes: list[int], note: str) -> int:
     if kind == "sum":
         return net.total([(n, 0, False) for n in nodes], note)
     while len(nodes) > 1:
-        pairs = [
-            net.max(a, b, note) for a, b in zip(nodes[::2], nodes[1::2], strict=False)
-        ]
+        pairs = [net.max(a, b, note) for a, b in zip(nodes[::2], nodes[1::2], strict=False)]
         nodes = pairs + (nodes[-1:] if len(nodes) % 2 else [])
     return nodes[0]
 
@@ -254,8 +252,6 @@ def _shift(
     drop = operands[0].fixed.frac - op.type.frac
     low, high = op.type.limits(op.overflow)
     return each(
-        lambda a, n: lane.net.barrel(
-            a, n, drop, op.rounding, low, high, op.overflow, result.name
-        ),
+        lambda a, n: lane.net.barrel(a, n, drop, op.rounding, low, high, op.overflow, result.name),
         *nodes,
     )

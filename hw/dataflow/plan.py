@@ -39,9 +39,8 @@ from gateformer.hw.dataflow.stages import (
     mac_reuse,
     ports,
 )
+from gateformer.hw.naming import check_names, identifier
 from gateformer.hw.netlist.net import Net
-from gateformer.hw.rtl.naming import check_names
-from gateformer.hw.rtl.text import identifier
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import ScheduleError
 from gateformer.quant.graph import Graph, Node
@@ -279,9 +278,7 @@ class _Planner:
         circuit = Circuit.of(net, {name: nodes})
         layer = self.graph.values[name].layer
         facts.folds.setdefault(name, 1)
-        self._add_lane(
-            layer, [name], circuit, [], list(bases), whole, 1, frozenset(), []
-        )
+        self._add_lane(layer, [name], circuit, [], list(bases), whole, 1, frozenset(), [])
 
     def _emit(self, stage: HwStage, name: str, pace: Pace, offset: int) -> None:
         stage.outputs[name] = offset
@@ -304,16 +301,16 @@ class _Planner:
         keys, key_pace, _ = self._align(list(facts.bases(b)))
         rows = list(facts.bases(a))
         if not buffered:
-            both, pace, start = self._align(list(dict.fromkeys([*rows, *facts.bases(b)])), pace="frame")
+            both, _, start = self._align([*dict.fromkeys([*rows, *facts.bases(b)])], pace="frame")
             feeds = [f for f in both if f.value in rows]
             keys = [f for f in both if f.value in facts.bases(b)]
             key_start = start
         else:
             # The frame of keys is complete when its last beat is on the wires.
-            complete = max(
-                self.streams[k.value].offset + k.delay for k in keys
-            ) + ((facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0)
-            feeds, pace, start = self._align(rows, least=complete + 1, pace="frame")
+            complete = max(self.streams[k.value].offset + k.delay for k in keys) + (
+                (facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0
+            )
+            feeds, _, start = self._align(rows, least=complete + 1, pace="frame")
             wait = start - 1 - complete + hold
             keys = [Feed(k.value, k.delay + wait, k.depth) for k in keys]
             key_start = complete + wait
@@ -322,9 +319,10 @@ class _Planner:
         for circuit in circuits:
             circuit.latencies["y"] = latency
         latency += hold + accumulate
+        layer = self.graph.values[node.output].layer
+        point = f"{layer}/{'score' if score else 'context'}"
         stage = DotStage(
-            self._own_name(f"{self.graph.values[node.output].layer}/{'score' if score else 'context'}", node.output),
-            self.graph.values[node.output].layer, feeds, {}, start, "frame",
+            self._own_name(point, node.output), layer, feeds, {}, start, "frame",
             node=node, keys=keys, circuits=circuits, pick=pick, lanes=facts.lanes(a), fold=fold,
             group=group, buffered=buffered,
             by_trigger=key_pace == "input" and facts.beats(b) < facts.slots,
@@ -399,9 +397,7 @@ class _Planner:
         facts = self.facts
         inputs = [n for n in self.graph.inputs if n not in self.graph.masks]
         masks = {shown: mask for mask, shown in self.graph.masks.items()}
-        ports_in = tuple(
-            self._port("s_axis", n, i, masks.get(n)) for i, n in enumerate(inputs)
-        )
+        ports_in = tuple(self._port("s_axis", n, i, masks.get(n)) for i, n in enumerate(inputs))
         ports_out = tuple(
             self._port("m_axis", n, i, None) for i, n in enumerate(self.graph.outputs)
         )
@@ -421,25 +417,31 @@ class _Planner:
         label = side if index == 0 else f"{side}_{identifier(name)}"
         features = int(np.prod(value.shape[1:])) if len(value.shape) > 1 else value.shape[0]
         return Port(
-            label, name, self.facts.tokens(name), features, value.fixed, self.facts.lanes(name), mask
+            label,
+            name,
+            self.facts.tokens(name),
+            features,
+            value.fixed,
+            self.facts.lanes(name),
+            mask,
         )
 
 
 def records(planner: _Planner, stage: HwStage) -> list[Stage]:
     """The outside view of a stage: one record for each value that it makes."""
     facts = planner.facts
-    links = [
-        Link(f.value, "stream", f.delay, f.depth) for f in stage.feeds
-    ]
+    links = [Link(f.value, "stream", f.delay, f.depth) for f in stage.feeds]
     kind: Literal["stream", "gather", "reduce"] = "stream"
     reference = stage.start
     if isinstance(stage, DotStage):
         links += [Link(k.value, "frame", k.delay, k.depth) for k in stage.keys]
         kind = "gather"
         reference = stage.key_start
-    elif isinstance(stage, GatherStage) or (
-        isinstance(stage, MacStage) and stage.parts.beats > 1
-    ) or (isinstance(stage, AccumulateStage) and stage.tokens):
+    elif (
+        isinstance(stage, GatherStage)
+        or (isinstance(stage, MacStage) and stage.parts.beats > 1)
+        or (isinstance(stage, AccumulateStage) and stage.tokens)
+    ):
         kind = "reduce"
         if stage.paced == "frame":
             beats = facts.beats(stage.feeds[0].value)

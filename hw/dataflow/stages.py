@@ -17,9 +17,9 @@ from gateformer.hw.dataflow.lanes import Lane, Nodes, Terms, dense_terms, fold, 
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.quant.graph import Node
+from gateformer.quant.ops.base import Value
 from gateformer.quant.ops.cast import Cast, Constant
 from gateformer.quant.ops.dense import Dense
-from gateformer.quant.ops.base import Value
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.ops.matmul import MatMul
@@ -73,9 +73,7 @@ class Circuit:
     @property
     def cost(self) -> Cost:
         """Predicted resources."""
-        ends = [
-            (int(n), self.latencies[k]) for k, v in self.outputs.items() for n in v.ravel()
-        ]
+        ends = [(int(n), self.latencies[k]) for k, v in self.outputs.items() for n in v.ravel()]
         return self.net.cost(ends)
 
 
@@ -332,6 +330,7 @@ def _joined(
 
 
 def ports(net: Net, name: str, lo: IntArray, hi: IntArray, late: float = 0.0) -> Nodes:
+    """Inputs of a netlist for an array of ranges; elements that never change are constants."""
     nodes = np.empty(lo.shape, np.int64)
     for count, index in enumerate(np.ndindex(lo.shape)):
         low, high = int(lo[index]), int(hi[index])
@@ -404,10 +403,8 @@ def dot_circuits(
 
 def _dot(facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node]) -> Circuit:
     net = Net(facts.settings.logic_ns)
-    left, right = ports(net, "a", *sides[:2]), ports(net, "b", *sides[2:])
-    products = [
-        product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)
-    ]
+    left, right = ports(net, "a", sides[0], sides[1]), ports(net, "b", sides[2], sides[3])
+    products = [product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)]
     steps = list(chain)
     cast = steps[0].op if steps else None
     frac = facts.graph.values[node.output].fixed.frac
@@ -466,8 +463,8 @@ def mac_parts(facts: Facts, node: Node, chain: Sequence[Node]) -> MacParts:
     padded[:, :tokens] = weight.reshape(outputs, tokens, each_token)
     folded = np.zeros((outputs, beats, reuse * chunk), weight.dtype)
     folded[:, :, : lanes * each_token] = padded.reshape(outputs, beats, lanes * each_token)
-    weights = np.moveaxis(folded.reshape(outputs, beats, reuse, chunk), 0, 2)
-    weights = weights.reshape(beats * reuse, outputs, chunk)
+    by_clock = np.moveaxis(folded.reshape(outputs, beats, reuse, chunk), 0, 2)
+    weights = by_clock.reshape(beats * reuse, outputs, chunk)
     lo, hi = facts.element_bounds(source)
     low, high = min(int(lo.min()), 0), max(int(hi.max()), 0)
     span = (min(int(weights.min()), 0), max(int(weights.max()), 0))

@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateformer.hw.netlist import costs
 from gateformer.hw.dataflow.design import Cost
+from gateformer.hw.netlist import costs
 from gateformer.quant.types import IntArray, Overflow, Rounding
 
-Kind = Literal[
-    "input", "const", "add", "mul", "max", "choose", "cast", "lookup", "zeros", "shift"
-]
+Kind = Literal["input", "const", "add", "mul", "max", "choose", "cast", "lookup", "zeros", "shift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +24,8 @@ class Operation:
     """One scalar operation on nodes given by index.
 
     ``parameters`` by kind: input (port, index); const (value,); add (shift a, shift b,
-    negate a, negate b); cast (drop, rounding, mode, lower limit, upper limit); lookup (table number,);
-    zeros (width, even).
+    negate a, negate b); cast (drop, rounding, mode, lower limit, upper limit); lookup (table
+    number, index bits); zeros (width, even).
     """
 
     kind: Kind
@@ -120,14 +118,17 @@ class Net:
                 if known == 0:
                     return x
                 return self.shifted(y, known.bit_length() - 1)
-        x, y = self.operations[a], self.operations[b]
-        corners = [p * q for p in (x.lo, x.hi) for q in (y.lo, y.hi)]
+        left, right = self.operations[a], self.operations[b]
+        corners = [p * q for p in (left.lo, left.hi) for q in (right.lo, right.hi)]
         low = 0 if a == b else min(corners)
         return self._node("mul", (a, b), (), max(low, min(corners)), max(corners), note)
 
     def apart(self, largest: int, b: int, note: str = "") -> int:
-        """``largest - b``; behind a maximum that is still settling, both differences are taken
-        beside its last comparison, which then chooses."""
+        """``largest - b``.
+
+        Behind a maximum that is still settling, both differences are taken beside its last
+        comparison, which then chooses.
+        """
         op = self.operations[largest]
         if op.kind != "max" or self.arrival[largest] == 0:
             return self.add(largest, b, negate_b=True, note=note)
@@ -322,9 +323,7 @@ class Net:
             total = total + costs.area(self.operations[number], self.operands(number))
         spans = self.register_spans(outputs)
         for node in set(needed) & set(spans):
-            total = total + costs.registers(
-                self.operations[node], spans[node], self.operands(node)
-            )
+            total = total + costs.registers(self.operations[node], spans[node], self.operands(node))
         return total
 
     def operands(self, number: int) -> list[Operation]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from importlib import resources
 
 from gateformer.hw.dataflow.design import Design, Port
-from gateformer.hw.rtl.text import header, identifier, instance
+from gateformer.hw.naming import identifier
+from gateformer.hw.rtl.text import header, instance
 
 LIBRARY = (
     "gf_admit.v",

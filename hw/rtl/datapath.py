@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateformer.hw.dataflow.stages import Circuit
+from gateformer.hw.naming import identifier
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net, Operation
-from gateformer.hw.rtl.text import bits, bus, identifier, literal, module, packed
+from gateformer.hw.rtl.text import bits, bus, literal, module, packed
 from gateformer.quant.types import Fixed
 
 BLOCK_BITS = 8
@@ -117,7 +118,9 @@ class _Datapath:
         rows, elements = [], []
         for index, node in enumerate(int(n) for n in self.circuit.outputs[key].ravel()):
             label = f"{identifier(key)}_out_{index}"
-            rows.append(f"  wire signed {bus(pins.type.width)} {label} = {self._at(node, latency)};")
+            rows.append(
+                f"  wire signed {bus(pins.type.width)} {label} = {self._at(node, latency)};"
+            )
             elements.append(label)
         joined = "\n".join(rows)
         return f"{joined}\n  assign out_{identifier(key)} = {packed(elements)};\n"
@@ -198,7 +201,9 @@ class _Datapath:
         width = max(operand.width - drop, 1) + 1
         whole = f"{text} >>> {drop}" if drop else text
         if drop and rounding != "TRN":
-            whole = f"({whole}) + $signed({{1'b0, {_carry(text, drop, str(rounding), operand.width)}}})"
+            whole = (
+                f"({whole}) + $signed({{1'b0, {_carry(text, drop, str(rounding), operand.width)}}})"
+            )
         if mode == "fits":
             return whole
         self.lines.append(f"  wire signed {bus(width)} {name}_r = {whole};")
@@ -226,7 +231,9 @@ class _Datapath:
         text = ""
         for block in blocks[:-1]:
             call = self._function(table, op, BLOCK_BITS, block, index, low)
-            text += f"{name}_i[{index - 1}:{BLOCK_BITS}] == {index - BLOCK_BITS}'d{block} ? {call} : "
+            text += (
+                f"{name}_i[{index - 1}:{BLOCK_BITS}] == {index - BLOCK_BITS}'d{block} ? {call} : "
+            )
         return text + self._function(table, op, BLOCK_BITS, blocks[-1], index, low)
 
     def _function(

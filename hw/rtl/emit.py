@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from gateformer.hw.dataflow.design import Cost
 from gateformer.hw.dataflow.plan import Plan
 from gateformer.hw.dataflow.stages import DotStage, Feed, HwStage
+from gateformer.hw.naming import identifier
 from gateformer.hw.rtl.boundary import boundary, library
 from gateformer.hw.rtl.text import (
     bus,
     comment,
     counter_bits,
     header,
-    identifier,
     instance,
     module,
 )
@@ -99,9 +99,7 @@ def emit(plan: Plan) -> Rtl:
     ) + core.text(name)
     files |= library(CORE_LIBRARY) | boundary(plan.design)
     made = {s.name: s.cost for s in plan.design.stages}
-    costs = {
-        text.name: made[next(iter(stage.outputs))] for stage, text in core.texts
-    }
+    costs = {text.name: made[next(iter(stage.outputs))] for stage, text in core.texts}
     return Rtl(
         files, name, f"{name}_axis", core.taps(),
         {text.name: stage.name for stage, text in core.texts}, costs,
@@ -179,9 +177,7 @@ class _Core:
         for value in self.plan.graph.inputs:
             label, beats = identifier(value), facts.beats(value)
             kind = self.plan.graph.values[value].fixed
-            early = (
-                f" && slot < {counter_bits(slots)}'d{beats}" if beats < slots else ""
-            )
+            early = f" && slot < {counter_bits(slots)}'d{beats}" if beats < slots else ""
             text += comment(f"{value}: {kind}")
             text += f"  wire {label}_valid = in_valid{early};\n"
             text += f"  wire {bus(self.width(value))} {label} = in_{label};\n"

@@ -6,12 +6,12 @@ tops have the design's ports, and every stage's valid rises at the clocks of the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateformer.hw.dataflow.design import Design, Stage
+from gateformer.hw.naming import identifier
 from gateformer.hw.rtl import verilog_values as values
 from gateformer.hw.rtl.pyverilog_reader import Child, Module, Shape, elaborate, parse
 from gateformer.hw.rtl.valid_path import Control
@@ -112,11 +112,11 @@ def core_ports(design: Design) -> dict[str, tuple[str, int]]:
     """Return direction and width of each port that the bare core must have."""
     found = dict.fromkeys(("clk", "rst", "in_valid"), ("input", 1))
     for port in design.inputs:
-        found[f"in_{_identifier(port.value)}"] = ("input", port.bits)
+        found[f"in_{identifier(port.value)}"] = ("input", port.bits)
         if port.mask is not None:
-            found[f"in_{_identifier(port.mask)}"] = ("input", port.lanes)
+            found[f"in_{identifier(port.mask)}"] = ("input", port.lanes)
     for index, port in enumerate(design.outputs):
-        label = _identifier(port.value)
+        label = identifier(port.value)
         found[f"out_{label}_valid" if index else "out_valid"] = ("output", 1)
         found[f"out_{label}"] = ("output", port.bits)
     return found
@@ -136,11 +136,6 @@ def boundary_ports(design: Design) -> dict[str, tuple[str, int]]:
             if port.mask is not None:
                 found[f"{port.name}_tuser"] = (data, port.lanes)
     return found
-
-
-def _identifier(name: str) -> str:
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
 
 
 def _ports(shape: Shape, wanted: Mapping[str, tuple[str, int]], result: ReadBack) -> None:
@@ -221,8 +216,11 @@ def _unsized(node: object) -> bool:
 
 
 def _valid(modules: Mapping[str, Module], core: str, design: Design, result: ReadBack) -> int:
-    """Clock the control logic and compare; return the registers up to the last output."""
-    signals = {stage.name: f"{_identifier(stage.name)}_valid" for stage in design.stages}
+    """Clock the control logic and compare; return the registers up to the last output.
+
+    A folded stage may give a beat in parts, one a clock: its valid then stays for them all.
+    """
+    signals = {stage.name: f"{identifier(stage.name)}_valid" for stage in design.stages}
     patience = design.latency_cycles + design.interval_cycles
     depth = 0
     try:
@@ -236,6 +234,8 @@ def _valid(modules: Mapping[str, Module], core: str, design: Design, result: Rea
             for stage in design.stages:
                 wanted = [t for beats in frames for t in expected(stage, design, beats)]
                 found = seen[signals[stage.name]]
+                if stage.reuse > 1 and len(found) == len(wanted) * stage.reuse:
+                    wanted = [t + fold for t in wanted for fold in range(stage.reuse)]
                 if found != wanted:
                     result.add("valid", core, _differs(stage, wanted, found))
                 elif stage.name in design.output_stages:

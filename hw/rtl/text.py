@@ -11,12 +11,6 @@ from collections.abc import Mapping, Sequence
 from gateformer.quant.version import __version__
 
 
-def identifier(name: str) -> str:
-    """A graph name as a Verilog identifier: other characters become underscores."""
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
-
-
 def literal(value: int) -> str:
     """A signed decimal literal that is wide enough."""
     width = max(abs(value).bit_length() + 1, 2)

@@ -6,7 +6,7 @@ registers by their non-blocking assignments. Imports the reader's shapes and val
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateformer.hw.rtl import verilog_statements as statements
@@ -35,6 +35,8 @@ class Control:
         self.inputs: dict[str, int] = {}
         self.state: dict[Key, Any] = {}
         self._settled: dict[Key, int] = {}
+        self._from: dict[Key, list[Key]] = {}
+        self._known: dict[Key, tuple[list[Any], Any]] = {}
         self._targets: dict[int, set[str]] = {}
         self._paths: dict[str, str] = {}
         self._alike: dict[tuple[str, tuple[tuple[str, int], ...]], Shape] = {}
@@ -75,7 +77,8 @@ class Control:
             if any(driver.kind == "clocked" for driver in drivers):
                 signal = self._signal(key)
                 self.state[key] = {} if signal.memory else 0
-            wanted += self._sources(key, drivers)
+            self._from[key] = [k for k in self._sources(key, drivers) if k != key]
+            wanted += self._from[key]
 
     def value(self, path: str, name: str) -> int:
         """Return a signal's value in this clock."""
@@ -83,7 +86,7 @@ class Control:
 
     def step(self) -> None:
         """Go to the next clock."""
-        after = {key: self._next(key) for key in self.state}
+        after = {key: self._same(key, self._next, old) for key, old in self.state.items()}
         self.state = after
         self._settled.clear()
 
@@ -155,8 +158,18 @@ class Control:
         if key in self.state:
             return self.state[key]
         if key not in self._settled:
-            self._settled[key] = self._combined(key)
+            self._settled[key] = self._same(key, self._combined, None)
         return self._settled[key]
+
+    def _same(self, key: Key, made: Callable[[Key], Any], old: Any) -> Any:
+        """Return what a signal becomes; made anew only where what it depends upon has changed."""
+        if key not in self._from or not self._from[key]:
+            return made(key)
+        inputs = [old, *(self._read(source) for source in self._from[key])]
+        known = self._known.get(key)
+        if known is None or known[0] != inputs:
+            known = self._known[key] = (inputs, made(key))
+        return known[1]
 
     def _reader(self, path: str) -> values.Read:
         return lambda name: self._read((path, name))

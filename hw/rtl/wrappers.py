@@ -21,13 +21,13 @@ from gateformer.hw.dataflow.stages import (
     MacStage,
     Rom,
 )
+from gateformer.hw.naming import identifier
 from gateformer.hw.rtl.datapath import Pins, datapath
 from gateformer.hw.rtl.text import (
     bits,
     bus,
     comment,
     counter_bits,
-    identifier,
     instance,
     literal,
     module,
@@ -95,9 +95,7 @@ class _Wrapper:
             self.gather(stage)
         for value in stage.outputs:
             self.ports.append(f"output wire out_{identifier(value)}_valid")
-            self.ports.append(
-                f"output wire {bus(self.beat_width(value))} out_{identifier(value)}"
-            )
+            self.ports.append(f"output wire {bus(self.beat_width(value))} out_{identifier(value)}")
         self.out.modules[self.name] = module(self.name, self.ports, "\n".join(self.body))
         return self.out
 
@@ -119,8 +117,7 @@ class _Wrapper:
         """A shift register of the valid bit, tapped at each output's latency."""
         depth = max(taps.values())
         self.body.append(
-            comment("valid travels beside the data")
-            + f"  reg {bus(depth)} valid_reg;\n"
+            comment("valid travels beside the data") + f"  reg {bus(depth)} valid_reg;\n"
             "  always @(posedge clk) begin\n"
             f"    if (rst) begin\n      valid_reg <= {depth}'d0;\n    end else begin\n"
             + (
@@ -291,8 +288,10 @@ class _Wrapper:
                 name, circuit, {"a": pins_a, "b": pins_b}, {"y": Pins(1, out)}
             )
             self.out.instances[name] = int((stage.pick == index).sum()) * stage.lanes
-        sense = "sum over features of a[t, h, d] b[s, h, d]" if score else (
-            "sum over tokens of a[t, h, s] b[s, h, d]"
+        sense = (
+            "sum over features of a[t, h, d] b[s, h, d]"
+            if score
+            else ("sum over tokens of a[t, h, s] b[s, h, d]")
         )
         self.body.append(
             comment(f"{stage.node.output}[t, h, {'s' if score else 'd'}] = {sense}; {value.type}")
@@ -336,16 +335,13 @@ class _Wrapper:
             rows.append(self._lane_view(a, lane, prefix, f"a{lane}", elements))
         return rows
 
-    def _lane_view(
-        self, value: str, lane: int, prefix: str, label: str, wanted: int
-    ) -> list[str]:
+    def _lane_view(self, value: str, lane: int, prefix: str, label: str, wanted: int) -> list[str]:
         """Elements of one lane: slices are taken from a wire per base and lane."""
         for base in self.facts.bases(value):
             width = self.elements(base) * self.kind(base).width
             whole = prefix.format(value=identifier(base))
             self.body.append(
-                f"  wire {bus(width)} {label}_{identifier(base)} = "
-                f"{bits(whole, lane, width)};\n"
+                f"  wire {bus(width)} {label}_{identifier(base)} = {bits(whole, lane, width)};\n"
             )
         return self.view(value, f"{label}_{{value}}", label, wanted)
 
@@ -377,8 +373,10 @@ class _Wrapper:
             if kept:
                 text += f"  reg {bus(kept * beat_bits)} shadow_{name};\n"
             text += f"  reg {bus(frame)} frame_{name};\n"
-            whole = f"shadow_{name}" if stage.by_trigger else (
-                f"{{key_{name}, shadow_{name}}}" if kept else f"key_{name}"
+            whole = (
+                f"shadow_{name}"
+                if stage.by_trigger
+                else (f"{{key_{name}, shadow_{name}}}" if kept else f"key_{name}")
             )
             total = (kept + (not stage.by_trigger)) * beat_bits
             text += f"  wire {bus(total)} whole_{name} = {whole};\n"
@@ -439,7 +437,8 @@ class _Wrapper:
             for h in range(heads):
                 other = 0 if shared else h
                 row = rows[lane][h * terms : (h + 1) * terms]
-                self.body.append(f"  wire {bus(self._width(stage, 0) * terms)} row_{lane}_{h} = {packed(row)};\n")
+                wide = bus(self._width(stage, 0) * terms)
+                self.body.append(f"  wire {wide} row_{lane}_{h} = {packed(row)};\n")
                 for j in range(count):
                     if score:
                         column = columns[j][other * depth : (other + 1) * depth]
@@ -447,9 +446,8 @@ class _Wrapper:
                         column = [columns[s][other * depth + j] for s in range(terms)]
                     label = f"column_{other}_{j}"
                     if lane == 0 and (h == 0 or not shared):
-                        self.body.append(
-                            f"  wire {bus(self._width(stage, 1) * terms)} {label} = {packed(column)};\n"
-                        )
+                        wide = bus(self._width(stage, 1) * terms)
+                        self.body.append(f"  wire {wide} {label} = {packed(column)};\n")
                     which = int(stage.pick[h, j])
                     kind = f"{self.name}_dot{which if len(stage.circuits) > 1 else ''}"
                     index = (lane * heads + h) * count + j
@@ -510,8 +508,8 @@ class _Wrapper:
             parts.append(f"sum_{index}")
         joined_regs, joined_steps = "\n".join(regs), "\n".join(steps)
         self.body.append(
-            f"{joined_regs}\n  always @(posedge clk) begin\n    if (active_reg[{depth - 1}]) begin\n"
-            f"{joined_steps}\n    end\n  end\n"
+            f"{joined_regs}\n  always @(posedge clk) begin\n"
+            f"    if (active_reg[{depth - 1}]) begin\n{joined_steps}\n    end\n  end\n"
             f"  assign out_{name} = {packed(parts)};\n"
         )
         self.valid_line({result: 1}, f"last_reg[{depth - 1}]")
@@ -546,7 +544,7 @@ class _Wrapper:
         self._weights(parts.weights, w_kind.width, parts.reuse)
         step = self._operands(stage, lanes, per_lane, pins_x)
         latency = parts.dot.latencies["y"]
-        size = counter_bits(phases)
+        begins = f"phase == {counter_bits(phases)}'d0"
         self.body.append(
             comment("first and last clock of a sum, beside the products")
             + f"  reg {bus(latency)} active_reg;\n  reg {bus(latency)} first_reg;\n"
@@ -557,7 +555,7 @@ class _Wrapper:
             f"      active_reg <= {_shifted('active_reg', latency, step)};\n"
             f"      last_reg <= {_shifted('last_reg', latency, f'{step} && phase_last')};\n"
             "    end\n"
-            f"    first_reg <= {_shifted('first_reg', latency, f'phase == {size}' + chr(39) + 'd0')};\n"
+            f"    first_reg <= {_shifted('first_reg', latency, begins)};\n"
             "  end\n"
         )
         self._accumulators(stage, lanes, outputs, latency, acc_kind, y_kind, w_kind)
@@ -739,8 +737,10 @@ class _Wrapper:
             regs, steps = [], []
             for r, text in enumerate(results):
                 tag = f"total_{lane}_{r}"
-                merged = f"{tag} + {text}" if op.kind == "sum" else (
-                    f"(({tag} > {text}) ? {tag} : {text})"
+                merged = (
+                    f"{tag} + {text}"
+                    if op.kind == "sum"
+                    else (f"(({tag} > {text}) ? {tag} : {text})")
                 )
                 regs.append(f"  reg signed {bus(width)} {tag};")
                 steps.append(f"      {tag} <= {flags[1]} ? {text} : {merged};")
@@ -756,8 +756,7 @@ class _Wrapper:
     def _step_flags(self, before: int) -> tuple[str, str, str]:
         """(active, first, last) at the accumulator."""
         self.body.append(
-            "  wire step_first = in_valid && step == 0;\n"
-            "  wire step_end = in_valid && step_last;\n"
+            "  wire step_first = in_valid && step == 0;\n  wire step_end = in_valid && step_last;\n"
         )
         if not before:
             return "in_valid", "step_first", "step_end"
@@ -846,5 +845,3 @@ class _Wrapper:
 
 def _shifted(name: str, depth: int, source: str) -> str:
     return f"{{{name}[{depth - 2}:0], {source}}}" if depth > 1 else source
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.layout import Reshape, Transpose
-from gateformer.quant.passes.rewrite import Step, rebuilt, steps_of
+from gateformer.quant.passes.rewrite import rebuilt, steps_of
 
 
 def hoist_casts(graph: Graph) -> Graph:

@@ -1,6 +1,6 @@
 """Names that a design may use: what would not be one plain, distinct Verilog name is refused.
 
-Owns ``check_names``. Imports errors and text pieces.
+Owns ``identifier`` and ``check_names``. Imports errors only.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from gateformer.hw.rtl.text import identifier
 from gateformer.quant.errors import GateformerError, Problems, ScheduleError
 
-KEYWORDS = frozenset(
-    """always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config
+_WORDS = """
+    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config
     deassign default defparam design disable edge else end endcase endconfig endfunction
     endgenerate endmodule endprimitive endspecify endtable endtask event for force forever fork
     function generate genvar highz0 highz1 if ifnone incdir include initial inout input instance
@@ -22,8 +21,10 @@ KEYWORDS = frozenset(
     rnmos rpmos rtran rtranif0 rtranif1 scalared showcancelled signed small specify specparam
     strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand
     trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor bit byte
-    logic int longint shortint string struct enum union void""".split()
-)
+    logic int longint shortint string struct enum union void
+"""
+
+KEYWORDS = frozenset(_WORDS.split())
 """Reserved words: IEEE 1364-2001 Annex B, and SystemVerilog types that tools read in .v files."""
 
 OWN = frozenset({"clk", "rst", "valid", "in_valid", "out_valid", "slot", "frame_last"})
@@ -31,6 +32,12 @@ OWN = frozenset({"clk", "rst", "valid", "in_valid", "out_valid", "slot", "frame_
 
 DERIVED = re.compile(r"(.+?)(_valid|_d\d+|_d\d+_valid)")
 """Names that the core makes from a value's: its valid bit, its delay lines."""
+
+
+def identifier(name: str) -> str:
+    """A graph name as a Verilog identifier: other characters become underscores."""
+    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
 
 
 def check_names(values: Iterable[tuple[str, str]]) -> None:
