@@ -32,9 +32,9 @@ def command(
     from rich.console import Console
 
     from gateformer.flow.fit import suggest
-    from gateformer.flow.run import Memory
     from gateformer.flow.steps.lowering import Lower
     from gateformer.flow.steps.scheduling import Schedule, plan_metrics
+    from gateformer.flow.view import Memory
 
     config = read(design, override, data)
     view = Memory(config)

@@ -32,10 +32,10 @@ def rtl(
 ) -> None:
     """Write Verilog, AXI4-Stream top, testbench with vectors, VHDL wrappers and file list."""
     from gateformer.flow.publish import publish
-    from gateformer.flow.run import Memory
     from gateformer.flow.steps.generating import Generate, sources
     from gateformer.flow.steps.scheduling import Schedule
     from gateformer.flow.steps.vectors import Vectors
+    from gateformer.flow.view import Memory
 
     config = few_frames(read(design, override, data))
     view = Memory(config)

@@ -21,8 +21,8 @@ def command(
     from rich.console import Console
 
     from gateformer.flow.layers import layer_rows, multiplies
-    from gateformer.flow.run import Memory
     from gateformer.flow.steps.importing import Import
+    from gateformer.flow.view import Memory
     from gateformer.quant.passes.fold_heads import fold_heads
 
     view = Memory(read(design, override))

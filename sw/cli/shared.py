@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from gateformer.config.schema import Config
-    from gateformer.flow.run import Result
+    from gateformer.flow.result import Result
 
 DesignArgument = Annotated[
     Path, typer.Argument(metavar="DESIGN", help="A design.toml, its folder, or a model file.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.quant.expand.context import Note
 
 NOTES = "notes.json"

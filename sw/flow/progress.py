@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from gateformer.flow.run import Row
+    from gateformer.flow.result import Row
 
 STYLES = {
     "done": "green",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateformer.flow.state import discard, disk_full, write_whole
+from gateformer.flow.files import discard, disk_full, write_whole
 from gateformer.quant.errors import RunError
 
 MANIFEST = "sources.json"

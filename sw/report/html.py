@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.report import plots, tables
 from gateformer.report.drawing import network
 from gateformer.report.read import CONFIG, Run, read

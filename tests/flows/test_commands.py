@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from gateformer.cli import main
-from gateformer.flow.run import Memory
 from gateformer.flow.step import View
 from gateformer.flow.steps import all_steps
 from gateformer.flow.steps.scheduling import Schedule
+from gateformer.flow.view import Memory
 from gateformer.hw.dataflow.plan import Plan
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,13 @@ import pytest
 
 from gateformer.config.schema import Config
 from gateformer.errors import GateformerError, MismatchError, RunError, ToolError
-from gateformer.flow import state
-from gateformer.flow.run import Memory, Result, closure, run
+from gateformer.flow import files
+from gateformer.flow.keys import closure
+from gateformer.flow.result import Result
+from gateformer.flow.run import run
 from gateformer.flow.state import RunFolder, read_metrics
 from gateformer.flow.step import Off, Outcome, Step, View, switched_off
+from gateformer.flow.view import Memory
 
 MADE: list[str] = []
 
@@ -237,9 +240,9 @@ def test_whole_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(state.os, "fsync", refuse)
+    monkeypatch.setattr(files.os, "fsync", refuse)
     with pytest.raises(OSError, match="full"):
-        state.write_whole(path, "new")
+        files.write_whole(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == {"metrics.json"}
 

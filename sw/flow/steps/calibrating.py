@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gateformer.config.schema import Config, Data, Quantize
 from gateformer.flow.data import data_files
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Metric, Outcome, Step, View
 from gateformer.flow.steps.folding import Fold
 from gateformer.quant.calibrate import Calibration

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Metric, Outcome, Step, View
 from gateformer.flow.steps.scheduling import Schedule
 from gateformer.quant.errors import MismatchError

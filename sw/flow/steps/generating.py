@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Outcome, Step, View
 from gateformer.flow.steps.calibrating import Calibrate
 from gateformer.flow.steps.folding import Fold

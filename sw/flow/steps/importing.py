@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from gateformer.config.schema import Config
+from gateformer.flow.files import write_whole
 from gateformer.flow.layers import layer_rows, multiplies
-from gateformer.flow.state import write_whole
 from gateformer.flow.step import Outcome, Step, View
 from gateformer.quant.graph import Graph
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from gateformer.config.schema import Config
+from gateformer.flow.files import write_whole
 from gateformer.flow.notes import write_notes
-from gateformer.flow.state import write_whole
 from gateformer.flow.step import Outcome, Step, View
 from gateformer.flow.steps.calibrating import Calibrate
 from gateformer.flow.steps.folding import Fold

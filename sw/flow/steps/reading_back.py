@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateformer.config.schema import Config
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Off, Outcome, Step, View, switched_off
 from gateformer.flow.steps.generating import Generate
 from gateformer.flow.steps.scheduling import Schedule

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Metric, Outcome, Step, View
 from gateformer.flow.steps.lowering import Lower
 from gateformer.hw.dataflow.plan import Plan

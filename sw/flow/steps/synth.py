@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
-from gateformer.flow.state import write_whole
+from gateformer.flow.files import write_whole
 from gateformer.flow.step import Metric, Off, Outcome, Step, View, switched_off
 from gateformer.flow.steps.generating import Generate
 from gateformer.flow.steps.scheduling import RESOURCES, Schedule
