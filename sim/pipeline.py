@@ -134,7 +134,7 @@ class StageModel:
         self.left: list[int] = []
         self._pipeline = pipeline
         self._triggered = 0  # beats whose operands are known
-        self._waiting: deque[tuple[int, int, int]] = deque()
+        self._waiting: deque[tuple[int, int, int, list[int]]] = deque()
         self._whole = [self._is_whole(link) for link in stage.links]
         self._counts = [pipeline.beats(link.source) for link in stage.links]
 
@@ -175,36 +175,31 @@ class StageModel:
             self._trigger(frame, beat, clocks)
 
     def _trigger(self, frame: int, beat: int, clocks: list[int]) -> None:
+        """All operands of a beat are known: say when it enters by its links."""
         stage = self.stage
-        wholes = [c for c, whole in zip(clocks, self._whole, strict=True) if whole]
-        beats = [c for c, whole in zip(clocks, self._whole, strict=True) if not whole]
+        wholes, direct, stored = self._sorted(clocks)
         if stage.kind == "gather":
             enter = max(wholes) + beat * self._pipeline.design.beat_interval
-            late = [c for c in beats if c > enter + stage.latency - 1]
         elif stage.kind == "reduce":
-            enter, late = max(wholes), []
+            enter = max(wholes)
         else:
-            direct = [
-                c
-                for c, link, whole in zip(clocks, stage.links, self._whole, strict=True)
-                if not whole and not link.depth
-            ]
-            enter = max(direct or beats or wholes)
-            # An operand that comes a little earlier is held, until its next beat comes.
-            oldest = enter - self._pipeline.design.beat_interval
-            late = [c for c in direct if c <= oldest] + [c for c in wholes if c > enter]
-        if late:
-            self._pipeline.problem(
-                f"{stage.name}: frame {frame} beat {beat} enters in clock {enter}, "
-                f"but an operand comes in clock {late[0]}"
-            )
-        self._leave(frame, beat, enter)
+            enter = max(direct or stored or wholes)
+        self._leave(frame, beat, enter, clocks)
 
-    def _leave(self, frame: int, beat: int, enter: int) -> None:
+    def _sorted(self, clocks: list[int]) -> tuple[list[int], list[int], list[int]]:
+        """Clocks of whole frames, of beats that come directly, and of beats by FIFO."""
+        wholes: list[int] = []
+        direct: list[int] = []
+        stored: list[int] = []
+        for clock, link, whole in zip(clocks, self.stage.links, self._whole, strict=True):
+            (wholes if whole else stored if link.depth else direct).append(clock)
+        return wholes, direct, stored
+
+    def _leave(self, frame: int, beat: int, enter: int, clocks: list[int]) -> None:
         pipeline, stage = self._pipeline, self.stage
         planned = pipeline.scheduled(stage, frame, beat)
         if planned is None:
-            self._waiting.append((frame, beat, enter))
+            self._waiting.append((frame, beat, enter, clocks))
             return
         clock = enter + stage.latency
         if clock > planned or (clock < planned and pipeline.same_length):
@@ -213,8 +208,24 @@ class StageModel:
                 f"in clock {planned} by the schedule"
             )
         clock = max(clock, planned)
+        self._check(frame, beat, clock - stage.latency, clocks)
         self._read(frame, beat, clock - stage.latency)
         pipeline.kernel.at(clock, self._gone, frame, beat, order=MOVE)
+
+    def _check(self, frame: int, beat: int, enter: int, clocks: list[int]) -> None:
+        """List an operand that comes too late, or is gone: it is held until its next beat."""
+        stage = self.stage
+        wholes, direct, stored = self._sorted(clocks)
+        if stage.kind == "gather":
+            late = [c for c in (*direct, *stored) if c > enter + stage.latency - 1]
+        else:
+            oldest = enter - self._pipeline.design.beat_interval
+            late = [c for c in wholes if c > enter] + [c for c in direct if c <= oldest]
+        if late:
+            self._pipeline.problem(
+                f"{stage.name}: frame {frame} beat {beat} enters in clock {enter}, "
+                f"but an operand comes in clock {late[0]}"
+            )
 
     def _gone(self, frame: int, beat: int) -> None:
         self.left.append(self._pipeline.kernel.now)
