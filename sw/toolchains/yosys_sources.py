@@ -66,6 +66,46 @@ def parametric(files: Mapping[str, str], module: str) -> bool:
     return name is not None and bool(re.search(rf"\bmodule\s+{module}\s*#", bare(files[name])))
 
 
+def bodies(files: Mapping[str, str]) -> dict[str, str]:
+    """Return each module's text, from its name to its end."""
+    pattern = re.compile(r"^\s*module\s+(\w+)(.*?)\bendmodule\b", re.MULTILINE | re.DOTALL)
+    return {
+        found[1]: found[2]
+        for name, text in files.items()
+        if name.endswith(".v")
+        for found in pattern.finditer(bare(text))
+    }
+
+
+def repeated(files: Mapping[str, str], modules: Mapping[str, int]) -> dict[str, int]:
+    """Return modules that are there several times inside others, and how often in all.
+
+    Parameters
+    ----------
+    files : mapping of str to str
+        Verilog by file name.
+    modules : mapping of str to int
+        Modules that are looked into, and how often each is there. Where a generate block decides
+        how often something is there, or parameters what it is, it is left out.
+    """
+    texts = bodies(files)
+    totals: dict[str, int] = {}
+    for parent, count in modules.items():
+        text = texts.get(parent, "")
+        inside: dict[str, int] = {}
+        for child in re.findall(r"^\s*(\w+)\s+\w+\s*\(", text, re.MULTILINE):
+            if child in texts and child not in modules and not parametric(files, child):
+                inside[child] = inside.get(child, 0) + 1
+        for child, number in inside.items():
+            unclear = re.search(r"\bgenerate\b", text) is not None
+            totals[child] = (
+                -1
+                if unclear or totals.get(child) == -1
+                else (totals.get(child, 0) + count * number)
+            )
+    return {child: number for child, number in totals.items() if number > 1}
+
+
 def canonical(files: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     """Return sources with numbers for names, and the names.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateformer.errors import ToolError
-from gateformer.toolchains import yosys
+from gateformer.toolchains import yosys, yosys_run
 from gateformer.toolchains import yosys_reports as reports
 from gateformer.toolchains import yosys_sources as sources
 
@@ -103,6 +103,27 @@ def test_modules_that_differ_in_names_alone_are_the_same_circuit() -> None:
     assert sources.canonical({"gf_add.v": ADD.replace("b_reg <= b", "b_reg <= a")})[0] != text
 
 
+def test_what_is_there_several_times_is_found() -> None:
+    assert sources.repeated(FILES, {"gf_top": 3}) == {"gf_add": 6}
+    assert sources.repeated(FILES, {"gf_top": 1, "gf_add": 2}) == {}
+    assert sources.repeated(FILES, {"gf_line": 1}) == {}
+    unclear = {**FILES, "gf_top.v": TOP.replace("wire signed [15:0] late;", "generate")}
+    assert sources.repeated(unclear, {"gf_top": 1}) == {}
+
+
+@pytest.mark.synth
+@pytest.mark.skipif(not HAVE_YOSYS, reason="pyosys is not installed")
+def test_parts_with_registers_at_their_outputs_are_synthesized_once(tmp_path: Path) -> None:
+    found = yosys.synthesize_modules(FILES, {"gf_top": 1}, tmp_path / "work")
+    assert found.instances == {"gf_top": 1, "gf_add": 2}
+    bare = ADD.replace("y <= a_reg + b_reg;", "").replace("output reg", "output wire")
+    bare = bare.replace("endmodule", "assign y = a_reg + b_reg;\nendmodule")
+    plain = {**FILES, "gf_add.v": bare}
+    whole = yosys.synthesize_modules(plain, {"gf_top": 1}, tmp_path / "plain")
+    assert whole.instances == {"gf_top": 1}
+    assert whole.metrics()["synth.lut"] >= 32
+
+
 @pytest.mark.synth
 @pytest.mark.skipif(not HAVE_YOSYS, reason="pyosys is not installed")
 def test_twins_are_synthesized_once(tmp_path: Path) -> None:
@@ -122,9 +143,9 @@ def test_without_pyosys_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def missing(name: str) -> str:
-        raise yosys.PackageNotFoundError(name)
+        raise yosys_run.PackageNotFoundError(name)
 
-    monkeypatch.setattr(yosys, "version", missing)
+    monkeypatch.setattr(yosys_run, "version", missing)
     with pytest.raises(ToolError, match="E505") as caught:
         yosys.synthesize(FILES, "gf_add", "xcup", tmp_path)
     assert "[synth]" in str(caught.value)
@@ -133,8 +154,8 @@ def test_without_pyosys_it_says_how_to_get_it(
 def test_a_slow_yosys_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("import time\ntime.sleep(60)\n")
-    monkeypatch.setattr(yosys.yosys_worker, "__file__", str(slow))
-    monkeypatch.setattr(yosys, "yosys_version", lambda: "none")
+    monkeypatch.setattr(yosys_run.yosys_worker, "__file__", str(slow))
+    monkeypatch.setattr(yosys_run, "yosys_version", lambda: "none")
     with pytest.raises(ToolError, match="E503"):
         yosys.synthesize(FILES, "gf_add", "xcup", tmp_path / "work", timeout_s=0.5)
 
@@ -144,8 +165,8 @@ def test_a_yosys_that_fails_silently_is_an_error(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(3)\n")
-    monkeypatch.setattr(yosys.yosys_worker, "__file__", str(broken))
-    monkeypatch.setattr(yosys, "yosys_version", lambda: "none")
+    monkeypatch.setattr(yosys_run.yosys_worker, "__file__", str(broken))
+    monkeypatch.setattr(yosys_run, "yosys_version", lambda: "none")
     with pytest.raises(ToolError, match="It ended with status 3"):
         yosys.synthesize(FILES, "gf_add", "xcup", tmp_path / "work")
 
