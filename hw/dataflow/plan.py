@@ -295,7 +295,7 @@ class _Planner:
         fold = facts.folds[node.output] if score else facts.folds.get(a, 1)
         group = facts.group(node.output) if score else facts.group(a)
         hold = score and fold > 1
-        buffered = facts.beats(b) > 1 or fold > 1
+        buffered = facts.slots > 1 or fold > 1
         accumulate = 0 if score or fold == 1 else fold
         circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain)
         keys, key_pace, _ = self._align(list(facts.bases(b)))
