@@ -128,7 +128,7 @@ def default_name(source: Path, bare: bool) -> str:
 def _check_there(source: Path) -> None:
     if source.is_file():
         return
-    near = get_close_matches(source.name, _siblings(source), 1)
+    near = get_close_matches(source.name, _siblings(source), 1, 0.8)
     fix = f"Did you mean '{source.with_name(near[0])}'?" if near else "Check the path"
     raise ConfigError("E003", "file not found", layer=str(source), fix=fix)
 
