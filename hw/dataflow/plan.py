@@ -13,7 +13,7 @@ frame-paced one is there a FIFO. Frames of a single slot know only the second pa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,9 +37,11 @@ from gateformer.hw.dataflow.stages import (
     dot_circuits,
     mac_parts,
     mac_reuse,
+    mac_source,
     ports,
 )
 from gateformer.hw.naming import check_names, identifier
+from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import ScheduleError
@@ -53,10 +55,21 @@ Item = Node | Cluster
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """When a base value's beats are on its wires."""
+    """When a base value's beats are on its wires.
+
+    Attributes
+    ----------
+    paced : {"input", "frame"}
+        What its clocks follow.
+    offset : int
+        Clock of beat 0.
+    late : float
+        ns of logic before its wires; a delay line takes them away.
+    """
 
     paced: Pace
     offset: int
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,15 @@ def plan(graph: Graph, settings: Settings) -> Plan:
     return _Planner(classify(graph, settings)).run()
 
 
+class Arrival(NamedTuple):
+    """Streams brought to one clock: how, by whose pace, when, and with how much logic before."""
+
+    feeds: list[Feed]
+    pace: Pace
+    start: int
+    late: dict[str, float]
+
+
 class _Planner:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -117,6 +139,7 @@ class _Planner:
         self.alias: dict[str, str] = {}
         self.interval = self._beat_interval()
         self.lead = (facts.slots - 1) * self.interval
+        self.multiplier_slack = facts.settings.logic_ns - costs.CLOCK_TO_Q - costs.DSP_INPUT
 
     def _beat_interval(self) -> int:
         """The most clocks that a beat keeps any stage busy."""
@@ -184,29 +207,37 @@ class _Planner:
 
     def _align(
         self, bases: list[str], holds: frozenset[str] = frozenset(), least: int = 0,
-        pace: Pace | None = None,
-    ) -> tuple[list[Feed], Pace, int]:  # fmt: skip
-        """Bring streams to one clock: ``(feeds, pace, start)``, start at least ``least``."""
+        pace: Pace | None = None, slack: float = costs.LATE,
+    ) -> Arrival:  # fmt: skip
+        """Bring streams to one clock, not before ``least``.
+
+        Streams with more than ``slack`` ns of logic before them are registered first.
+        """
         streams = {b: self.streams[b] for b in bases}
         if pace is None:
             all_input = all(s.paced == "input" for s in streams.values())
             pace = "input" if all_input else "frame"
         start = least
         for base, stream in streams.items():
-            ready = stream.offset + (base in holds)
+            ready = stream.offset + (base in holds or stream.late > slack)
             if stream.paced != pace:
                 # Written by clock in[i] + offset, read by a strobe one clock before the start.
-                ready = max(ready + 2 - self.lead, 1 + (base in holds))
+                ready = max(stream.offset + (base in holds) + 2 - self.lead, 1 + (base in holds))
             start = max(start, ready)
-        feeds = []
+        feeds, late = [], {}
         for base, stream in streams.items():
             held = base in holds
             if stream.paced == pace:
-                feeds.append(Feed(base, start - held - stream.offset, hold=held))
+                delay = start - held - stream.offset
+                feeds.append(Feed(base, delay, hold=held))
+                late[base] = stream.late if delay == 0 and not held else 0.0
             else:
                 wait = start - stream.offset + self.lead
-                feeds.append(Feed(base, depth=-(-wait // self.interval) + 2, hold=held))
-        return feeds, pace, start
+                # Where the input stalls before its last slot, all beats but one may wait.
+                depth = max(-(-wait // self.interval) + 2, self.facts.beats(base))
+                feeds.append(Feed(base, depth=depth, hold=held))
+                late[base] = 0.0
+        return Arrival(feeds, pace, start, late)
 
     def _own_name(self, layer: str, value: str) -> str:
         """The layer's name, or the point's within it where the layer has several stages."""
@@ -233,26 +264,25 @@ class _Planner:
             or any(r.output not in inner for r in facts.readers(n.output))
             or facts.leaves_graph(n.output)
         ]
-        circuit, roms, bases, whole = circuit_of_cluster(facts, cluster, exported)
-        first = cluster.nodes[0].output
-        fold = facts.folds[first]
+        fold = facts.folds[cluster.nodes[0].output]
+        bases = sorted(self._needs(cluster), key=list(self.streams).index)
         holds = frozenset(b for b in bases if fold > 1 and facts.folds.get(b, 1) == 1)
-        self._add_lane(
-            cluster.layer, exported, circuit, roms, bases, whole, fold, holds, cluster.nodes
-        )
+        arrival = self._align(bases, holds)
+        circuit, roms, _, whole = circuit_of_cluster(facts, cluster, exported, arrival.late)
+        self._add_lane(cluster.layer, exported, circuit, roms, arrival, whole, fold, cluster.nodes)
 
     def _add_lane(
         self, layer: str, exported: list[str], circuit: Circuit, roms: list[Rom],
-        bases: list[str], whole: bool, fold: int, holds: frozenset[str], nodes: list[Node],
+        arrival: Arrival, whole: bool, fold: int, nodes: list[Node],
     ) -> None:  # fmt: skip
-        feeds, pace, start = self._align(bases, holds)
+        feeds, pace, start, _ = arrival
         stage = LaneStage(
             self._own_name(layer, exported[-1]), layer, feeds, {}, start, pace,
             circuit=circuit, roms=roms, lanes=1 if whole else self.facts.lanes(exported[-1]),
             fold=fold, whole=whole, nodes=nodes,
         )  # fmt: skip
         for name in exported:
-            self._emit(stage, name, pace, start + circuit.latencies[name])
+            self._emit(stage, name, pace, start + circuit.latencies[name], circuit.late[name])
         self.stages.append(stage)
 
     def _pass(self, name: str) -> None:
@@ -278,11 +308,11 @@ class _Planner:
         circuit = Circuit.of(net, {name: nodes})
         layer = self.graph.values[name].layer
         facts.folds.setdefault(name, 1)
-        self._add_lane(layer, [name], circuit, [], list(bases), whole, 1, frozenset(), [])
+        self._add_lane(layer, [name], circuit, [], self._align(list(bases)), whole, 1, [])
 
-    def _emit(self, stage: HwStage, name: str, pace: Pace, offset: int) -> None:
+    def _emit(self, stage: HwStage, name: str, pace: Pace, offset: int, late: float = 0.0) -> None:
         stage.outputs[name] = offset
-        self.streams[name] = Stream("frame" if self.facts.slots == 1 else pace, offset)
+        self.streams[name] = Stream("frame" if self.facts.slots == 1 else pace, offset, late)
 
     def _dot(self, node: Node) -> None:
         facts = self.facts
@@ -297,25 +327,32 @@ class _Planner:
         hold = score and fold > 1
         buffered = facts.slots > 1 or fold > 1
         accumulate = 0 if score or fold == 1 else fold
-        circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain)
-        keys, key_pace, _ = self._align(list(facts.bases(b)))
-        rows = list(facts.bases(a))
+        rows, columns = list(facts.bases(a)), list(facts.bases(b))
+        keys, key_pace, _, _ = self._align(columns)
+        late = (0.0, 0.0)
         if not buffered:
-            both, _, start = self._align([*dict.fromkeys([*rows, *facts.bases(b)])], pace="frame")
-            feeds = [f for f in both if f.value in rows]
-            keys = [f for f in both if f.value in facts.bases(b)]
-            key_start = start
+            every = [*dict.fromkeys([*rows, *columns])]
+            both = self._align(every, pace="frame", slack=self.multiplier_slack)
+            feeds = [f for f in both.feeds if f.value in rows]
+            keys = [f for f in both.feeds if f.value in columns]
+            late = (max(both.late[v] for v in rows), max(both.late[v] for v in columns))
+            start = key_start = both.start
         else:
             # The frame of keys is complete when its last beat is on the wires.
             complete = max(self.streams[k.value].offset + k.delay for k in keys) + (
                 (facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0
             )
-            feeds, _, start = self._align(rows, least=complete + 1, pace="frame")
+            feeds, _, start, delays = self._align(
+                rows, least=complete + 1, pace="frame", slack=self.multiplier_slack
+            )
+            late = (0.0 if hold else max(delays.values()), 0.0)
             wait = start - 1 - complete + hold
             keys = [Feed(k.value, k.delay + wait, k.depth) for k in keys]
             key_start = complete + wait
+        circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain, late)
         # Distinct dot products leave together.
         latency = max(c.latencies["y"] for c in circuits)
+        leaves = max(c.late["y"] for c in circuits if c.latencies["y"] == latency)
         for circuit in circuits:
             circuit.latencies["y"] = latency
         latency += hold + accumulate
@@ -328,15 +365,17 @@ class _Planner:
             by_trigger=key_pace == "input" and facts.beats(b) < facts.slots,
             result=result, hold=hold, accumulate=accumulate, key_start=key_start,
         )  # fmt: skip
-        self._emit(stage, result, "frame", start + latency)
+        self._emit(stage, result, "frame", start + latency, leaves)
         self.stages.append(stage)
 
     def _mac(self, node: Node) -> None:
         facts = self.facts
         chain = facts.absorbed[node.output]
-        parts = mac_parts(facts, node, chain)
         result = chain[-1].output if chain else node.output
-        feeds, pace, start = self._align(list(facts.bases(parts.source)))
+        feeds, pace, start, late = self._align(
+            list(facts.bases(mac_source(facts, node))), slack=self.multiplier_slack
+        )
+        parts = mac_parts(facts, node, chain, max(late.values()))
         frame = parts.beats > 1
         first = start
         if frame and pace == "frame":
@@ -358,7 +397,7 @@ class _Planner:
         assert isinstance(op, Reduce)
         source = node.inputs[0]
         circuit = accumulate_circuit(facts, node)
-        feeds, pace, start = self._align(list(facts.bases(source)))
+        feeds, pace, start, _ = self._align(list(facts.bases(source)), slack=0.0)
         before = circuit.latencies["y"] if circuit else 0
         tokens = op.axis == "tokens"
         count = facts.beats(source) if tokens else facts.folds[source]
@@ -380,7 +419,7 @@ class _Planner:
     def _gather(self, node: Node) -> None:
         facts = self.facts
         source = node.inputs[0]
-        feeds, pace, start = self._align(list(facts.bases(source)))
+        feeds, pace, start, _ = self._align(list(facts.bases(source)))
         beats = facts.beats(source)
         first = start + ((beats - 1) * self.interval if pace == "frame" else 0)
         layer = self.graph.values[node.output].layer

@@ -5,7 +5,7 @@ Owns the stage records and how each one's arithmetic is built. Imports facts, la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -57,18 +57,29 @@ class Circuit:
     outputs : dict of str to ndarray of int
         Nodes of each output, in the order of its elements.
     latencies : dict of str to int
-        Clocks from the inputs to each output's registers.
+        Clocks from the inputs to each output.
+    late : dict of str to float
+        ns of logic between the last register and each output.
     """
 
     net: Net
     outputs: dict[str, Nodes]
     latencies: dict[str, int]
+    late: dict[str, float]
 
     @classmethod
-    def of(cls, net: Net, outputs: dict[str, Nodes]) -> Circuit:
-        """Fix latencies: each output leaves as soon as it is registered."""
-        latencies = {k: net.latency([int(n) for n in v.ravel()]) for k, v in outputs.items()}
-        return cls(net, outputs, latencies)
+    def of(
+        cls, net: Net, outputs: dict[str, Nodes], registered: Container[str] | None = None
+    ) -> Circuit:
+        """Fix when outputs leave: all of them, or those ``registered``, from registers."""
+        leaving = {
+            k: net.leaving(
+                [int(n) for n in v.ravel()], registered is not None and k not in registered
+            )
+            for k, v in outputs.items()
+        }
+        clocks = {k: clock for k, (clock, _) in leaving.items()}
+        return cls(net, outputs, clocks, {k: ns for k, (_, ns) in leaving.items()})
 
     @property
     def cost(self) -> Cost:
@@ -247,7 +258,7 @@ class GatherStage(HwStage):
 
 
 def circuit_of_cluster(
-    facts: Facts, cluster: Cluster, exported: Sequence[str]
+    facts: Facts, cluster: Cluster, exported: Sequence[str], late: Mapping[str, float]
 ) -> tuple[Circuit, list[Rom], list[str], bool]:
     """Build a cluster's netlist for one token (or one vector).
 
@@ -273,7 +284,7 @@ def circuit_of_cluster(
             return made[name]
         bases[name] = None
         lo, hi = facts.graph.values[name].bounds if whole else facts.element_bounds(name)
-        made[name] = ports(net, name, lo, hi)
+        made[name] = ports(net, name, lo, hi, late.get(name, 0.0))
         return made[name]
 
     sums: dict[str, list[Terms]] = {}
@@ -287,7 +298,9 @@ def circuit_of_cluster(
             made[node.output] = _joined(net, node, values, result, operands, sums)
         else:
             made[node.output] = lower(lane, node.op, values, result, operands)
-    return Circuit.of(net, {n: made[n] for n in exported}), list(roms.values()), list(bases), whole
+    outputs = {n: made[n] for n in exported}
+    circuit = Circuit.of(net, outputs, facts.graph.outputs)
+    return circuit, list(roms.values()), list(bases), whole
 
 
 def _meets_add(facts: Facts, cluster: Cluster, node: Node) -> bool:
@@ -369,7 +382,7 @@ def _constant(
 
 
 def dot_circuits(
-    facts: Facts, node: Node, group: int, chain: Sequence[Node]
+    facts: Facts, node: Node, group: int, chain: Sequence[Node], late: tuple[float, float]
 ) -> tuple[list[Circuit], Nodes]:
     """Netlists of a MatMul's distinct dot products, and which element (head, column) uses which.
 
@@ -396,14 +409,18 @@ def dot_circuits(
         key = tuple(tuple(int(v) for v in side) for side in sides)
         if key not in known:
             known[key] = len(circuits)
-            circuits.append(_dot(facts, node, sides, chain))
+            circuits.append(_dot(facts, node, sides, chain, late))
         pick[h, j] = known[key]
     return circuits, pick
 
 
-def _dot(facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node]) -> Circuit:
+def _dot(
+    facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node],
+    late: tuple[float, float],
+) -> Circuit:  # fmt: skip
     net = Net(facts.settings.logic_ns)
-    left, right = ports(net, "a", sides[0], sides[1]), ports(net, "b", sides[2], sides[3])
+    left = ports(net, "a", sides[0], sides[1], late[0])
+    right = ports(net, "b", sides[2], sides[3], late[1])
     products = [product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)]
     steps = list(chain)
     cast = steps[0].op if steps else None
@@ -418,7 +435,9 @@ def _dot(facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node])
         values = [facts.graph.values[n] for n in reader.inputs]
         result = facts.graph.values[reader.output]
         out = lower(Lane(net, facts.settings), reader.op, values, result, [out])
-    return Circuit.of(net, {"y": out})
+    leaves = {node.output, *(n.output for n in chain)} & set(facts.graph.outputs)
+    folded = facts.folds.get(node.inputs[0], 1) > 1
+    return Circuit.of(net, {"y": out}, {"y"} if leaves or folded else set())
 
 
 def _gathers(facts: Facts, node: Node) -> bool:
@@ -445,7 +464,13 @@ def _folding(facts: Facts, node: Node) -> tuple[int, int]:
     return chunk, -(-elements // chunk)
 
 
-def mac_parts(facts: Facts, node: Node, chain: Sequence[Node]) -> MacParts:
+def mac_source(facts: Facts, node: Node) -> str:
+    """The value whose beats a folded Dense takes."""
+    source = node.inputs[0]
+    return _before_flatten(facts, source) if _gathers(facts, node) else source
+
+
+def mac_parts(facts: Facts, node: Node, chain: Sequence[Node], late: float) -> MacParts:
     """Fold a Dense over its reuse factor, and over beats where tokens are flattened into it."""
     op = node.op
     assert isinstance(op, Dense)
@@ -470,7 +495,12 @@ def mac_parts(facts: Facts, node: Node, chain: Sequence[Node]) -> MacParts:
     span = (min(int(weights.min()), 0), max(int(weights.max()), 0))
     net = Net(settings.logic_ns)
     products = [
-        product(net, net.input("x", c, low, high), net.input("w", c, *span), node.output)
+        product(
+            net,
+            net.input("x", c, low, high, late if reuse == 1 else 0.0),
+            net.input("w", c, *span),
+            node.output,
+        )
         for c in range(chunk)
     ]
     total = net.total([(n, 0, False) for n in products], node.output)

@@ -19,6 +19,8 @@ DSP_WIDE = 27
 """Signed width of the DSP48E2's A port (Xilinx UG579)."""
 DSP_NARROW = 18
 """Signed width of the DSP48E2's B port (Xilinx UG579)."""
+DSP_SUM = 48
+"""Width of the DSP48E2's adder (Xilinx UG579)."""
 DSP_MIN_PRODUCT = 9
 """Narrowest product that yosys maps to a DSP slice (``DSP_Y_MINWIDTH`` in synth_xilinx)."""
 
@@ -32,7 +34,12 @@ MUX = 0.64
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
 """ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
 DSP_INPUT = 1.37
-"""ns from a DSP slice's operand pins to its first internal register."""
+"""ns from a DSP slice's operand pins to the register behind its multiplier."""
+DSP_OUTPUT = 1.34
+"""ns from that register through the slice's adder to its output pins; a second register there
+makes it nothing."""
+LATE = 2.2
+"""Latest ns at which a stage's output may leave without a register: a LUT still fits behind."""
 
 
 def arrival(op: Operation, operands: Sequence[Operation], latest: float) -> float:
@@ -77,6 +84,16 @@ def is_registered(op: Operation, operands: Sequence[Operation]) -> bool:
     if op.kind == "lookup":
         return operands[0].bits > LUT_ROM_WIDTH
     return uses_dsp(op, operands)
+
+
+def is_post_add(op: Operation, operands: Sequence[Operation]) -> bool:
+    """Whether an addition joins two products: the slice's own adder and output register do it."""
+    return (
+        op.kind == "add"
+        and op.width <= DSP_SUM
+        and not any(op.parameters)
+        and all(o.kind == "mul" and o.width > DSP_MIN_PRODUCT for o in operands)
+    )
 
 
 def uses_dsp(op: Operation, operands: Sequence[Operation]) -> bool:

@@ -268,25 +268,31 @@ class Net:
         latest = max((self.arrival[i] for i in live if self.clock[i] == clock), default=late)
         budget = self.budget - costs.CLOCK_TO_Q
         if costs.is_registered(op, operands):
-            # The slice has its own output register; operands come from registers.
-            clock += 2 if latest > 0 else 1
-            arrival = 0.0
+            # A register lies inside the slice or the block RAM; its operands arrive in time.
+            clock += 2 if latest + costs.DSP_INPUT > budget else 1
+            arrival = costs.DSP_OUTPUT
         else:
             arrival = costs.arrival(op, operands, latest)
-            if arrival > budget and latest > 0:
+            if arrival > budget and costs.is_post_add(op, operands):
+                arrival = budget
+            elif arrival > budget and latest > 0:
                 clock, arrival = clock + 1, costs.arrival(op, operands, 0.0)
         self.clock.append(clock)
         self.arrival.append(arrival)
         return number
 
-    def latency(self, outputs: Sequence[int]) -> int:
-        """Clocks from the inputs to registered outputs; at least 1."""
-        ends = [
-            self.clock[n] + (1 if self.arrival[n] > 0 or self.clock[n] == 0 else 0)
-            for n in outputs
-            if self.operations[n].kind != "const"
-        ]
-        return max(ends, default=1)
+    def leaving(self, outputs: Sequence[int], late: bool) -> tuple[int, float]:
+        """When outputs leave together: ``(clock, ns)``.
+
+        Registered, they leave at 0 ns of a clock from 1 on; ``late`` ones may leave with logic
+        before them, up to ``costs.LATE``.
+        """
+        live = [n for n in outputs if self.operations[n].kind != "const"]
+        clock = max((self.clock[n] for n in live), default=0)
+        latest = max((self.arrival[n] for n in live if self.clock[n] == clock), default=0.0)
+        if late and latest <= costs.LATE:
+            return clock, latest
+        return (clock + 1, 0.0) if latest > 0 or clock == 0 else (clock, 0.0)
 
     def register_spans(self, outputs: Sequence[tuple[int, int]]) -> Mapping[int, int]:
         """Registers in a row behind each node: up to its latest reader, or the output clock."""

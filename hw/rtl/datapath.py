@@ -251,12 +251,12 @@ class _Datapath:
             self.tables[name] = (
                 f"  // entries {block << width} to {((block + 1) << width) - 1} of "
                 f"{1 << index} of {op.note or 'a table'}\n"
-                f"  function signed {bus(op.width)} {name};\n"
+                f"  function {bus(op.width)} {name};\n"
                 f"    input {bus(width)} index;\n"
                 f"    case (index)\n{rows}\n"
                 f"      default: {name} = {op.width}'sd0;\n    endcase\n  endfunction\n"
             )
-        return f"{name}({argument})"
+        return f"$signed({name}({argument}))"
 
     def _zeros(self, number: int, op: Operation, arguments: list[str]) -> str:
         width, even = int(op.parameters[0]), int(op.parameters[1])
@@ -267,14 +267,14 @@ class _Datapath:
             clear = f" & ~{size}'sd1" if even else ""
             self.tables[name] = (
                 f"  // zeros above the leading one of {width} bits{', even' if even else ''}\n"
-                f"  function signed {bus(size)} {name};\n"
+                f"  function {bus(size)} {name};\n"
                 f"    input {bus(width)} value;\n    integer i;\n    begin\n"
                 f"      {name} = {width - 1}{clear};\n"
                 f"      for (i = 1; i < {width}; i = i + 1) begin\n"
                 f"        if (value[i]) begin\n          {name} = ({width - 1} - i){clear};\n"
                 "        end\n      end\n    end\n  endfunction\n"
             )
-        return f"{name}({self.names[number]}_i)"
+        return f"$signed({name}({self.names[number]}_i))"
 
 
 def _carry(text: str, drop: int, rounding: str, width: int) -> str:

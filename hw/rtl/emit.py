@@ -6,6 +6,7 @@ Imports the plan, the stage texts and the boundary.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from gateformer.hw.dataflow.design import Cost
@@ -65,11 +66,9 @@ class Rtl:
     taps : dict of str to Tap
         Observable values by graph name.
     stages : dict of str to str
-        Stage module -> stage name.
+        Modules right below the core, stages or chains of them -> their names.
     costs : dict of str to Cost
-        Predicted resources by stage module.
-    modules : dict of str to int
-        Every distinct module with how often it is there, library modules apart.
+        Predicted resources by the same modules.
     """
 
     files: dict[str, str]
@@ -78,43 +77,154 @@ class Rtl:
     taps: dict[str, Tap]
     stages: dict[str, str]
     costs: dict[str, Cost]
-    modules: dict[str, int]
 
 
 def emit(plan: Plan) -> Rtl:
-    """Write all Verilog of a plan: one file a stage, the core, the boundary, the library."""
+    """Write all Verilog of a plan: one file a stage or chain, the core, the boundary, the library.
+
+    Stages that hand over logic without a register between them form a *chain*, a module of its
+    own, so that every module that is synthesized by itself stands between registers.
+    """
     core = _Core(plan)
-    files = {}
-    for stage, text in core.texts:
-        files[f"{text.name}.v"] = header(plan.graph.name, [f"stage {stage.name}"]) + "\n".join(
-            text.modules.values()
-        )
     name = f"gf_{plan.design.name}"
-    files[f"{name}.v"] = header(
-        plan.graph.name,
-        [
-            f"bare core: latency {plan.design.latency_cycles - 2} clocks from in_valid, "
-            f"a frame every {plan.design.interval_cycles}"
-        ],
-    ) + core.text(name)
+    files = {}
+    for text in core.texts.values():
+        files[f"{text.name}.v"] = header(plan.graph.name, []) + "\n".join(text.modules.values())
+    for chain in core.chains:
+        if len(chain.stages) > 1:
+            files[f"{chain.module}.v"] = header(plan.graph.name, []) + chain.text
+    latency = plan.design.latency_cycles - 2
+    about = f"bare core: latency {latency} clocks from the first in_valid to the last out_valid"
+    files[f"{name}.v"] = header(plan.graph.name, [about]) + core.text(name)
     files |= library(CORE_LIBRARY) | boundary(plan.design)
     made = {s.name: s.cost for s in plan.design.stages}
-    costs = {text.name: made[next(iter(stage.outputs))] for stage, text in core.texts}
+    costs = {
+        chain.module: sum((made[next(iter(s.outputs))] for s in chain.stages), Cost())
+        for chain in core.chains
+    }
     return Rtl(
         files, name, f"{name}_axis", core.taps(),
-        {text.name: stage.name for stage, text in core.texts}, costs,
-        {name: 1, f"{name}_axis": 1}
-        | {m: text.instances.get(m, 1) for _, text in core.texts for m in text.modules},
+        {chain.module: chain.name for chain in core.chains}, costs,
     )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Stages between two registers, and the module that holds them.
+
+    Attributes
+    ----------
+    name, module : str
+        Label and Verilog module.
+    stages : list of HwStage
+        In topological order.
+    inner : set of str
+        Wires that only its own stages use.
+    text : str
+        The module, where there are several stages.
+    """
+
+    name: str
+    module: str
+    stages: list[HwStage]
+    inner: set[str] = field(default_factory=set)
+    text: str = ""
+
+
+Wires = dict[str, tuple[str, int]]
+"""Port -> the wire it is joined to, and its width."""
 
 
 @dataclass(slots=True)
 class _Core:
     plan: Plan
-    texts: list[tuple[HwStage, StageText]] = field(default_factory=list)
+    texts: dict[str, StageText] = field(default_factory=dict)
+    chains: list[_Chain] = field(default_factory=list)
+    wires: dict[str, Wires] = field(default_factory=dict)
+    feeding: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.texts = [(s, stage_text(self.plan, s)) for s in self.plan.stages]
+        for stage in self.plan.stages:
+            text = stage_text(self.plan, stage)
+            self.texts[stage.name] = text
+            self.wires[stage.name], self.feeding[stage.name] = self._joined(stage, text)
+        self.chains = self._chains()
+        self._hide()
+
+    def _chains(self) -> list[_Chain]:
+        """Join stages that hand over logic without a register between."""
+        home: dict[str, list[HwStage]] = {}
+        maker = {v: s.name for s in self.plan.stages for v in s.outputs}
+        for stage in self.plan.stages:
+            group = [stage]
+            home[stage.name] = group
+            both = [*stage.feeds, *(stage.keys if isinstance(stage, DotStage) else [])]
+            if isinstance(stage, DotStage) and stage.buffered:
+                both = stage.feeds
+            for feed in both:
+                direct = not (feed.delay or feed.depth or feed.hold)
+                if not direct or self.plan.streams[feed.value].late == 0:
+                    continue
+                other = home[maker[feed.value]]
+                if other is not group:
+                    other += group
+                    for member in group:
+                        home[member.name] = other
+                    group = other
+        order = {s.name: i for i, s in enumerate(self.plan.stages)}
+        found = []
+        for group in {id(g): g for g in home.values()}.values():
+            group.sort(key=lambda s: order[s.name])
+            name = group[0].name
+            if len(group) > 1:
+                name = f"{name}_to_{group[-1].name}"
+            found.append(_Chain(name, f"gf_{self.plan.design.name}_{name}", group))
+        return found
+
+    def _hide(self) -> None:
+        """Find the wires that no one outside a chain reads, and write the chains' modules."""
+        ends = " ".join(f"{n} {n}_valid" for n in map(identifier, self.plan.graph.outputs))
+        shared = " ".join([self._rows(), self._delays(), *self.feeding.values(), ends])
+        readers: dict[str, set[str]] = {}
+        for word in set(re.findall(r"\w+", shared)):
+            readers[word] = {""}
+        for chain in self.chains:
+            for stage in chain.stages:
+                for port, (wire, _) in self.wires[stage.name].items():
+                    if not port.startswith("out_"):
+                        readers.setdefault(wire, set()).add(chain.name)
+        for chain in self.chains:
+            if len(chain.stages) == 1:
+                continue
+            made: dict[str, int] = {}
+            taken: dict[str, int] = {}
+            for stage in chain.stages:
+                for port, (wire, width) in self.wires[stage.name].items():
+                    (made if port.startswith("out_") else taken)[wire] = width
+            chain.inner = {w for w in made if readers.get(w, set()) <= {chain.name}}
+            ports = [f"input  wire {_range(w)}{n}" for n, w in taken.items() if n not in made] + [
+                f"output wire {_range(w)}{n}" for n, w in made.items() if n not in chain.inner
+            ]
+            inside = [f"  wire {_range(made[n])}{n};\n" for n in made if n in chain.inner]
+            inside += [self._instance(s) for s in chain.stages]
+            chain.text = module(chain.module, ports, "".join(inside))
+
+    def _instance(self, stage: HwStage) -> str:
+        wires = {port: wire for port, (wire, _) in self.wires[stage.name].items()}
+        about = comment(f"stage {stage.name}: beat 0 enters at clock {stage.start}")
+        return about + instance(self.texts[stage.name].name, f"stage_{stage.name}", {}, wires)
+
+    def _placed(self, chain: _Chain) -> str:
+        """A chain, or its only stage, in the core."""
+        feeding = "".join(self.feeding[s.name] for s in chain.stages)
+        if len(chain.stages) == 1:
+            return feeding + self._instance(chain.stages[0])
+        names: dict[str, str] = {}
+        for stage in chain.stages:
+            for wire, _ in self.wires[stage.name].values():
+                if wire not in chain.inner:
+                    names[wire] = wire
+        return feeding + instance(chain.module, f"chain_{chain.name}", {}, names)
 
     def width(self, value: str) -> int:
         """Bits of a value's beat."""
@@ -132,10 +242,14 @@ class _Core:
             kind = self.plan.graph.values[value].fixed
             name = identifier(value)
             lanes = facts.lanes(value)
-            found[value] = Tap(
-                name, f"{name}_valid", lanes, self.width(value) // lanes // kind.width,
-                kind.width, kind.signed, facts.folds.get(value, 1),
-            )  # fmt: skip
+            inside = next((c for c in self.chains if name in c.inner), None)
+            path = f"chain_{inside.name}." if inside else ""
+            flag = f"{name}_valid"
+            held = next((c for c in self.chains if flag in c.inner), None)
+            flag = (f"chain_{held.name}." if held else "") + flag
+            elements = self.width(value) // lanes // kind.width
+            folds = facts.folds.get(value, 1)
+            found[value] = Tap(path + name, flag, lanes, elements, kind.width, kind.signed, folds)
         return found
 
     def text(self, name: str) -> str:
@@ -150,7 +264,7 @@ class _Core:
             ports.append(f"output wire {bus(port.bits)} out_{label}")
         parts = [self._inputs()]
         parts += [self._streams(), self._rows(), self._delays()]
-        parts += [self._stage(stage, text) for stage, text in self.texts]
+        parts += [self._placed(chain) for chain in self.chains]
         for index, port in enumerate(design.outputs):
             label = identifier(port.value)
             valid = "out_valid" if index == 0 else f"out_{label}_valid"
@@ -184,17 +298,18 @@ class _Core:
         return text
 
     def _streams(self) -> str:
+        inner = {w for chain in self.chains for w in chain.inner}
         lines = []
         for stage in self.plan.stages:
-            for value in stage.outputs:
-                label = identifier(value)
-                lines += [f"  wire {label}_valid;", f"  wire {bus(self.width(value))} {label};"]
+            for port, (wire, width) in self.wires[stage.name].items():
+                if port.startswith("out_") and wire not in inner:
+                    lines.append(f"  wire {_range(width)}{wire};")
         return "\n".join(lines) + "\n"
 
     def _rows(self) -> str:
         """Row callers: where input-paced streams wait for the frame."""
         text = ""
-        for start, rows in sorted({k for s, _ in self.texts for k in self._calls(s)}):
+        for start, rows in sorted({k for s in self.plan.stages for k in self._calls(s)}):
             label = f"rows_{rows}_at_{start}"
             trigger = "frame_last"
             if start > 1:
@@ -221,7 +336,7 @@ class _Core:
     def _delays(self) -> str:
         """Fixed delay lines, each continuing the next shorter one of the same stream."""
         wanted: dict[str, set[int]] = {}
-        for stage, _ in self.texts:
+        for stage in self.plan.stages:
             feeds = [*stage.feeds, *(stage.keys if isinstance(stage, DotStage) else [])]
             for feed in feeds:
                 if feed.delay and not feed.depth:
@@ -245,37 +360,35 @@ class _Core:
                 before = delay
         return text
 
-    def _stage(self, stage: HwStage, text: StageText) -> str:
-        out = comment(f"stage {stage.name}: beat 0 enters at clock {stage.start}")
-        wires = {"clk": "clk", "rst": "rst"}
-        valid, data, extra = self._feeds(stage)
-        out += extra
-        wires["in_valid"] = valid
+    def _joined(self, stage: HwStage, text: StageText) -> tuple[Wires, str]:
+        """Wires of a stage, and the FIFOs, hold registers and triggers that feed it."""
+        wires: Wires = {"clk": ("clk", 1), "rst": ("rst", 1)}
+        valid, data, feeding = self._feeds(stage)
+        wires["in_valid"] = (valid, 1)
         if isinstance(stage, DotStage):
-            more = ""
             for index, key in enumerate(stage.keys):
                 name = identifier(key.value) + (f"_d{key.delay}" if key.delay else "")
                 if index == 0 and stage.buffered:
-                    wires["key_valid"] = f"{name}_valid"
-                data[f"key_{identifier(key.value)}"] = name
+                    wires["key_valid"] = (f"{name}_valid", 1)
+                data[f"key_{identifier(key.value)}"] = (name, self.width(key.value))
             if text.swap:
-                more = f"  wire {stage.name}_swap;\n" + instance(
-                    "gf_valid_delay", f"{stage.name}_swap_delay", {"Depth": stage.key_start},
-                    {"clk": "clk", "rst": "rst", "in": "frame_last", "out": f"{stage.name}_swap"},
+                swap = f"{stage.name}_swap"
+                feeding += f"  wire {swap};\n" + instance(
+                    "gf_valid_delay", f"{swap}_delay", {"Depth": stage.key_start},
+                    {"clk": "clk", "rst": "rst", "in": "frame_last", "out": swap},
                 )  # fmt: skip
-                wires["swap"] = f"{stage.name}_swap"
-            out += more
+                wires["swap"] = (swap, 1)
         wires |= data
         for value in stage.outputs:
             label = identifier(value)
-            wires[f"out_{label}_valid"] = f"{label}_valid"
-            wires[f"out_{label}"] = label
-        return out + instance(text.name, f"stage_{stage.name}", {}, wires)
+            wires[f"out_{label}_valid"] = (f"{label}_valid", 1)
+            wires[f"out_{label}"] = (label, self.width(value))
+        return wires, feeding
 
-    def _feeds(self, stage: HwStage) -> tuple[str, dict[str, str], str]:
+    def _feeds(self, stage: HwStage) -> tuple[str, Wires, str]:
         """``(valid, data wires, text)`` of the streams that enter a stage."""
         text, valid = "", ""
-        data: dict[str, str] = {}
+        data: Wires = {}
         for feed in stage.feeds:
             label = identifier(feed.value)
             name, its_valid = self._arrived(stage, feed)
@@ -300,10 +413,15 @@ class _Core:
                 name = held
             else:
                 valid = valid or its_valid
-            data[f"in_{label}"] = name
+            data[f"in_{label}"] = (name, self.width(feed.value))
         return valid, data, text
 
     def _arrived(self, stage: HwStage, feed: Feed) -> tuple[str, str]:
         label = identifier(feed.value)
         name = f"{label}_d{feed.delay}" if feed.delay else label
         return name, f"{name}_valid"
+
+
+def _range(width: int) -> str:
+    """A vector range and a space; nothing for a single bit."""
+    return f"{bus(width)} " if width > 1 else ""

@@ -116,6 +116,10 @@ class _Wrapper:
     def valid_line(self, taps: dict[str, int], source: str = "in_valid") -> None:
         """A shift register of the valid bit, tapped at each output's latency."""
         depth = max(taps.values())
+        if depth == 0:
+            names = "".join(f"  assign out_{identifier(v)}_valid = {source};\n" for v in taps)
+            self.body.append(comment("no register: valid passes through") + names)
+            return
         self.body.append(
             comment("valid travels beside the data") + f"  reg {bus(depth)} valid_reg;\n"
             "  always @(posedge clk) begin\n"
@@ -127,7 +131,8 @@ class _Wrapper:
             )
             + "    end\n  end\n"
             + "".join(
-                f"  assign out_{identifier(value)}_valid = valid_reg[{latency - 1}];\n"
+                f"  assign out_{identifier(value)}_valid = "
+                f"{f'valid_reg[{latency - 1}]' if latency else source};\n"
                 for value, latency in taps.items()
             )
         )
