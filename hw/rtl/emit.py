@@ -14,6 +14,7 @@ from gateformer.hw.dataflow.plan import Plan
 from gateformer.hw.dataflow.stages import DotStage, Feed, HwStage
 from gateformer.hw.naming import identifier
 from gateformer.hw.rtl.boundary import boundary, library
+from gateformer.hw.rtl.stage_text import stage_text
 from gateformer.hw.rtl.text import (
     bus,
     comment,
@@ -22,7 +23,7 @@ from gateformer.hw.rtl.text import (
     instance,
     module,
 )
-from gateformer.hw.rtl.wrappers import StageText, stage_text
+from gateformer.hw.rtl.wrapper import StageText
 
 CORE_LIBRARY = ("gf_delay.v", "gf_hold.v", "gf_rows.v", "gf_skip_fifo.v", "gf_valid_delay.v")
 """Library files that cores instantiate."""

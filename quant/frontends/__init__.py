@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gateformer.quant.frontends.keras_file as keras_file
 from gateformer.quant.errors import ModelError
-from gateformer.quant.frontends import keras_file
 from gateformer.quant.graph import Graph
 
 FORMATS = {
