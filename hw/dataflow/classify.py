@@ -250,7 +250,10 @@ def _fold(facts: Facts, node: Node) -> int:
 
 
 def _absorb(facts: Facts, node: Node) -> None:
-    """Let a dot or mac stage apply the casts and tables that alone read its result."""
+    """Let a stage take in what alone reads its result.
+
+    A dot takes a constant into its sum; a mac applies casts and tables behind its accumulators.
+    """
     chain: list[Node] = []
     name = node.output
     facts.absorbed[name] = chain
@@ -258,7 +261,10 @@ def _absorb(facts: Facts, node: Node) -> None:
         return  # Partial sums over key groups have to be added first.
     while len(facts.consumers[name]) == 1 and name not in facts.graph.outputs:
         (reader,) = facts.consumers[name]
-        if not isinstance(reader.op, (Cast, Rescale)) and not (
+        if isinstance(node.op, MatMul):
+            if chain or not _adds_constant(facts, reader):
+                break
+        elif not isinstance(reader.op, (Cast, Rescale)) and not (
             isinstance(reader.op, Lookup) and reader.op.table.ndim == 1 and chain
         ):
             break
@@ -267,6 +273,14 @@ def _absorb(facts: Facts, node: Node) -> None:
         facts.kinds[name] = "absorbed"
         facts.folds[name] = facts.folds[node.output]
         facts.ranks[name] = facts.ranks[node.output]
+
+
+def _adds_constant(facts: Facts, node: Node) -> bool:
+    """Whether a node adds one and the same constant to every element."""
+    if not isinstance(node.op, Add) or node.op.subtract:
+        return False
+    other = facts.producers.get(node.inputs[1])
+    return other is not None and isinstance(other.op, Constant) and other.op.raw.size == 1
 
 
 def is_cheap(node: Node) -> bool:

@@ -6,7 +6,7 @@ Owns the stage records and how each one's arithmetic is built. Imports facts, la
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +18,13 @@ from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.quant.graph import Node
 from gateformer.quant.ops.base import Value
-from gateformer.quant.ops.cast import Cast, Constant
+from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
-from gateformer.quant.types import IntArray, Rounding
+from gateformer.quant.types import IntArray
 
 ROM_DELAY = 0.7
 """ns from a beat counter through a small ROM of LUTs to an operand."""
@@ -422,22 +422,14 @@ def _dot(
     left = ports(net, "a", sides[0], sides[1], late[0])
     right = ports(net, "b", sides[2], sides[3], late[1])
     products = [product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)]
-    steps = list(chain)
-    cast = steps[0].op if steps else None
-    frac = facts.graph.values[node.output].fixed.frac
-    if isinstance(cast, Cast) and cast.rounding is Rounding.RND and frac > cast.type.frac:
-        drop = frac - cast.type.frac
-        # Half a step joins the sum, so that no adder of its own rounds.
-        products.append(net.const(1 << (drop - 1)))
-        steps[0] = replace(steps[0], op=replace(cast, rounding=Rounding.TRN))
-    out = np.array([net.total([(n, 0, False) for n in products], node.output)], np.int64)
-    for reader in steps:
-        values = [facts.graph.values[n] for n in reader.inputs]
-        result = facts.graph.values[reader.output]
-        out = lower(Lane(net, facts.settings), reader.op, values, result, [out])
-    leaves = {node.output, *(n.output for n in chain)} & set(facts.graph.outputs)
-    folded = facts.folds.get(node.inputs[0], 1) > 1
-    return Circuit.of(net, {"y": out}, {"y"} if leaves or folded else set())
+    for reader in chain:
+        # The one constant that joins every sum: half a step of the Cast behind.
+        constant = facts.producers[reader.inputs[1]].op
+        assert isinstance(constant, Constant)
+        shift = facts.graph.values[node.output].fixed.frac - constant.frac
+        products.append(net.const(int(constant.raw.ravel()[0]) << shift))
+    total = net.total([(n, 0, False) for n in products], node.output)
+    return Circuit.of(net, {"y": np.array([total], np.int64)})
 
 
 def _gathers(facts: Facts, node: Node) -> bool:

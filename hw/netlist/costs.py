@@ -42,12 +42,17 @@ LATE = 2.2
 """Latest ns at which a stage's output may leave without a register: a LUT still fits behind."""
 
 
-def arrival(op: Operation, operands: Sequence[Operation], latest: float) -> float:
-    """Logic delay in ns at an operation's output, its latest operand arriving at ``latest``."""
+def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[float]) -> float:
+    """Logic delay in ns at an operation's output, from those at its operands."""
+    latest = max(arrivals, default=0.0)
     if op.kind in ("input", "const") or is_wiring(op, operands):
         return latest
     if op.kind == "add":
-        return _carry(op.width, latest)
+        # A carry that enters late still has to run up what its own adder did not.
+        shifts = (int(op.parameters[0]), int(op.parameters[1]))
+        rest = [max(0, op.width - o.width - s) for o, s in zip(operands, shifts, strict=True)]
+        behind = [a + CARRY_BIT * r for a, r in zip(arrivals, rest, strict=True)]
+        return _carry(op.width, max(behind))
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
     if op.kind == "choose":

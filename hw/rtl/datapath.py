@@ -199,6 +199,9 @@ class _Datapath:
         name = self.names[number]
         operand = self.net.operands(number)[0]
         width = max(operand.width - drop, 1) + 1
+        kept = max(op.hi.bit_length(), (-op.lo - 1).bit_length()) + (op.lo < 0)
+        if mode == "wraps":
+            width = max(width, kept)
         whole = f"{text} >>> {drop}" if drop else text
         if drop and rounding != "TRN":
             whole = (
@@ -208,10 +211,7 @@ class _Datapath:
             return whole
         self.lines.append(f"  wire signed {bus(width)} {name}_r = {whole};")
         if mode == "wraps":
-            size = max(op.hi.bit_length(), (-op.lo - 1).bit_length()) + (op.lo < 0)
-            part = f"{name}_r[{min(size, width) - 1}:0]"
-            if size > width:
-                return f"{name}_r"
+            part = f"{name}_r[{kept - 1}:0]"
             return f"$signed({part})" if op.lo < 0 else f"$signed({{1'b0, {part}}})"
         over, under = _beyond(f"{name}_r", width, low, high)
         return f"{over} ? {literal(high)} : {under} ? {literal(low)} : {name}_r"

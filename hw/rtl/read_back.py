@@ -14,7 +14,7 @@ from gateformer.hw.dataflow.design import Design, Stage
 from gateformer.hw.naming import identifier
 from gateformer.hw.rtl import verilog_values as values
 from gateformer.hw.rtl.pyverilog_reader import Child, Module, Shape, elaborate, parse
-from gateformer.hw.rtl.valid_path import Control
+from gateformer.hw.rtl.valid_path import Control, Key
 from gateformer.hw.rtl.verilog_values import UnsupportedError
 
 GAPS = (0, 3, 0, 1, 0, 0, 2)
@@ -227,10 +227,9 @@ def _valid(modules: Mapping[str, Module], core: str, design: Design, result: Rea
         for gaps in ((0,), GAPS):
             frames = arrivals(design, gaps)
             control = Control(modules, core)
-            control.watch(("", name) for name in signals.values())
-            seen = _clocked(
-                control, set(signals.values()), [t for f in frames for t in f], patience
-            )
+            places = {name: control.find(name) for name in signals.values()}
+            control.watch(places.values())
+            seen = _clocked(control, places, [t for f in frames for t in f], patience)
             for stage in design.stages:
                 wanted = [t for beats in frames for t in expected(stage, design, beats)]
                 found = seen[signals[stage.name]]
@@ -266,17 +265,17 @@ def expected(stage: Stage, design: Design, beats: list[int]) -> list[int]:
 
 
 def _clocked(
-    control: Control, names: set[str], beats: list[int], patience: int
+    control: Control, places: Mapping[str, Key], beats: list[int], patience: int
 ) -> dict[str, list[int]]:
     """Return the clocks in which each signal is high, until all have been low for a while."""
     control.drive(rst=1)
     control.step()
     control.drive(rst=0)
-    seen: dict[str, list[int]] = {name: [] for name in names}
+    seen: dict[str, list[int]] = {name: [] for name in places}
     clock, quiet, at = 0, 0, set(beats)
     while quiet < patience or clock <= max(beats):
         control.drive(in_valid=int(clock in at))
-        high = [name for name in names if control.value("", name)]
+        high = [name for name, key in places.items() if control.value(key)]
         for name in high:
             seen[name].append(clock)
         quiet = 0 if high else quiet + 1

@@ -65,6 +65,16 @@ class Control:
             self._paths[path] = max(known, key=len)
         return self._paths[path]
 
+    def find(self, name: str) -> Key:
+        """Return where a driven signal of this name is, the outermost first."""
+        paths = [""]
+        for path in paths:
+            shape = self.shape(path)
+            if name in shape.drivers:
+                return path, name
+            paths += [f"{path}{child}." for child in shape.children]
+        raise UnsupportedError(f"'{name}' has no driver")
+
     def watch(self, keys: Iterable[Key]) -> None:
         """Find every register that the signals depend upon; all begin at 0."""
         wanted, seen = list(keys), set()
@@ -80,9 +90,9 @@ class Control:
             self._from[key] = [k for k in self._sources(key, drivers) if k != key]
             wanted += self._from[key]
 
-    def value(self, path: str, name: str) -> int:
+    def value(self, key: Key) -> int:
         """Return a signal's value in this clock."""
-        return int(self._read((path, name)))
+        return int(self._read(key))
 
     def step(self) -> None:
         """Go to the next clock."""
