@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from importlib import resources
 from importlib.util import find_spec
@@ -174,6 +175,25 @@ def test_each_departure_is_found(file: str, old: str, new: str, kind: str, words
     assert found.findings, "nothing was found"
     assert kind in {one.kind for one in found.findings}
     assert words in " / ".join(str(one) for one in found.findings)
+
+
+def test_a_stage_inside_a_chain_is_followed() -> None:
+    total = re.search(r"  gf_toy_total stage_total.*?;\n", CORE, re.DOTALL)
+    assert total is not None
+    outer = total[0].replace("gf_toy_total stage_total", "gf_toy_chain chain")
+    core = CORE.replace(total[0], outer.replace(".total_valid(total_valid)", ".done(total_valid)"))
+    core = core.replace("total_valid", "done")
+    ports = "".join(
+        f"  {port},\n"
+        for port in ("input wire clk", "input wire rst", "input wire in_valid",
+                     "input wire [23:0] rows", "output wire done")
+    )  # fmt: skip
+    chain = f"module gf_toy_chain (\n{ports}  output wire [17:0] total\n);\n  wire total_valid;\n"
+    inner = total[0].replace(".rows(scaled)", ".rows(rows)").replace("rows_valid", "in_valid")
+    chain += inner.replace("out_total", "total") + "  assign done = total_valid;\nendmodule\n"
+    found = read_back({**FILES, "gf_toy.v": core, "chain.v": chain}, DESIGN)
+    assert [str(one) for one in found.findings] == []
+    assert found.metrics["read_back.registers_on_valid_path"] == 13
 
 
 def test_a_missing_top_is_found() -> None:
