@@ -234,7 +234,13 @@ class StageModel:
     def _read(self, frame: int, beat: int, enter: int) -> None:
         """Read the beat from the skip FIFOs: the strobe is in the clock before it is used."""
         for index, link in enumerate(self.stage.links):
-            if not link.depth or self._whole[index]:
+            if not link.depth:
+                continue
+            if self._whole[index]:
+                if self.stage.kind == "reduce":
+                    before = range(self._counts[index] - 1, -1, -1)
+                    interval = self._pipeline.design.beat_interval
+                    self.read[index] += [enter - 1 - n * interval for n in before]
                 continue
             arrived = self.arrived[index][frame * self._counts[index] + beat]
             if arrived > enter - 2 and self.stage.kind == "stream":

@@ -239,6 +239,13 @@ class _Planner:
                 late[base] = 0.0
         return Arrival(feeds, pace, start, late)
 
+    def _whole(self, source: str) -> Pace | None:
+        """Pace at which a frame's beats are taken together, where they end before the frame does.
+
+        The result counts from the frame's last slot, so such beats wait for it.
+        """
+        return "frame" if self.facts.beats(source) < self.facts.slots else None
+
     def _own_name(self, layer: str, value: str) -> str:
         """The layer's name, or the point's within it where the layer has several stages."""
         for candidate in (layer, value):
@@ -352,6 +359,7 @@ class _Planner:
         circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain, late)
         # Distinct dot products leave together.
         latency = max(c.latencies["y"] for c in circuits)
+        leaves = max(c.late["y"] for c in circuits if c.latencies["y"] == latency)
         for circuit in circuits:
             circuit.latencies["y"] = latency
         latency += hold + accumulate
@@ -364,15 +372,17 @@ class _Planner:
             by_trigger=key_pace == "input" and facts.beats(b) < facts.slots,
             result=result, hold=hold, accumulate=accumulate, key_start=key_start,
         )  # fmt: skip
-        self._emit(stage, result, "frame", start + latency)
+        self._emit(stage, result, "frame", start + latency, leaves)
         self.stages.append(stage)
 
     def _mac(self, node: Node) -> None:
         facts = self.facts
         chain = facts.absorbed[node.output]
         result = chain[-1].output if chain else node.output
+        source = mac_source(facts, node)
+        together = self._whole(source) if source != node.inputs[0] else None
         feeds, pace, start, late = self._align(
-            list(facts.bases(mac_source(facts, node))), slack=self.multiplier_slack
+            list(facts.bases(source)), pace=together, slack=self.multiplier_slack
         )
         parts = mac_parts(facts, node, chain, max(late.values()))
         frame = parts.beats > 1
@@ -396,9 +406,10 @@ class _Planner:
         assert isinstance(op, Reduce)
         source = node.inputs[0]
         circuit = accumulate_circuit(facts, node)
-        feeds, pace, start, _ = self._align(list(facts.bases(source)), slack=0.0)
-        before = circuit.latencies["y"] if circuit else 0
         tokens = op.axis == "tokens"
+        together = self._whole(source) if tokens else None
+        feeds, pace, start, _ = self._align(list(facts.bases(source)), pace=together, slack=0.0)
+        before = circuit.latencies["y"] if circuit else 0
         count = facts.beats(source) if tokens else facts.folds[source]
         over = facts.lanes(source) if tokens else facts.group(source)
         real = facts.tokens(source) if tokens else self.graph.values[source].shape[-1]
@@ -418,7 +429,7 @@ class _Planner:
     def _gather(self, node: Node) -> None:
         facts = self.facts
         source = node.inputs[0]
-        feeds, pace, start, _ = self._align(list(facts.bases(source)))
+        feeds, pace, start, _ = self._align(list(facts.bases(source)), pace=self._whole(source))
         beats = facts.beats(source)
         first = start + ((beats - 1) * self.interval if pace == "frame" else 0)
         layer = self.graph.values[node.output].layer
