@@ -359,7 +359,6 @@ class _Planner:
         circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain, late)
         # Distinct dot products leave together.
         latency = max(c.latencies["y"] for c in circuits)
-        leaves = max(c.late["y"] for c in circuits if c.latencies["y"] == latency)
         for circuit in circuits:
             circuit.latencies["y"] = latency
         latency += hold + accumulate
@@ -372,7 +371,7 @@ class _Planner:
             by_trigger=key_pace == "input" and facts.beats(b) < facts.slots,
             result=result, hold=hold, accumulate=accumulate, key_start=key_start,
         )  # fmt: skip
-        self._emit(stage, result, "frame", start + latency, leaves)
+        self._emit(stage, result, "frame", start + latency)
         self.stages.append(stage)
 
     def _mac(self, node: Node) -> None:

@@ -272,11 +272,12 @@ class Net:
             clock += 2 if latest + costs.DSP_INPUT > budget else 1
             arrival = costs.DSP_OUTPUT
         else:
-            arrival = costs.arrival(op, operands, latest)
+            arrivals = [self.arrival[i] if self.clock[i] == clock else 0.0 for i in args]
+            arrival = costs.arrival(op, operands, arrivals if args else [latest])
             if arrival > budget and costs.is_post_add(op, operands):
                 arrival = budget
             elif arrival > budget and latest > 0:
-                clock, arrival = clock + 1, costs.arrival(op, operands, 0.0)
+                clock, arrival = clock + 1, costs.arrival(op, operands, [0.0] * len(args))
         self.clock.append(clock)
         self.arrival.append(arrival)
         return number
