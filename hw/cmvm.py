@@ -64,17 +64,12 @@ def solve(
     fits = int(np.abs(matrix).max(initial=0)) < 1 << 24
     if solver == "csd" or not fits or find_spec("da4ml") is None or not matrix.any():
         return csd(matrix)
-    key = hashlib.sha256(json.dumps(["da4ml-1", extra_depth, matrix.tolist()]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(["da4ml-2", extra_depth, matrix.tolist()]).encode()).hexdigest()
     if cache is None:
         return _solved(matrix.tobytes(), matrix.shape, extra_depth)
     file = cache / f"{key}.json"
-    if file.is_file():
-        stored = json.loads(file.read_text())
-        return AdderGraph(
-            stored["inputs"],
-            tuple((a, b, s, n) for a, b, s, n in stored["steps"]),
-            tuple((t, s, n) for t, s, n in stored["outputs"]),
-        )
+    if (kept := _kept(file, matrix)) is not None:
+        return kept
     graph = _solved(matrix.tobytes(), matrix.shape, extra_depth)
     cache.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(f".{os.getpid()}")
@@ -85,12 +80,27 @@ def solve(
     return graph
 
 
+def _kept(file: Path, matrix: IntArray) -> AdderGraph | None:
+    """A stored graph; None where there is none, or it is damaged."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        graph = AdderGraph(
+            stored["inputs"],
+            tuple((a, b, s, n) for a, b, s, n in stored["steps"]),
+            tuple((t, s, n) for t, s, n in stored["outputs"]),
+        )
+        whole = graph.inputs == matrix.shape[1] and len(graph.outputs) == len(matrix)
+        return graph if whole and _equal(graph, matrix) else None
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return None
+
+
 @lru_cache(maxsize=1024)
 def _solved(raw: bytes, shape: tuple[int, int], extra_depth: int) -> AdderGraph:
     from da4ml.cmvm import solve as da4ml_solve
 
     matrix = np.frombuffer(raw, np.int64).reshape(shape)
-    pipeline = da4ml_solve(matrix.T.astype(np.float32), hard_dc=extra_depth)
+    pipeline = da4ml_solve(np.ascontiguousarray(matrix.T, np.float32), hard_dc=extra_depth)
     # A pipeline is a chain of matrices; each stage's outputs are the next one's inputs.
     steps: list[Step] = []
     wires: list[tuple[int, int, bool]] = [(i, 0, False) for i in range(shape[1])]
