@@ -240,7 +240,7 @@ class _Datapath:
         self, table: int, op: Operation, width: int, block: int, index: int, argument: str
     ) -> str:
         """A call of one block of a table; its function is written once."""
-        name = f"table_{table}_{block}_{op.width}"
+        name = f"table_{table}_{block}_of_{width}_bits_{op.width}"
         if name not in self.tables:
             entries = self.net.tables[table][block << width : (block + 1) << width]
             half = 1 << (op.width - 1)
