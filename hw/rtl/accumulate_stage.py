@@ -38,9 +38,10 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
         before = stage.circuit.latencies["y"] if stage.circuit else 0
         flags = self._step_flags(before)
         rows = per if stage.tokens else per // stage.width
+        beat = self._beat(source, per)
         every = []
         for lane in range(stage.lanes):
-            names = self._masked(stage, lane, per, kind.width, neutral)
+            names = self._masked(beat, lane, per, kind.width, neutral)
             results = self._tree(stage, lane, names, kind, made, rows)
             regs, steps = [], []
             for r, text in enumerate(results):
@@ -61,6 +62,19 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
         self.body.append(f"  assign out_{identifier(result)} = {packed(every)};\n")
         self.valid_line({result: 1}, flags[2])
 
+    def _beat(self, source: str, per: int) -> str:
+        """The bus of a beat's elements, arranged first where the operand is only wiring."""
+        if source in {feed.value for feed in self.stage.feeds}:
+            return f"in_{identifier(source)}"
+        width = self.kind(source).width
+        names = [
+            f"{name}[{width - 1}:0]"
+            for lane in range(self.facts.lanes(source))
+            for name in self.lane_view(source, lane, "in_{value}", f"e{lane}", per)
+        ]
+        self.body.append(f"  wire {bus(len(names) * width)} row = {packed(names)};\n")
+        return "row"
+
     def _step_flags(self, before: int) -> tuple[str, str, str]:
         """(active, first, last) at the accumulator."""
         self.body.append(
@@ -80,10 +94,10 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
         return active, first, last
 
     def _masked(
-        self, stage: AccumulateStage, lane: int, per: int, width: int, neutral: Sequence[int]
+        self, beat: str, lane: int, per: int, width: int, neutral: Sequence[int]
     ) -> list[str]:
         """Elements, those beyond the tensor replaced by what does not count."""
-        source = f"in_{identifier(stage.node.inputs[0])}"
+        stage = self.stage
         names, rows = [], []
         inner = stage.width
         count = per * inner if stage.tokens else per
@@ -92,7 +106,7 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
                 position, padded = index, index // per >= inner - stage.padding
             else:
                 position, padded = lane * per + index, index % inner >= inner - stage.padding
-            part = bits(source, position, width)
+            part = bits(beat, position, width)
             text = f"step_last ? {width}'d{neutral[index % per]} : {part}" if padded else part
             names.append(f"x_{lane}_{index}")
             rows.append(f"  wire {bus(width)} x_{lane}_{index} = {text};")
