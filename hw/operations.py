@@ -1,0 +1,73 @@
+"""The page docs/operations.md, made of the registries: ``python -m gateformer.hw.operations``.
+
+Owns ``page``: every operation and what each backend makes of it. Imports the operations and
+the lane lowerings.
+"""
+
+from __future__ import annotations
+
+from gateformer.hw.dataflow.lanes import LOWERINGS
+from gateformer.quant import expand
+from gateformer.quant.ops.base import REGISTRY, Composite, Op
+from gateformer.quant.ops.cast import Constant, Rescale
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.reduce import Reduce
+
+STRUCTURAL: dict[type[Op], str] = {
+    Constant: "constants; a ROM where tokens differ",
+    Dense: "an adder graph on each token; multipliers and weight ROMs where folded",
+    Layout: "wires",
+    MatMul: "dot products of a row against a gathered frame",
+    Reduce: "a tree on each token; an accumulator over beats",
+    Rescale: "wires",
+}
+"""Primitives that the schedule itself knows how to build."""
+
+HEAD = """\
+# Operations
+
+Every operation, and what each backend makes of it. *Composites* are what frontends make; each
+expands into *primitives*, which carry all meaning, so a backend implements primitives alone.
+[extend.md](extend.md) shows how to add one.
+
+| operation | kind | integers (numpy) | reals (float64) | RTL |
+|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    own = (op for op in REGISTRY.values() if op.__module__.startswith("gateformer."))
+    rows = sorted((issubclass(op, Composite), op.__name__, _row(op)) for op in own if _is_whole(op))
+    return HEAD + "".join(row for _, _, row in rows)
+
+
+def _is_whole(op: type[Op]) -> bool:
+    """Whether a class is an operation and not what several share."""
+    return hasattr(op, "__dataclass_fields__")
+
+
+def _row(op: type[Op]) -> str:
+    composite = issubclass(op, Composite)
+    kind = "composite" if composite else "primitive"
+    cells = ("expanded", _reals(op), "expanded") if composite else ("yes", _reals(op), rtl(op))
+    return f"| `{op.__name__}` | {kind} | {' | '.join(cells)} |\n"
+
+
+def _reals(op: type[Op]) -> str:
+    return "no: works on raw integers" if op.reference is Op.reference else "yes"
+
+
+def rtl(op: type[Op]) -> str:
+    """What the schedule makes of a primitive."""
+    for kind, text in STRUCTURAL.items():
+        if issubclass(op, kind):
+            return text
+    return "scalar operations on each token" if op in LOWERINGS else "no: no lowering yet"
+
+
+if __name__ == "__main__":
+    assert expand.__all__  # all composites are registered
+    print(page(), end="")
