@@ -244,6 +244,25 @@ def two_outputs(m: Maker) -> None:
     m.builder.output(m.linear(m.one(Pool("max"), a, name="peak"), 2, "logits"))
 
 
+def short_inputs(m: Maker) -> None:
+    """Frames of three lengths: the shorter ones wait for the longest one's end."""
+    x = _input(m, 6, 2)
+    y = m.builder.input("y", (4, 2))
+    z = m.builder.input("z", (1, 2))
+    m.builder.output(m.attention(y, z, "mix", size=2))
+    m.builder.output(m.one(Pool("max"), y, name="peak"))
+    m.builder.output(m.linear(m.one(Reshape((8,)), y, name="flat"), 2, "head"))
+    m.builder.output(m.linear(x, 2, "plain"))
+
+
+def joined_peaks(m: Maker) -> None:
+    """A maximum over tokens of features with unequal ranges, joined by wires alone."""
+    x = _input(m, 5, 3)
+    h = m.linear(x, 2, "hidden")
+    joined = m.one(Concat(), h, m.one(Elementwise("sigmoid"), x, name="gate"), name="joined")
+    m.builder.output(m.one(Pool("max"), joined, name="peak"))
+
+
 def hundred_tokens(m: Maker) -> None:
     """A hundred tokens of two features."""
     x = _input(m, 100, 2)
@@ -257,7 +276,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
     for f in (
         dense, self_attention, folded, causal, masked, masked_causal, cross, cross_longer,
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
-        affine, deep, rearranged, two_outputs,
+        affine, deep, rearranged, two_outputs, short_inputs, joined_peaks,
     )
 }  # fmt: skip
 

@@ -20,8 +20,10 @@ from gateformer.sim.stalls import StallPattern
 
 pytestmark = pytest.mark.icarus
 
-NORMALIZED = {"affine", "dense", "embedded", "gelu", "layer_norm", "pooled", "rearranged",
-              "rms_norm"}  # fmt: skip
+NORMALIZED = {
+    "affine", "dense", "embedded", "gelu", "joined_peaks", "layer_norm", "pooled", "rearranged",
+    "rms_norm",
+}  # fmt: skip
 """Networks without a softmax."""
 
 MODES = [

@@ -195,6 +195,11 @@ def tables() -> Iterator[Case]:
         lambda r: int(table(5)[r["less"] % 32]),
     )
     yield Case(
+        "one_table_by_wide_and_narrow_indices",
+        lambda t, n: t.add(t.lookup(n["u11"], table(11)), t.lookup(n["c"], table(11)), 0, 1),
+        lambda r: int(table(11)[r["u11"]]) + 2 * int(table(11)[r["c"]]),
+    )
+    yield Case(
         "lookup_flat",
         lambda t, n: t.lookup(n["bit"], np.array([9, 9, -1, 5])),
         lambda r: 9,
