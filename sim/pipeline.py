@@ -237,7 +237,7 @@ class StageModel:
             if not link.depth:
                 continue
             if self._whole[index]:
-                if self.stage.kind == "reduce":
+                if self.stage.kind != "stream" and beat == 0:
                     before = range(self._counts[index] - 1, -1, -1)
                     interval = self._pipeline.design.beat_interval
                     self.read[index] += [enter - 1 - n * interval for n in before]

@@ -335,7 +335,7 @@ class _Planner:
         buffered = facts.slots > 1 or fold > 1
         accumulate = 0 if score or fold == 1 else fold
         rows, columns = list(facts.bases(a)), list(facts.bases(b))
-        keys, key_pace, _, _ = self._align(columns)
+        keys, key_pace, complete, _ = self._align(columns)
         late = (0.0, 0.0)
         if not buffered:
             every = [*dict.fromkeys([*rows, *columns])]
@@ -346,15 +346,18 @@ class _Planner:
             start = key_start = both.start
         else:
             # The frame of keys is complete when its last beat is on the wires.
-            complete = max(self.streams[k.value].offset + k.delay for k in keys) + (
-                (facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0
-            )
+            complete += (facts.beats(b) - 1) * self.interval if key_pace == "frame" else 0
             feeds, _, start, delays = self._align(
                 rows, least=complete + 1, pace="frame", slack=self.multiplier_slack
             )
             late = (0.0 if hold else max(delays.values()), 0.0)
             wait = start - 1 - complete + hold
-            keys = [Feed(k.value, k.delay + wait, k.depth) for k in keys]
+            keys = [
+                Feed(k.value, depth=k.depth + -(-wait // self.interval))
+                if k.depth
+                else Feed(k.value, k.delay + wait)
+                for k in keys
+            ]
             key_start = complete + wait
         circuits, pick = dot_circuits(facts, node, group, [] if accumulate else chain, late)
         # Distinct dot products leave together.

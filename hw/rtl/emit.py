@@ -332,7 +332,15 @@ class _Core:
 
     def _calls(self, stage: HwStage) -> set[tuple[int, int]]:
         facts = self.plan.facts
-        return {(stage.start - f.hold, facts.beats(f.value)) for f in stage.feeds if f.depth}
+        calls = {(stage.start - f.hold, facts.beats(f.value)) for f in stage.feeds if f.depth}
+        if isinstance(stage, DotStage):
+            calls |= {self._key_rows(stage, key) for key in stage.keys if key.depth}
+        return calls
+
+    def _key_rows(self, stage: DotStage, key: Feed) -> tuple[int, int]:
+        """First clock and number of a key stream's beats behind its FIFO."""
+        beats = self.plan.facts.beats(key.value)
+        return stage.key_start - (beats - 1) * self.plan.design.beat_interval, beats
 
     def _delays(self) -> str:
         """Fixed delay lines, each continuing the next shorter one of the same stream."""
@@ -368,9 +376,13 @@ class _Core:
         wires["in_valid"] = (valid, 1)
         if isinstance(stage, DotStage):
             for index, key in enumerate(stage.keys):
-                name = identifier(key.value) + (f"_d{key.delay}" if key.delay else "")
+                name, its_valid = self._arrived(stage, key)
+                if key.depth:
+                    name = f"{stage.name}_key_{identifier(key.value)}"
+                    its_valid, more = self._fifo(name, key, self._key_rows(stage, key))
+                    feeding += more
                 if index == 0 and stage.buffered:
-                    wires["key_valid"] = (f"{name}_valid", 1)
+                    wires["key_valid"] = (its_valid, 1)
                 data[f"key_{identifier(key.value)}"] = (name, self.width(key.value))
             if text.swap:
                 swap = f"{stage.name}_swap"
@@ -395,16 +407,9 @@ class _Core:
             name, its_valid = self._arrived(stage, feed)
             if feed.depth:
                 rows = (stage.start - feed.hold, self.plan.facts.beats(feed.value))
-                strobe = f"rows_{rows[1]}_at_{rows[0]}"
-                name, its_valid = f"{stage.name}_{label}", f"{strobe}_valid"
-                width = self.width(feed.value)
-                text += f"  wire {bus(width)} {name};\n" + instance(
-                    "gf_skip_fifo", f"{name}_fifo", {"Width": width, "Depth": feed.depth},
-                    {
-                        "clk": "clk", "rst": "rst", "in_valid": f"{label}_valid", "in": label,
-                        "read": strobe, "out": name,
-                    },
-                )  # fmt: skip
+                name = f"{stage.name}_{label}"
+                its_valid, more = self._fifo(name, feed, rows)
+                text += more
             if feed.hold:
                 held, width = f"{stage.name}_{label}_held", self.width(feed.value)
                 text += f"  wire {bus(width)} {held};\n" + instance(
@@ -416,6 +421,19 @@ class _Core:
                 valid = valid or its_valid
             data[f"in_{label}"] = (name, self.width(feed.value))
         return valid, data, text
+
+    def _fifo(self, name: str, feed: Feed, rows: tuple[int, int]) -> tuple[str, str]:
+        """``(valid, text)`` of the FIFO where a stream waits to be called row by row."""
+        label, width = identifier(feed.value), self.width(feed.value)
+        strobe = f"rows_{rows[1]}_at_{rows[0]}"
+        text = f"  wire {bus(width)} {name};\n" + instance(
+            "gf_skip_fifo", f"{name}_fifo", {"Width": width, "Depth": feed.depth},
+            {
+                "clk": "clk", "rst": "rst", "in_valid": f"{label}_valid", "in": label,
+                "read": strobe, "out": name,
+            },
+        )  # fmt: skip
+        return f"{strobe}_valid", text
 
     def _arrived(self, stage: HwStage, feed: Feed) -> tuple[str, str]:
         label = identifier(feed.value)
