@@ -255,6 +255,14 @@ def short_inputs(m: Maker) -> None:
     m.builder.output(m.linear(x, 2, "plain"))
 
 
+def masked_twice(m: Maker) -> None:
+    """A mask on the second of two blocks: it waits for values that come a frame later."""
+    x = _input(m, 5, 2)
+    keep = m.builder.input("keep", (5, 1), masks="x")
+    a = m.attention(x, x, "first", size=2)
+    m.builder.output(m.attention(a, a, "second", size=2, mask=keep))
+
+
 def joined_peaks(m: Maker) -> None:
     """A maximum over tokens of features with unequal ranges, joined by wires alone."""
     x = _input(m, 5, 3)
@@ -276,7 +284,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
     for f in (
         dense, self_attention, folded, causal, masked, masked_causal, cross, cross_longer,
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
-        affine, deep, rearranged, two_outputs, short_inputs, joined_peaks,
+        affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
     )
 }  # fmt: skip
 
