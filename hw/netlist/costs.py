@@ -33,6 +33,8 @@ MUX = 0.64
 """ns of one LUT with its wire arcs."""
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
 """ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
+TIE = 0.5
+"""ns by which finding a tie delays rounding half to even."""
 DSP_INPUT = 1.37
 """ns from a DSP slice's operand pins to the register behind its multiplier."""
 DSP_OUTPUT = 1.34
@@ -56,11 +58,13 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
     if op.kind == "choose":
-        return max(0.95 + CARRY_BIT * op.width, latest + 0.35)
+        return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         if int(drop) > 0 and rounding != "TRN":
             latest = _carry(operands[0].width - int(drop), latest)
+            if rounding == "RND_CONV" and int(drop) > 1:
+                latest += TIE
         return latest + (0.5 if mode == "saturates" else 0.0)
     if op.kind == "lookup":
         return latest + (0.64, 0.85, 1.25, 1.6, 1.9)[min(max(operands[0].bits - 6, 0), 4)]
@@ -132,7 +136,7 @@ def area(op: Operation, operands: Sequence[Operation]) -> Cost:
     if op.kind == "max":
         return Cost(lut=1.6 * op.width)
     if op.kind == "choose":
-        return Cost(lut=float(op.width))
+        return Cost(lut=3.6 * op.width)
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         rounds = int(drop) > 0 and rounding != "TRN"

@@ -133,11 +133,9 @@ class Net:
         if op.kind != "max" or self.arrival[largest] == 0:
             return self.add(largest, b, negate_b=True, note=note)
         first, second = op.args
-        x = self.add(first, b, negate_b=True, note=note)
-        y = self.add(second, b, negate_b=True, note=note)
         low = op.lo - self.operations[b].hi
         high = op.hi - self.operations[b].lo
-        return self._node("choose", (first, second, x, y), (), low, high, note)
+        return self._node("choose", (first, second, b), (), low, high, note)
 
     def shifted(self, a: int, shift: int) -> int:
         """``a << shift``: wires only."""

@@ -186,8 +186,12 @@ class _Datapath:
         return f"({a} > {b}) ? {a} : {b}"
 
     def _choose(self, number: int, op: Operation, arguments: list[str]) -> str:
-        a, b, x, y = arguments
-        return f"({a} > {b}) ? {x} : {y}"
+        a, b, less = arguments
+        name, width = self.names[number], bus(op.width + 1)
+        # Written unlike each other, so that synthesis does not share one late subtraction.
+        self.lines.append(f"  wire signed {width} {name}_first = {a} - {less};")
+        self.lines.append(f"  wire signed {width} {name}_second = ~({less} + ~{b});")
+        return f"({a} > {b}) ? {name}_first : {name}_second"
 
     def _shift(self, number: int, op: Operation, arguments: list[str]) -> str:
         return f"{arguments[0]} <<< {arguments[1]}"

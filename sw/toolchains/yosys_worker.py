@@ -14,6 +14,9 @@ from typing import Any
 
 Ports = list[tuple[str, int, bool]]
 """Name, width and whether it is an input, in the order of the module's header."""
+TABLE_ENTRIES = 1024
+"""Largest table that is mapped to LUTs where it stands; larger ones may become block RAM."""
+
 CLOCK = "clk"
 HARNESS = "gateformer_harness"
 
@@ -52,7 +55,10 @@ def main(request: Path) -> None:
         for name in boundaries:
             yosys(f"blackbox {name}")
     yosys(f"hierarchy -check -top {top}")
-    yosys("proc; flatten; opt; mcm; opt_clean")
+    yosys("proc; flatten; opt; memory_collect")
+    # Else memory_dff would pull the register before a table behind it, into a longer path.
+    yosys(f"memory_map -rom-only t:$mem_v2 r:SIZE<={TABLE_ENTRIES} %i")
+    yosys("opt; mcm; opt_clean")
     yosys(f'write_json "{folder / "coarse.json"}"')
     family = asked["family"]
     yosys(f"synth_xilinx -family {family} -noiopad -noclkbuf -top {top} -run begin:check")
