@@ -17,6 +17,9 @@ from gateformer.quant.types import Fixed, FloatArray, IntArray
 DISTANCE_NATS = 9.0
 """Reach of the table below the largest score; e^-9 is 2^-13."""
 
+DISTANCE_BITS = 9
+"""Index bits of that table where nothing else is known: it is read just before a multiplier."""
+
 
 def reals_of(kind: Fixed) -> FloatArray:
     """Real value behind each index of a table whose operand has a type, (2^width,)."""
@@ -97,11 +100,11 @@ def exponential(to: Lowering, score: str, scale: float, direct: bool) -> str:
 
 
 def distance_type(to: Lowering, scale: float) -> Fixed:
-    """Type of ``<layer>/distance``: given, calibrated, or of 10 bits over the table's reach."""
+    """Type of ``<layer>/distance``: given, calibrated, or ``DISTANCE_BITS`` over the reach."""
     kind = to.chosen("distance")
     if kind is None:
         whole = ceil(log2(DISTANCE_NATS / scale))
-        return Fixed(False, 10, 10 - whole)
+        return Fixed(False, DISTANCE_BITS, DISTANCE_BITS - whole)
     return Fixed(False, kind.width - kind.signed, kind.frac)
 
 
