@@ -152,7 +152,8 @@ def area(op: Operation, operands: Sequence[Operation]) -> Cost:
         return Cost(lut=0.6 * op.width * operands[1].bits)
     if op.kind == "mul":
         if uses_dsp(op, operands):
-            return Cost(dsp=dsp_count(operands))
+            # yosys keeps the product's register outside of a DSP48E2.
+            return Cost(dsp=dsp_count(operands), ff=op.bits)
         return Cost(lut=float(operands[0].bits * operands[1].bits))
     return Cost()
 
