@@ -6,6 +6,8 @@ the lane lowerings.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateformer.hw.dataflow.lanes import LOWERINGS
 from gateformer.quant import expand
 from gateformer.quant.ops.base import REGISTRY, Composite, Op
@@ -15,7 +17,7 @@ from gateformer.quant.ops.layout import Layout
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
 
-STRUCTURAL: dict[type[Op], str] = {
+STRUCTURAL: dict[type[Any], str] = {
     Constant: "constants; a ROM where tokens differ",
     Dense: "an adder graph on each token; multipliers and weight ROMs where folded",
     Layout: "wires",

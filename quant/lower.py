@@ -43,7 +43,6 @@ NARROW: tuple[type[Op], ...] = (
     Mul,
     Pool,
     RMSNorm,
-    Softmax,
 )
 """Operations that multiply their operands, and so want them in their own types."""
 

@@ -139,7 +139,8 @@ class _Planner:
         self.alias: dict[str, str] = {}
         self.interval = self._beat_interval()
         self.lead = (facts.slots - 1) * self.interval
-        self.multiplier_slack = facts.settings.logic_ns - costs.CLOCK_TO_Q - costs.DSP_INPUT
+        budget = facts.settings.logic_ns - costs.CLOCK_TO_Q + costs.CAUTION
+        self.multiplier_slack = budget - costs.DSP_INPUT
 
     def _beat_interval(self) -> int:
         """The most clocks that a beat keeps any stage busy."""

@@ -29,10 +29,14 @@ LUT_ROM_WIDTH = 10
 
 CLOCK_TO_Q = 0.31
 """ns from the clock edge to a flip-flop's output (7-series FDRE)."""
+CAUTION = 0.15
+"""ns by which sums of these figures exceed ``sta`` on whole stages (docs/cost_model.md)."""
 MUX = 0.64
 """ns of one LUT with its wire arcs."""
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
 """ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
+LIMIT, WIDE_LIMIT = 0.6, 0.6
+"""ns of a saturation: one LUT a bit, another where more than four bits tell that it is needed."""
 TIE = 0.5
 """ns by which finding a tie delays rounding half to even."""
 DSP_INPUT = 1.37
@@ -52,8 +56,11 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
     if op.kind == "add":
         # A carry that enters late still has to run up what its own adder did not.
         shifts = (int(op.parameters[0]), int(op.parameters[1]))
-        rest = [max(0, op.width - o.width - s) for o, s in zip(operands, shifts, strict=True)]
-        behind = [a + CARRY_BIT * r for a, r in zip(arrivals, rest, strict=True)]
+        behind = []
+        for late, o, shift in zip(arrivals, operands, shifts, strict=True):
+            ripples = o.kind == "add" or (o.kind == "cast" and o.parameters[2] == "fits")
+            rest = op.width - o.width - shift if ripples else op.width - 4
+            behind.append(late + CARRY_BIT * max(0, rest))
         return _carry(op.width, max(behind))
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
@@ -65,7 +72,10 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
             latest = _carry(operands[0].width - int(drop), latest)
             if rounding == "RND_CONV" and int(drop) > 1:
                 latest += TIE
-        return latest + (0.5 if mode == "saturates" else 0.0)
+        if mode != "saturates":
+            return latest
+        beyond = operands[0].width - int(drop) - op.width
+        return latest + LIMIT + (WIDE_LIMIT if beyond > 4 else 0.0)
     if op.kind == "lookup":
         return latest + (0.64, 0.85, 1.25, 1.6, 1.9)[min(max(operands[0].bits - 6, 0), 4)]
     if op.kind == "zeros":

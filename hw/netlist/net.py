@@ -264,7 +264,7 @@ class Net:
         live = [i for i in args if self.operations[i].kind != "const"]
         clock = max((self.clock[i] for i in live), default=0)
         latest = max((self.arrival[i] for i in live if self.clock[i] == clock), default=late)
-        budget = self.budget - costs.CLOCK_TO_Q
+        budget = self.budget - costs.CLOCK_TO_Q + costs.CAUTION
         if costs.is_registered(op, operands):
             # A register lies inside the slice or the block RAM; its operands arrive in time.
             clock += 2 if latest + costs.DSP_INPUT > budget else 1

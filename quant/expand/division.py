@@ -14,7 +14,7 @@ from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.types import Fixed, IntArray, Overflow, Rounding
 
-QUOTIENT_BITS = 24
+QUOTIENT_BITS = 22
 """Bits that are kept of a quotient."""
 
 
@@ -85,7 +85,7 @@ def divide(to: Lowering, numerator: str, total: str, lo: int, hi: int, point: st
     str
         The quotient q. With k = ``table_bits``, p = ``reciprocal_bits``, N = ``numerator_bits``
         and V the magnitude of lo and hi as reals rounded up to a power of two,
-        ``|error| <= |q| (2^-(k+1) + 2^-p) + 2^(2-N) V + 2^-21 V``.
+        ``|error| <= |q| (2^-(k+1) + 2^-p) + 2^(2-N) V + 2^-19 V``.
     """
     total = unsigned(to, total, "divisor")
     kind, top = to.value(total).fixed, to.value(numerator).fixed
