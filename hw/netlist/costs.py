@@ -29,7 +29,7 @@ LUT_ROM_WIDTH = 10
 
 CLOCK_TO_Q = 0.31
 """ns from the clock edge to a flip-flop's output (7-series FDRE)."""
-CAUTION = 0.15
+CAUTION = 0.13
 """ns by which sums of these figures exceed ``sta`` on whole stages (docs/cost_model.md)."""
 MUX = 0.64
 """ns of one LUT with its wire arcs."""

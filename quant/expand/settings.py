@@ -66,7 +66,7 @@ class Options:
 
     softmax: Literal["auto", "direct", "max"] = "auto"
     direct_span: float = 12.0
-    table_bits: int = 9
+    table_bits: int = 8
     reciprocal_bits: int = 16
     exp_bits: int = 17
     numerator_bits: int = 18
