@@ -6,6 +6,7 @@ Owns ``Kernel``, ``Channel`` and ``Signal``. Imports the standard library only.
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
@@ -14,12 +15,12 @@ Process = Generator["Wait", Any, None]
 """A generator that yields what it waits for: ``kernel.until(...)``, ``channel.get()``, a signal."""
 
 
-class Wait:
+class Wait(ABC):
     """What a process can wait for."""
 
+    @abstractmethod
     def attach(self, resume: Callable[[Any], None]) -> None:
         """Call ``resume`` with the result, now or later."""
-        raise NotImplementedError
 
 
 class Kernel:

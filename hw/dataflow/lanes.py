@@ -24,6 +24,7 @@ from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import Overflow, Rounding
 
 Nodes = NDArray[np.int64]
 """Netlist nodes, in the shape of one token's features."""
@@ -142,8 +143,6 @@ def _part(net: Net, term: tuple[int, int], shift: int, negate: bool) -> tuple[in
 
 def _exactly(net: Net, node: int, drop: int) -> tuple[Any, int, int, Any]:
     """Arguments of a cast that drops bits known to be zero."""
-    from gateformer.quant.types import Overflow, Rounding
-
     op = net.operations[node]
     return Rounding.TRN, op.lo >> drop, op.hi >> drop, Overflow.SAT
 
