@@ -1,0 +1,1 @@
+"""What other machines need for the same work: modelled here, labelled so."""

@@ -1,0 +1,1 @@
+"""What people see of a simulated memory: tables, plots, the page, traces, sweeps, comparisons."""
