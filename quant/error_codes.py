@@ -78,5 +78,17 @@ MEANINGS: dict[str, str] = {
     "E705": "damaged run folder",
     "E706": "file system error",
     "E707": "interrupted",
+    # E8xx processing in memory
+    "E801": "unknown instruction",
+    "E802": "malformed instruction",
+    "E803": "address out of range",
+    "E804": "malformed device file",
+    "E805": "contradictory timing",
+    "E806": "model larger than the memory",
+    "E807": "unknown model, device or mapping",
+    "E808": "illegal command",
+    "E809": "line too long",
+    "E810": "malformed command log",
+    "E811": "malformed model configuration",
 }
 """Code to meaning; docs/errors.md explains each."""

@@ -129,6 +129,13 @@ class RunError(GateformerError):
     exit_code = 9
 
 
+class PimError(GateformerError):
+    """A device, trace, command log or model that the memory simulator cannot take."""
+
+    family = "E8"
+    exit_code = 10
+
+
 class Interrupted(RunError):  # noqa: N818 - names the event, as KeyboardInterrupt does
     """The user stopped the run; it resumes where it stood."""
 

@@ -21,6 +21,16 @@ COMMANDS = (
 """All commands, as the public AiM simulator names them."""
 
 
+SCOPES: dict[str, Literal["channel", "bankgroup", "bank"]] = {
+    command: "channel" for command in COMMANDS if command not in ("SYNC", "EOC")
+} | {
+    **dict.fromkeys(("ACT4", "PRE4"), "bankgroup"),
+    **dict.fromkeys(("ACT", "PRE", "RD", "RDA", "WR", "WRA", "MAC", "RDCP"), "bank"),
+    **dict.fromkeys(("WRCP", "REFpb"), "bank"),
+}  # fmt: skip
+"""Command to the level that it addresses; it counts, and is checked, there and above."""
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """What an instruction becomes.

@@ -1,0 +1,398 @@
+"""Reading a device's TOML: its form, contradictions and sums of parameters; all faults at once.
+
+Owns the form of such files (``DeviceSpec``), ``read``, ``contradictions`` and ``evaluate``. Imports
+the commands' names and the errors. No text of a file is ever evaluated as code.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateformer.hw.pim.isa import COMMANDS
+from gateformer.quant.errors import PimError, Problems
+
+LARGEST = 1 << 20
+"""Bytes of the largest device file that is read."""
+MOST = 1 << 30
+"""The largest whole number that a size or a timing may be."""
+MOST_CHANNELS = 64
+"""Channels that a device may have."""
+
+Text = Annotated[str, Field(max_length=4000)]
+Whole = Annotated[int, Field(ge=0, le=MOST)]
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Command = Annotated[str, Field(json_schema_extra={"one_of": "commands"})]
+Place = Callable[..., str]
+"""Keys of a table to where they stand, as a message says it."""
+
+
+class Form(BaseModel):
+    """What every table shares: no unknown keys, no guessed types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class OrganizationSpec(Form):
+    """Sizes; their contradictions are looked for apart."""
+
+    channels: int
+    bank_groups: int
+    banks_per_group: int
+    rows: int
+    row_bytes: int
+    access_bits: int
+    modes: bool = True
+    source: Text = ""
+
+
+class Parameters(BaseModel):
+    """Any names with whole values, and a source."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, StrictInt] = Field(init=False)
+    source: Text = ""
+
+    def values(self) -> dict[str, int]:
+        """Return the parameters."""
+        return dict(self.__pydantic_extra__)
+
+
+class ConstraintSpec(Form):
+    """One row of the table of constraints."""
+
+    level: Literal["channel", "bankgroup", "bank"]
+    after: Annotated[list[Command], Field(min_length=1)]
+    before: Annotated[list[Command], Field(min_length=1)]
+    wait: Annotated[str, Field(max_length=200)]
+    window: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class RefreshSpec(Form):
+    """Refresh by default."""
+
+    policy: Literal["none", "all-bank", "per-bank"] = "all-bank"
+    most_postponed: Whole = 8
+    source: Text = ""
+
+
+class MacSpec(Form):
+    """Multipliers."""
+
+    lanes: Positive
+    accumulators: Positive
+    buffer_bytes: Positive
+    weights: dict[str, Positive]
+    source: Text
+
+
+class LinkSpec(Form):
+    """Link to the ASIC."""
+
+    channel_gb_per_s: Annotated[float, Field(gt=0, le=1e6)]
+    latency_ns: Amount
+    source: Text
+
+
+class UnitSpec(Form):
+    """A unit of the ASIC."""
+
+    latency: Whole
+    per_clock: Positive
+    source: Text = ""
+
+
+class AsicSpec(Form):
+    """The ASIC."""
+
+    clock_ns: Annotated[float, Field(gt=0, le=1e6)]
+    units: dict[str, UnitSpec]
+    source: Text
+
+
+class PowerSpec(Form):
+    """One set of currents."""
+
+    name: Text
+    voltage: Annotated[float, Field(gt=0, le=100)]
+    idd0: Amount
+    idd2n: Amount
+    idd3n: Amount
+    idd4r: Amount
+    idd4w: Amount
+    idd5b: Amount
+    mac_reads: Amount
+    mac_mw: Amount
+    io_pj_per_bit: Amount
+    asic_mw: Amount
+    asic_idle_mw: Amount
+    source: Text
+
+
+class DeviceSpec(Form):
+    """A device's file."""
+
+    clock_ns: float
+    source: Text = ""
+    constraints: Text = ""
+    organization: OrganizationSpec
+    timing: Parameters
+    preset: Parameters = Parameters()
+    refresh: RefreshSpec = RefreshSpec()
+    mac: MacSpec | None = None
+    link: LinkSpec | None = None
+    asic: AsicSpec | None = None
+    power: list[PowerSpec] = []
+    constraint: list[ConstraintSpec] = []
+    strict: list[ConstraintSpec] = []
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text, bounded."""
+    with path.open("rb") as stream:
+        raw = stream.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        raise PimError("E804", "malformed device file", layer=str(path), cause="It is over 1 MiB")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PimError("E804", "malformed device file", layer=str(path), cause=str(error)) from None
+
+
+def read(text: str, file: str) -> DeviceSpec:
+    """Check a device's text.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    file : str
+        Its name in messages.
+
+    Raises
+    ------
+    PimError or Problems
+        E804 for what is malformed and E805 for what contradicts itself, all at once.
+    """
+    tree = _parse(text, file)
+
+    def place(*keys: object) -> str:
+        return f"{file}:{_line(text, keys)} {'.'.join(map(str, keys))}"
+
+    problems: list[PimError] = []
+    if isinstance(tree.get("constraints"), str):
+        try:
+            shared = _shared(tree["constraints"], place("constraints"))
+        except PimError as error:
+            problems.append(error)
+            shared = {}
+        tree = {**tree, **{key: shared.get(key, []) + _rows(tree, key) for key in RULES}}
+        own = {key: len(shared.get(key, [])) for key in RULES}
+    else:
+        own = dict.fromkeys(RULES, 0)
+    spec: DeviceSpec | None = None
+    try:
+        spec = DeviceSpec.model_validate(tree)
+    except ValidationError as error:
+        problems += [_problem(found, place, own) for found in error.errors()]
+    problems += contradictions(tree, place)
+    problems += _rules(tree, place, own)
+    Problems.raise_if_any(problems)
+    if spec is None:
+        raise AssertionError("a validation error without errors")
+    return spec
+
+
+RULES = ("constraint", "strict")
+"""The two tables of constraints of a file."""
+
+
+def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
+    """Yield what cannot be true at once, in a tree whose types may be wrong.
+
+    Parameters
+    ----------
+    tree : mapping
+        ``clock_ns``, ``organization`` and ``timing`` are looked at.
+    place : callable
+        Keys to where they stand.
+    """
+
+    def wrong(cause: str, *keys: str) -> PimError:
+        return PimError("E805", "contradictory timing", layer=place(*keys), cause=cause)
+
+    def whole(table: Any) -> dict[str, int]:
+        pairs = table.items() if isinstance(table, Mapping) else ()
+        return {key: value for key, value in pairs if type(value) is int}
+
+    clock = tree.get("clock_ns")
+    if isinstance(clock, int | float) and not 0 < clock <= 1e6:  # a NaN fails this too
+        yield wrong(f"A clock lasts {clock} ns; it must last longer than nothing", "clock_ns")
+    sizes = whole(tree.get("organization"))
+    for key, value in sizes.items():
+        if not 1 <= value <= (MOST_CHANNELS if key == "channels" else MOST):
+            most = f"from 1 to {MOST_CHANNELS}" if key == "channels" else "at least 1"
+            yield wrong(f"It is {value}; it must be {most}", "organization", key)
+    if "row_bytes" in sizes and sizes.get("access_bits", 0) > 0:
+        bits = sizes["row_bytes"] * 8
+        if bits % sizes["access_bits"]:
+            cause = f"A row of {bits} bits holds no whole number of {sizes['access_bits']}"
+            yield wrong(cause, "organization", "access_bits")
+    timing = whole(tree.get("timing"))
+    for key, value in timing.items():
+        if not 0 <= value <= MOST:
+            yield wrong(f"It is {value}; a time is at least 0", "timing", key)
+    for longer, shorter in LONGER:
+        if longer not in timing or shorter not in timing:
+            continue
+        if timing[longer] <= timing[shorter] - (longer != "nREFI"):
+            cause = f"{longer} = {timing[longer]} is shorter than {shorter} = {timing[shorter]}"
+            yield wrong(cause, "timing", longer)
+
+
+LONGER = (("nREFI", "nRFC"), ("nRC", "nRAS"))
+"""Times of which the first must be the longer one, or equal but for the refresh interval."""
+
+
+def evaluate(text: str, timing: Mapping[str, int]) -> int:
+    """Return the value of a sum such as ``nCL + nBL + 3 - nCWL``.
+
+    Raises
+    ------
+    ValueError
+        Where it is no sum or difference of known names and whole numbers; says what is wrong.
+    """
+    parts = re.findall(r"\w+|\S", text, re.ASCII)
+    if len(parts) % 2 == 0:
+        raise ValueError(f"'{text}' is no sum of parameters")
+    total = 0
+    for position in range(0, len(parts), 2):
+        sign, name = parts[position - 1] if position else "+", parts[position]
+        if sign not in ("+", "-"):
+            raise ValueError(f"'{text}' has '{sign}' where + or - belongs")
+        if not name.isdigit() and name not in timing:
+            near = get_close_matches(name, timing, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ValueError(f"'{name}' is no parameter of [timing]{hint}")
+        value = int(name) if name.isdigit() else timing[name]
+        total += value if sign == "+" else -value
+    return total
+
+
+def unknown(place: str, name: str, known: Iterable[str]) -> PimError:
+    """Return the error for a name that is not known, with the nearest one that is."""
+    listed = sorted(known)
+    near = get_close_matches(name, listed, 1)
+    fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(listed)}"
+    return PimError("E804", f"unknown key '{name}'", layer=place, fix=fix)
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = re.search(r"at line (\d+)", str(error))
+        layer = f"{file}:{found[1]}" if found else file
+        raise PimError(
+            "E804", "malformed device file", layer=layer, cause=str(error) or "Nested too deeply"
+        ) from None
+
+
+def _shared(name: str, place: str) -> dict[str, list[dict[str, Any]]]:
+    folder = resources.files(__package__) / "constraints"
+    known = sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name not in known:
+        error = unknown(place, name, known)
+        error.what = f"unknown table of constraints '{name}'"
+        raise error
+    tree = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    return {key: tree.get(key, []) for key in RULES}
+
+
+def _rows(tree: Mapping[str, Any], key: str) -> list[Any]:
+    found = tree.get(key, [])
+    return found if isinstance(found, list) else [found]
+
+
+def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Iterator[PimError]:
+    """Yield waits that are no sums of parameters, and commands that do not exist."""
+    timing = tree.get("timing")
+    known = timing if isinstance(timing, Mapping) else {}
+    numbers = {key: value for key, value in known.items() if type(value) is int}
+    for key in RULES:
+        for index, row in enumerate(_rows(tree, key)):
+            if not isinstance(row, Mapping):
+                continue
+            at = index - own[key]
+            where = place("constraints") if at < 0 else place(key, at)
+            if isinstance(row.get("wait"), str):
+                try:
+                    evaluate(row["wait"], numbers)
+                except ValueError as fault:
+                    yield PimError("E804", "malformed wait", layer=where, cause=str(fault))
+            for side in ("after", "before"):
+                listed = row.get(side)
+                for name in listed if isinstance(listed, list) else ():
+                    if isinstance(name, str) and name not in COMMANDS:
+                        error = unknown(where, name, COMMANDS)
+                        error.what = f"unknown command '{name}'"
+                        yield error
+
+
+def _problem(found: ErrorDetails, place: Place, own: Mapping[str, int]) -> PimError:
+    keys = [*found["loc"]]
+    if len(keys) > 1 and keys[0] in RULES:
+        keys[1] = cast("int", keys[1]) - own[str(keys[0])]
+    if found["type"] == "extra_forbidden":
+        return unknown(place(*keys), str(keys[-1]), _known(keys[:-1]))
+    if found["type"] == "missing":
+        return PimError("E804", "missing key", layer=place(*keys))
+    shown = repr(found["input"])
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    cause = f"{shown} {found['msg'].removeprefix('Input ')}"
+    return PimError("E804", "invalid value", layer=place(*keys), cause=cause)
+
+
+def _known(keys: Iterable[object]) -> Iterable[str]:
+    """Return the keys that the table at ``keys`` may have."""
+    model: Any = DeviceSpec
+    for key in keys:
+        if isinstance(key, int) or key not in getattr(model, "model_fields", {}):
+            continue
+        model = model.model_fields[key].annotation
+        forms = [one for one in (model, *getattr(model, "__args__", ())) if isinstance(one, type)]
+        model = next((one for one in forms if issubclass(one, BaseModel)), model)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _line(text: str, keys: tuple[object, ...]) -> int:
+    """Return the line of a key, or of the table that lacks it; 1 if there is neither."""
+    names = [str(key) for key in keys if not isinstance(key, int)]
+    index = next((key for key in keys if isinstance(key, int)), 0)
+    best, table, seen = 1, "", 0
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([\w.\"-]+)\s*\]+", line)
+        if header:
+            table = header[1].replace('"', "")
+            if table == ".".join(names[: table.count(".") + 1]):
+                seen += 1
+                if seen == index + 1 or not line.lstrip().startswith("[["):
+                    best, depth = number, table.count(".") + 1
+            continue
+        name = line.split("=", 1)[0].strip().strip('"')
+        inside = depth if table else 0
+        current = ".".join(names[:inside]) == table
+        repeated = index and seen != index + 1 and table
+        if current and inside < len(names) and name == names[inside] and not repeated:
+            return number
+    return best
