@@ -91,7 +91,7 @@ class Instruction:
     op : str
         A key of ``OPS``.
     size : int
-        Requests: columns 0 to size - 1.
+        Requests: columns ``column`` to ``column + size - 1``.
     channels : int
         Bit c set: channel c takes part (a trace's own mask counts from the top; its reader turns
         it round). SYNC and EOC go to all channels whatever it says.
@@ -105,6 +105,11 @@ class Instruction:
         For W_CFR, the register: 0 broadcast, 1 EWMUL_BG, 2 AFM; else 0.
     line : int
         Line of the trace that it came from; 0 if it came from none.
+    column : int
+        First column; for WR_GB the first slot of the global buffer. A trace always starts at 0.
+    slot : int
+        First slot of the global buffer that a MAC multiplies its first column with; it has no
+        part in timing.
     """
 
     op: str
@@ -115,3 +120,5 @@ class Instruction:
     value: int = 0
     address: int = 0
     line: int = 0
+    column: int = 0
+    slot: int = 0

@@ -29,21 +29,25 @@ class Loop:
     count: int = 1
     stride: int = 1
 
-    def expand(self) -> Iterator[Instruction]:
-        """Yield every instruction."""
+    def expand(self, offset: int = 0) -> Iterator[Instruction]:
+        """Yield every instruction, its row moved by ``offset``."""
         for time in range(self.count):
+            moved = offset + time * self.stride
             for one in self.body:
-                yield one if one.row < 0 else replace(one, row=one.row + time * self.stride)
+                yield one if one.row < 0 else replace(one, row=one.row + moved)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What the memory does without waiting for the ASIC.
 
+    Segments are shared: all blocks use one object, each with its own row offset (``Step``), and so
+    do all tokens for which nothing differs. Neither changes what a segment takes on its own.
+
     Attributes
     ----------
     name : str
-        Layer and operation, such as ``block3/attention/score``.
+        Operation, such as ``attention/score``.
     loops : tuple of Loop
         Sent one after another, to every channel alike unless the instructions say otherwise.
     macs : int
@@ -58,10 +62,10 @@ class Segment:
     sent: int = 0
     received: int = 0
 
-    def expand(self) -> Iterator[Instruction]:
-        """Yield every instruction."""
+    def expand(self, offset: int = 0) -> Iterator[Instruction]:
+        """Yield every instruction, its row moved by ``offset``."""
         for loop in self.loops:
-            yield from loop.expand()
+            yield from loop.expand(offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class AsicWork:
     Attributes
     ----------
     name : str
-        Layer and operation, such as ``block3/attention/softmax``.
+        Operation, such as ``attention/softmax``.
     unit : str
         A unit of the device's ASIC: ``softmax``, ``norm``, ``gelu``, ``add``, ...
     elements : int
@@ -96,10 +100,26 @@ class Step:
         The work.
     after : tuple of int
         Positions of the steps whose results it needs.
+    block : int
+        The decoder's block that it belongs to, from 0; -1 before and behind the blocks.
+    offset : int
+        Added to every row of a segment.
     """
 
     work: Segment | AsicWork
     after: tuple[int, ...] = ()
+    block: int = -1
+    offset: int = 0
+
+    @property
+    def name(self) -> str:
+        """Block and operation, such as ``block3/attention/score``."""
+        return self.work.name if self.block < 0 else f"block{self.block}/{self.work.name}"
+
+    def expand(self) -> Iterator[Instruction]:
+        """Yield every instruction with its row; none for the ASIC."""
+        if isinstance(self.work, Segment):
+            yield from self.work.expand(self.offset)
 
 
 @dataclass(frozen=True, slots=True)
