@@ -153,14 +153,22 @@ class Asic:
     clock_ns : float
         Its clock.
     units : mapping of str to Unit
-        By name: ``softmax``, ``norm``, ``gelu``, ...
+        Units of which the device states latency and pace, by name (``softmax``, ``norm``, ...);
+        those of the others follow from the adders and multipliers.
     source : str
         Where this is from.
+    adders, multipliers : int
+        Of BF16 and FP32 numbers, each of one a clock, shared by all units.
+    sram_bytes : int
+        Memory for vectors, scores and buffered values.
     """
 
     clock_ns: float
     units: Mapping[str, Unit]
     source: str
+    adders: int = 256
+    multipliers: int = 128
+    sram_bytes: int = 131072
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +404,9 @@ def _build(name: str, text: str, file: str) -> Device:
             spec.asic.clock_ns,
             {key: Unit(**unit.model_dump()) for key, unit in units.items()},
             spec.asic.source,
+            spec.asic.adders,
+            spec.asic.multipliers,
+            spec.asic.sram_bytes,
         )
         if spec.asic
         else None,

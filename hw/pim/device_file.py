@@ -115,7 +115,10 @@ class AsicSpec(Form):
     """The ASIC."""
 
     clock_ns: Annotated[float, Field(gt=0, le=1e6)]
-    units: dict[str, UnitSpec]
+    units: dict[str, UnitSpec] = {}
+    adders: Positive = 256
+    multipliers: Positive = 128
+    sram_bytes: Positive = 131072
     source: Text
 
 
