@@ -39,12 +39,8 @@ MEANINGS: dict[str, str] = {
     "E206": "look-up table too large",
     "E208": "scale is not a power of two",
     # E3xx schedule and generation
-    "E301": "token parallelism out of range",
-    "E302": "reuse factor out of range",
-    "E303": "design does not fit the device",
     "E304": "operation without a lowering",
     "E305": "unknown device",
-    "E306": "schedule cannot be met",
     "E310": "operation without hardware",
     "E311": "output that depends on no input",
     "E320": "name that Verilog cannot carry",

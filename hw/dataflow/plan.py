@@ -13,15 +13,24 @@ frame-paced one is there a FIFO. Frames of a single slot know only the second pa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from gateformer.hw.dataflow import costing
+from gateformer.hw.dataflow.circuits import (
+    accumulate_circuit,
+    circuit_of_cluster,
+    dot_circuits,
+    mac_parts,
+    mac_reuse,
+    mac_source,
+    ports,
+)
 from gateformer.hw.dataflow.classify import Facts, classify
 from gateformer.hw.dataflow.clusters import Cluster, clusters
-from gateformer.hw.dataflow.design import Cost, Design, Link, Port, Stage
+from gateformer.hw.dataflow.design import Design, Port
 from gateformer.hw.dataflow.lanes import Nodes
+from gateformer.hw.dataflow.records import Pace, records
 from gateformer.hw.dataflow.stages import (
     AccumulateStage,
     Circuit,
@@ -32,13 +41,6 @@ from gateformer.hw.dataflow.stages import (
     LaneStage,
     MacStage,
     Rom,
-    accumulate_circuit,
-    circuit_of_cluster,
-    dot_circuits,
-    mac_parts,
-    mac_reuse,
-    mac_source,
-    ports,
 )
 from gateformer.hw.naming import check_names, identifier
 from gateformer.hw.netlist import costs
@@ -49,7 +51,6 @@ from gateformer.quant.graph import Graph, Node
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
 
-Pace = Literal["input", "frame"]
 Item = Node | Cluster
 
 
@@ -453,7 +454,12 @@ class _Planner:
         ports_out = tuple(
             self._port("m_axis", n, i, None) for i, n in enumerate(self.graph.outputs)
         )
-        stages = tuple(record for stage in self.stages for record in records(self, stage))
+        paces = {name: stream.paced for name, stream in self.streams.items()}
+        stages = tuple(
+            record
+            for stage in self.stages
+            for record in records(self.facts, stage, self.interval, paces)
+        )
         drafted = Design(
             identifier(self.graph.name), ports_in, ports_out, stages, self.interval,
             self.graph.outputs, 1,
@@ -477,46 +483,3 @@ class _Planner:
             self.facts.lanes(name),
             mask,
         )
-
-
-def records(planner: _Planner, stage: HwStage) -> list[Stage]:
-    """The outside view of a stage: one record for each value that it makes."""
-    facts = planner.facts
-    links = [Link(f.value, "stream", f.delay, f.depth) for f in stage.feeds]
-    kind: Literal["stream", "gather", "reduce"] = "stream"
-    reference = stage.start
-    if isinstance(stage, DotStage):
-        links += [Link(k.value, "frame", k.delay, k.depth) for k in stage.keys]
-        kind = "gather"
-        reference = stage.key_start
-    elif (
-        isinstance(stage, GatherStage)
-        or (isinstance(stage, MacStage) and stage.parts.beats > 1)
-        or (isinstance(stage, AccumulateStage) and stage.tokens)
-    ):
-        kind = "reduce"
-        if stage.paced == "frame":
-            beats = facts.beats(stage.feeds[0].value)
-            reference = stage.start + (beats - 1) * planner.interval
-    cost, multipliers = costing.stage_cost(planner.graph, facts, stage)
-    found = []
-    for position, (name, offset) in enumerate(stage.outputs.items()):
-        found.append(
-            Stage(
-                name, kind, tuple(links), offset - reference, facts.beats(name),
-                max(getattr(stage, "fold", 1), 1), planner.streams[name].paced, offset,
-                formula(planner.graph, stage, name), cost if position == 0 else Cost(),
-                multipliers if position == 0 else 0,
-            )
-        )  # fmt: skip
-    return found
-
-
-def formula(graph: Graph, stage: HwStage, name: str) -> str:
-    """One line that says what a stage's output is, with its Q-format."""
-    value = graph.values[name]
-    nodes = getattr(stage, "nodes", None) or [getattr(stage, "node", None)]
-    steps = " -> ".join(type(n.op).__name__ for n in nodes if n is not None) or "Register"
-    if len(steps) > 90:
-        steps = steps[:87] + "..."
-    return f"{name}: {steps}; {value.type}"

@@ -31,6 +31,8 @@ CLOCK_TO_Q = 0.31
 """ns from the clock edge to a flip-flop's output (7-series FDRE)."""
 CAUTION = 0.13
 """ns by which sums of these figures exceed ``sta`` on whole stages (docs/cost_model.md)."""
+TABLE = 0.6
+"""LUTs of a table of over 64 entries, beside one a bit and 64 entries: its rows are alike."""
 MUX = 0.64
 """ns of one LUT with its wire arcs."""
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
@@ -41,9 +43,11 @@ TIE = 0.5
 """ns by which finding a tie delays rounding half to even."""
 DSP_INPUT = 1.37
 """ns from a DSP slice's operand pins to the register behind its multiplier."""
-DSP_OUTPUT = 1.34
+DSP_OUTPUT = 1.40
 """ns from that register through the slice's adder to its output pins; a second register there
 makes it nothing."""
+BRAM_OUTPUT = 2.28
+"""ns from a block RAM's clock to its output pins, ``CLOCK_TO_Q`` apart; likewise."""
 LATE = 2.2
 """Latest ns at which a stage's output may leave without a register: a LUT still fits behind."""
 
@@ -69,7 +73,11 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         if int(drop) > 0 and rounding != "TRN":
-            latest = _carry(operands[0].width - int(drop), latest)
+            width = operands[0].width - int(drop)
+            # Bits that arrive together leave the whole carry to run.
+            together = operands[0].kind != "add" and latest > 0
+            late = CAUTION + CARRY_BIT * max(0, width - 4) if together else 0.0
+            latest = _carry(width, latest + late)
             if rounding == "RND_CONV" and int(drop) > 1:
                 latest += TIE
         if mode != "saturates":
@@ -80,6 +88,8 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
         return latest + (0.64, 0.85, 1.25, 1.6, 1.9)[min(max(operands[0].bits - 6, 0), 4)]
     if op.kind == "zeros":
         return latest + 1.1 + 0.013 * int(op.parameters[0])
+    if op.kind == "gate":
+        return latest + MUX
     if op.kind == "shift":
         return latest + 0.1 + 0.25 * operands[1].bits
     return latest + 1.0 + 0.15 * op.width
@@ -119,8 +129,7 @@ def uses_dsp(op: Operation, operands: Sequence[Operation]) -> bool:
     """Whether a multiplication goes to DSP slices."""
     if op.kind != "mul" or any(o.lo == o.hi for o in operands):
         return False
-    narrow, wide = sorted(o.width for o in operands)
-    return narrow > 2 and narrow + wide >= DSP_MIN_PRODUCT
+    return sum(o.width for o in operands) >= DSP_MIN_PRODUCT
 
 
 def dsp_count(operands: Sequence[Operation]) -> int:
@@ -155,7 +164,9 @@ def area(op: Operation, operands: Sequence[Operation]) -> Cost:
         index = operands[0].bits
         if index > LUT_ROM_WIDTH:
             return Cost(bram=max(0.5, op.bits * (1 << index) / 36864))
-        return Cost(lut=op.bits * max(1.0, 2.0 ** (index - 6)))
+        return Cost(lut=op.bits * max(1.0, TABLE * 2.0 ** (index - 6)))
+    if op.kind == "gate":
+        return Cost(lut=float(op.bits))
     if op.kind == "zeros":
         return Cost(lut=float(op.parameters[0]))
     if op.kind == "shift":

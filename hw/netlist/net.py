@@ -16,7 +16,9 @@ from gateformer.hw.dataflow.design import Cost
 from gateformer.hw.netlist import costs
 from gateformer.quant.types import IntArray, Overflow, Rounding
 
-Kind = Literal["input", "const", "add", "mul", "max", "choose", "cast", "lookup", "zeros", "shift"]
+Kind = Literal[
+    "input", "const", "add", "mul", "gate", "max", "choose", "cast", "lookup", "zeros", "shift"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,17 @@ class Net:
         )  # fmt: skip
 
     def mul(self, a: int, b: int, note: str = "") -> int:
-        """``a x b``, registered behind the multiplier."""
+        """``a x b``, registered behind the multiplier; by 0 or 1, a choice."""
         for x, y in ((a, b), (b, a)):
             known = self.value(x)
             if known is not None and known >= 0 and known & (known - 1) == 0:
                 if known == 0:
                     return x
                 return self.shifted(y, known.bit_length() - 1)
+        for x, y in ((a, b), (b, a)):
+            if (self.operations[y].lo, self.operations[y].hi) == (0, 1):
+                lo, hi = self.operations[x].lo, self.operations[x].hi
+                return self._node("gate", (x, y), (), min(lo, 0), max(hi, 0), note)
         left, right = self.operations[a], self.operations[b]
         corners = [p * q for p in (left.lo, left.hi) for q in (right.lo, right.hi)]
         low = 0 if a == b else min(corners)
@@ -268,7 +274,7 @@ class Net:
         if costs.is_registered(op, operands):
             # A register lies inside the slice or the block RAM; its operands arrive in time.
             clock += 2 if latest + costs.DSP_INPUT > budget else 1
-            arrival = costs.DSP_OUTPUT
+            arrival = costs.BRAM_OUTPUT if kind == "lookup" else costs.DSP_OUTPUT
         else:
             arrivals = [self.arrival[i] if self.clock[i] == clock else 0.0 for i in args]
             arrival = costs.arrival(op, operands, arrivals if args else [latest])

@@ -181,6 +181,11 @@ class _Datapath:
     def _mul(self, number: int, op: Operation, arguments: list[str]) -> str:
         return f"{arguments[0]} * {arguments[1]}"
 
+    def _gate(self, number: int, op: Operation, arguments: list[str]) -> str:
+        # Written as a choice, or synthesis would spend a DSP slice on it.
+        value, gate = arguments
+        return f"{gate}[0] ? {value} : {literal(0)}"
+
     def _max(self, number: int, op: Operation, arguments: list[str]) -> str:
         a, b = arguments
         return f"({a} > {b}) ? {a} : {b}"
@@ -194,7 +199,13 @@ class _Datapath:
         return f"({a} > {b}) ? {name}_first : {name}_second"
 
     def _shift(self, number: int, op: Operation, arguments: list[str]) -> str:
-        return f"{arguments[0]} <<< {arguments[1]}"
+        # Largest steps first: synthesis then builds only the bits that are read at the end.
+        shifted, amount = arguments
+        steps = self.net.operands(number)[1].hi.bit_length()
+        for bit in reversed(range(steps)):
+            zeros = f", {bit}'d0" if bit else ""
+            shifted = f"({shifted} <<< {{{amount}[{bit}]{zeros}}})"
+        return shifted
 
     def _cast(self, number: int, op: Operation, arguments: list[str]) -> str:
         drop, low, high = int(op.parameters[0]), int(op.parameters[3]), int(op.parameters[4])

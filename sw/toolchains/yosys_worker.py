@@ -17,6 +17,10 @@ Ports = list[tuple[str, int, bool]]
 TABLE_ENTRIES = 1024
 """Largest table that is mapped to LUTs where it stands; larger ones may become block RAM."""
 
+MAPPING = "+&scorr; &sweep; &dch -f -r; &ps; &if {W} {D} {R} -v; &mfs"
+"""abc9's default script without ``&dc2``, which takes tables apart: a fifth fewer LUTs behind them,
+and less delay."""
+
 CLOCK = "clk"
 HARNESS = "gateformer_harness"
 
@@ -61,6 +65,7 @@ def main(request: Path) -> None:
     yosys("opt; mcm; opt_clean")
     yosys(f'write_json "{folder / "coarse.json"}"')
     family = asked["family"]
+    yosys(f'scratchpad -set abc9.script "{MAPPING}"')
     yosys(f"synth_xilinx -family {family} -noiopad -noclkbuf -top {top} -run begin:check")
     yosys(f'tee -q -o "{folder / "stat.json"}" stat -json -top {top}')
     if asked["timed"]:
