@@ -101,7 +101,7 @@ def digits(value: float, most: int = 4) -> str:
         return f"{value:.{most - 1}e}"
     places = max(most - 1 - size, 0)
     text = f"{value:,.{places}f}"
-    return text.rstrip("0").rstrip(".") if "." in text and len(text) > most + 1 else text
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def amount(value: float, unit: str) -> str:
