@@ -64,6 +64,8 @@ class Data(Section):
     """Labels of the test inputs: class indices, or one column a class; absent: no accuracy."""
     calibration_labels: str = "y_calib"
     """Labels of the calibration inputs, for a budget of a metric."""
+    classes: list[str] = Field(default_factory=list)
+    """Names of the classes, in the order of their indices, for the report's curves."""
 
 
 class Quantize(Section):

@@ -100,7 +100,8 @@ def test_data_gives_accuracy_and_vectors(call: Call) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(50, 4, 2)).round(3)
     np.savez("jets.npz", x_test=x, y_test=random.integers(0, 2, 50))
-    code, answer, _ = call("run", "net.h5", *FEW, *OFF, "--data", "jets.npz")
+    names = 'data.classes=["light", "b"]'
+    code, answer, _ = call("run", "net.h5", *FEW, *OFF, "--data", "jets.npz", "-o", names)
     assert code == 0
     assert not undocumented(answer["metrics"])
     assert answer["metrics"]["vectors.real"] == 20
@@ -108,6 +109,8 @@ def test_data_gives_accuracy_and_vectors(call: Call) -> None:
     assert answer["metrics"]["calibrate.source"].endswith("calibrated")
     # Two classes for eight outputs (four tokens of two): the metric still has a meaning.
     assert answer["metrics"]["accuracy.metric"] == "auc"
+    with np.load(next(Path("runs").rglob("outputs.npz"))) as outputs:
+        assert outputs["classes"].tolist() == ["light", "b"]
 
 
 @pytest.mark.icarus

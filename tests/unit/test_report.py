@@ -144,7 +144,8 @@ def run_dir(tmp_path: Path) -> Path:
     real = random.random((300, 3))
     labels = random.integers(0, 3, 300)
     real[np.arange(300), labels] += 0.4
-    np.savez(folder / "05-accuracy" / "outputs.npz", float=real, integer=real + 0.01, labels=labels)
+    outputs = {"float": real, "integer": real + 0.01, "labels": labels, "classes": ["b", "c"]}
+    np.savez(folder / "05-accuracy" / "outputs.npz", **outputs)
     module = {"module": "gf_toy_attention_score", "instances": 2, "lut": 7, "ff": 8, "dsp": 9}
     rows = [{**module, "bram": 0.5, "logic_ns": 2.71}, {"module": "gf_toy_sum", "lut": 5}]
     step(folder, "13-synth", {"modules.json": rows})
@@ -206,7 +207,7 @@ def test_the_page_says_what_was_found(run_dir: Path) -> None:
         "17 cycles",
         "68 ns",
         "AUC of 300 samples",
-        "class 2 against class 0",
+        "class 2 against b",
         "2.71 ns",
         "xcvu13p",
         "gateformer run toy/config.resolved.toml",

@@ -65,6 +65,7 @@ class Accuracy(Step[Outputs]):
         arrays: dict[str, np.ndarray] = {"float": product.float, "integer": product.integer}
         if product.labels is not None:
             arrays["labels"] = product.labels
+            arrays["classes"] = np.array(view.config.data.classes, np.str_)
         np.savez_compressed(folder / "outputs.npz", **arrays)  # type: ignore[arg-type] # as above
         difference = np.abs(product.float - product.integer)
         metrics: dict[str, Metric] = {
