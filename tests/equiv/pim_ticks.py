@@ -8,8 +8,8 @@ What the public simulator leaves open is decided so:
 - Of one instruction each channel accepts requests on its own; a full channel holds back the next
   instruction, not its neighbours' share of this one.
 - SYNC and EOC take a place in the queue. At its head they wait for the channel's last completion,
-  use one clock and leave; they finish a clock later. SYNC does not hold the host. After its EOC a
-  channel does nothing more.
+  use one clock and leave; they finish a clock later, and the host goes on the clock after that.
+  After its EOC a channel does nothing more.
 - A refresh may issue in the clock in which it is due. It takes no place in the queue, and SYNC and
   EOC wait for it too. SYNC does not wait until the refresh has completed.
 - REFpb goes round the banks, one every ``nREFI // banks`` clocks, and closes its own bank alone.
@@ -125,6 +125,7 @@ class Channel:
         if request.command in ("SYNC", "EOC"):
             if now >= self.completed:
                 self.queue.popleft()
+                self.resume = now + 2
                 if request.command == "EOC":
                     self.finished = now + 1
             return
@@ -257,7 +258,7 @@ class Host:
             if op.blocks:
                 self.waits_for.append(channel.number)
                 channel.resume = 0
-            for column in range(one.size):
+            for column in range(one.column, one.column + one.size):
                 where = ANY if one.op in ("RD_MEM", "WR_MEM") else column
                 left.append(Request(op.command, op.mode, op.rows, one.bank, row, where, op.blocks))
 
