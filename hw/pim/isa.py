@@ -21,9 +21,9 @@ COMMANDS = (
 """All commands, as the public AiM simulator names them."""
 
 
-SCOPES: dict[str, Literal["channel", "bankgroup", "bank"]] = {
-    command: "channel" for command in COMMANDS if command not in ("SYNC", "EOC")
-} | {
+Scope = Literal["channel", "bankgroup", "bank"]
+SCOPES: dict[str, Scope] = {
+    **dict.fromkeys((name for name in COMMANDS if name not in ("SYNC", "EOC")), "channel"),
     **dict.fromkeys(("ACT4", "PRE4"), "bankgroup"),
     **dict.fromkeys(("ACT", "PRE", "RD", "RDA", "WR", "WRA", "MAC", "RDCP"), "bank"),
     **dict.fromkeys(("WRCP", "REFpb"), "bank"),
@@ -72,7 +72,7 @@ OPS: dict[str, Op] = {
     "RD_SBK": Op("RD", "array", "one"),
     "RD_MEM": Op("RD", "array", "one"),
     "WR_MEM": Op("WR", "array", "one"),
-    "SYNC": Op("SYNC"),
+    "SYNC": Op("SYNC", blocks=True),
     "EOC": Op("EOC"),
     "W_CFR": Op(None),
     "R_GPR": Op(None),

@@ -1,0 +1,348 @@
+"""The memory, command by command: every activate, MAC, read, write, precharge, refresh and switch.
+
+Owns ``run``, ``Run`` and ``Machine``. Imports the tables and the kernel, the log and the device.
+
+A host decodes instructions in order and fills one queue a channel; each channel issues at most one
+command a clock, in its queue's order, at the first clock at which every constraint is met. Channels
+that are in the same state and get the same instructions are simulated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.isa import COMMANDS, OPS, Instruction
+from gateformer.quant.errors import PimError
+from gateformer.sim.dram import kernel as python_kernel
+from gateformer.sim.dram import tables
+from gateformer.sim.dram.commands import CommandLog
+from gateformer.sim.dram.compiled import compiled_kernel
+from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.dram.tables import CAUSED_BY, WIDTH, Log, Requests, State, Tables
+
+QUEUE = 33
+"""Requests that a channel's queue holds, as in the public AiM simulator."""
+MOST_QUEUE = 65_536
+LOG_ROOM = 1 << 16
+"""Runs of commands that are kept before they are moved out of the kernel's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a program did to the memory.
+
+    Attributes
+    ----------
+    clocks : int
+        Clock of the end: EOC's, counted from 1.
+    counts : mapping of str to int
+        Commands issued, of all channels.
+    channel_counts : int64 array, (channels, commands of ``isa.COMMANDS``)
+        The same by channel.
+    bank_counts : int64 array, (channels, banks, commands)
+        Commands of single banks; all-bank commands reach every bank besides.
+    open_clocks : int64 array, (channels,)
+        Clocks in which a channel had a row open.
+    distinct : int
+        Commands simulated, identical channels once.
+    commands : CommandLog or None
+        Every command, where asked for.
+    stalls : mapping of (str, str) to int
+        Clocks, of all channels, in which a channel waited, by the constraint's text and the
+        instruction that waited. Besides constraints: ``host`` (its queue was empty) and
+        ``completion`` (SYNC or EOC waited for data). Refresh's own waits go to REFab and REFpb.
+    """
+
+    clocks: int
+    counts: Mapping[str, int]
+    channel_counts: NDArray[np.int64]
+    bank_counts: NDArray[np.int64]
+    open_clocks: NDArray[np.int64]
+    distinct: int
+    commands: CommandLog | None = None
+    stalls: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def run(
+    instructions: Iterable[Instruction],
+    device: Device,
+    *,
+    refresh: Refresh | None = None,
+    log: bool = False,
+    strict: bool = False,
+    queue: int = QUEUE,
+    host_per_clock: int = 1,
+    compiled: bool = False,
+) -> Run:
+    """Run a program from clock 1 to its EOC, or to one added at its end.
+
+    Parameters
+    ----------
+    instructions : iterable of Instruction
+        The program.
+    device : Device
+        Sizes and rules.
+    refresh : Refresh, optional
+        The device's own where absent.
+    log : bool
+        Whether to keep every command.
+    strict : bool
+        Whether the device's strict rules hold too.
+    queue : int
+        Requests that a channel holds.
+    host_per_clock : int
+        Instructions that the host decodes in a clock.
+    compiled : bool
+        Whether numba translates the kernel; the results are the same.
+
+    Raises
+    ------
+    PimError
+        E803 for an address that the device lacks, E805 where refresh leaves no room for work, or
+        where a setting is out of range.
+    ToolError
+        E505 where numba is asked for and not installed.
+    """
+    machine = Machine(
+        device,
+        refresh,
+        log=log,
+        strict=strict,
+        queue=queue,
+        host_per_clock=host_per_clock,
+        compiled=compiled,
+    )
+    program = list(instructions)
+    if not program or program[-1].op != "EOC":
+        program.append(Instruction("EOC"))
+    clocks = machine.feed(program)
+    return machine.result(clocks)
+
+
+class Machine:
+    """A memory that keeps its state from one stretch of instructions to the next, on one clock.
+
+    Parameters
+    ----------
+    device, refresh, log, strict, queue, host_per_clock, compiled
+        As for ``run``.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        refresh: Refresh | None = None,
+        *,
+        log: bool = False,
+        strict: bool = False,
+        queue: int = QUEUE,
+        host_per_clock: int = 1,
+        compiled: bool = False,
+    ) -> None:
+        for name, value, most in (
+            ("queue", queue, MOST_QUEUE),
+            ("host_per_clock", host_per_clock, MOST_QUEUE),
+        ):
+            if not 1 <= value <= most:
+                cause = f"{name} is {value}; it must be from 1 to {most}"
+                raise PimError("E805", "setting out of range", layer=name, cause=cause)
+        self.device = device
+        self.refresh = Refresh.of(device) if refresh is None else refresh
+        self.rules, self.causes = tables.tables(device, self.refresh, strict, queue, host_per_clock)
+        self.kernel: ModuleType = compiled_kernel() if compiled else python_kernel
+        self.compiled = compiled
+        self.everywhere = (1 << device.organization.channels) - 1
+        self.classes = [self.everywhere]
+        """Masks of channels that are in the same state."""
+        self.state: State = tables.state(self.rules, 1)
+        self.register = 0
+        self._logging = log
+        self._logged: list[tuple[tuple[int, ...], Log]] = []
+
+    def run(self, instructions: Iterable[Instruction], start: int = 1) -> int:
+        """Run a stretch of instructions, and wait for its last completion.
+
+        Parameters
+        ----------
+        instructions : iterable of Instruction
+            The stretch; a SYNC is added behind it.
+        start : int
+            Clock at which the host decodes the first one, after the end of the stretch before.
+
+        Returns
+        -------
+        int
+            Clock at which that SYNC finished; refresh goes on through idle time up to it.
+        """
+        self.state.host[tables.DECODE] = start
+        self.state.host[tables.DECODED] = 0
+        return self.feed([*instructions, Instruction("SYNC")])
+
+    def feed(self, program: Sequence[Instruction]) -> int:
+        """Run instructions as they are; return the clock at which the last SYNC or EOC finished."""
+        check(program, self.device)
+        found, masks, self.register = tables.requests(program, self.everywhere, self.register)
+        self._split(masks)
+        for mask in masks:
+            found.classes.extend(c for c, own in enumerate(self.classes) if own & mask)
+            found.class_at.append(len(found.classes))
+        host = self.state.host
+        host[tables.AT] = host[tables.FINISH] = 0
+        rules, state, log = self.rules, self.state, self._new_log()
+        if self.compiled:
+            rules, state = Tables(*_arrays(rules)), State(*_arrays(state))
+            found = Requests(*_arrays(found))
+        while True:
+            status = self.kernel.advance(rules, state, log, found)
+            self._drain(state, log)
+            if status != python_kernel.FULL:
+                break
+        if self.compiled:
+            self.state = State(*(column.tolist() for column in state))
+        if status == python_kernel.STARVED:
+            raise PimError(
+                "E805",
+                "contradictory timing",
+                layer=self.device.name,
+                cause="Refresh leaves no room for any command between one and the next",
+                fix="Raise nREFI, or take the all-bank policy",
+            )
+        return int(self.state.host[tables.FINISH])
+
+    def result(self, clocks: int) -> Run:
+        """Return what has been done up to a clock, from the start."""
+        s, t = self.state, self.rules
+        channels = self.device.organization.channels
+        of = np.empty(channels, np.int64)
+        for c, mask in enumerate(self.classes):
+            of[[channel for channel in range(channels) if mask >> channel & 1]] = c
+        counts = np.array(s.counts, np.int64).reshape(-1, WIDTH)[of]
+        total = counts.sum(axis=0)
+        sizes = np.bincount(of)
+        stalls = np.array(s.stalls, np.int64).reshape(len(sizes), t.causes, len(CAUSED_BY))
+        stalls = np.tensordot(sizes, stalls, 1)
+        since = np.where(np.array(s.opened) > 0, clocks - np.array(s.open_since), 0)
+        return Run(
+            clocks=clocks,
+            counts={COMMANDS[one]: int(total[one]) for one in np.flatnonzero(total)},
+            channel_counts=counts,
+            bank_counts=np.array(s.bank_counts, np.int64).reshape(-1, t.banks, WIDTH)[of],
+            open_clocks=(np.array(s.open_clocks) + since)[of],
+            distinct=int(s.host[tables.DISTINCT]),
+            commands=self.commands() if self._logging else None,
+            stalls={
+                (self.causes[cause], CAUSED_BY[kind]): int(stalls[cause, kind])
+                for cause, kind in np.argwhere(stalls)
+            },
+        )
+
+    def commands(self) -> CommandLog:
+        """Return every command logged so far."""
+        return expand(self._logged, self.device.organization.banks_per_group)
+
+    def _split(self, masks: Iterable[int]) -> None:
+        """Part classes until each mask takes or leaves every class whole."""
+        for mask in masks:
+            for c in range(len(self.classes)):
+                own = self.classes[c]
+                inside = own & mask
+                if inside not in (0, own):
+                    self.classes[c] = inside
+                    self.classes.append(own & ~mask)
+                    for name, size in tables.per_channel(self.rules).items():
+                        column = getattr(self.state, name)
+                        column.extend(column[c * size : (c + 1) * size])
+
+    def _new_log(self) -> Log:
+        room = LOG_ROOM if self._logging else 0
+        if self.compiled:
+            return Log(*(np.zeros(room, np.int64) for _ in Log._fields))
+        return Log(*([0] * room for _ in Log._fields))
+
+    def _drain(self, state: State, log: Log) -> None:
+        """Move the kernel's log out of its way."""
+        used = int(state.host[tables.LOGGED])
+        if used:
+            kept = Log(*(np.array(column[:used], np.int64) for column in log))
+            self._logged.append((tuple(self.classes), kept))
+        state.host[tables.LOGGED] = 0
+
+
+def _arrays(found: Iterable[Any]) -> Iterator[Any]:
+    """Yield the same tables as arrays, the numbers among them as they are."""
+    return (np.array(one, np.int64) if isinstance(one, list) else one for one in found)
+
+
+def check(program: Sequence[Instruction], device: Device) -> None:
+    """Raise E801 or E803 for the first instruction that the device cannot take."""
+    sizes = device.organization
+    for position, one in enumerate(program):
+        op = OPS.get(one.op)
+        place = f"line {one.line}" if one.line else f"instruction {position}"
+        if op is None:
+            raise PimError("E801", "unknown instruction", layer=place, kind=one.op)
+        fits = (
+            (op.rows != "one" or 0 <= one.bank < sizes.banks)
+            and (op.rows == "none" or one.op == "AF" or 0 <= one.row < sizes.rows)
+            and one.size >= 0
+            and 0 <= one.channels < 1 << sizes.channels
+        )
+        if not fits:
+            raise PimError(
+                "E803",
+                "address out of range",
+                layer=place,
+                kind=one.op,
+                cause=f"It is channels {one.channels:#x}, bank {one.bank}, row {one.row}, "
+                f"size {one.size}",
+                fix=f"{device.name} has {sizes.channels} channels of {sizes.banks} banks of "
+                f"{sizes.rows} rows",
+            )
+
+
+def expand(logged: Sequence[tuple[tuple[int, ...], Log]], per_group: int) -> CommandLog:
+    """Return runs of commands one by one, for each channel, in order of clock, then channel.
+
+    Parameters
+    ----------
+    logged : sequence of (masks of the classes, Log)
+        Runs as the kernel noted them.
+    per_group : int
+        Banks of a group.
+    """
+    parts: list[NDArray[np.int64]] = []
+    for classes, log in logged:
+        members = [[n for n in range(mask.bit_length()) if mask >> n & 1] for mask in classes]
+        run_of = np.repeat(np.arange(len(log.clock)), log.count)
+        within = np.arange(len(run_of)) - np.repeat(np.cumsum(log.count) - log.count, log.count)
+        clock = log.clock[run_of] + within * log.gap[run_of]
+        column = log.column[run_of] + within * log.step[run_of]
+        of = log.channels[run_of]
+        bank = log.bank[run_of]
+        rows = np.stack(
+            [
+                clock,
+                of,
+                log.command[run_of],
+                np.where(bank < 0, -1, bank // per_group),
+                np.where(bank < 0, -1, bank % per_group),
+                log.row[run_of],
+                column,
+            ]
+        )
+        for c, channels in enumerate(members):
+            mine = rows[:, of == c]
+            for channel in channels:
+                one = mine.copy()
+                one[1] = channel
+                parts.append(one)
+    whole = np.concatenate(parts, axis=1) if parts else np.zeros((7, 0), np.int64)
+    order = np.lexsort((whole[1], whole[0]))
+    return CommandLog(*(np.ascontiguousarray(column[order]) for column in whole))
