@@ -25,7 +25,8 @@ class Case:
     double: bool
     strict: bool
     queue: int
-    postponed: int = 0
+    postponed: int
+    host_per_clock: int
 
 
 def case(seed: int, length: int, channels: int | None = None) -> Case:
@@ -42,6 +43,8 @@ def case(seed: int, length: int, channels: int | None = None) -> Case:
         double,
         strict=draw.random() < 0.5,
         queue=draw.choice((33, 33, 33, 1, 2, 5, 64)),
+        postponed=draw.choice((0, 0, 1, 3, 8)),
+        host_per_clock=draw.choice((1, 1, 1, 2, 4)),
     )
 
 

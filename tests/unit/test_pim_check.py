@@ -85,13 +85,14 @@ def test_what_the_reference_issues_is_legal(seed: int) -> None:
         double=one.double,
         strict=one.strict,
         queue=one.queue,
+        postponed=one.postponed,
     )
     report = check(
         log_of(issued.commands),
         one.device,
         strict=one.strict,
         policy=one.policy,
-        postponed=0,
+        postponed=one.postponed,
         double=one.double,
     )
     assert report.legal, list(report.lines(5))
