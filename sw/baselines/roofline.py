@@ -160,10 +160,10 @@ def _gpu(
 MACHINES: Mapping[str, Machine] = {
     machine.name: machine
     for machine in (
-        _gpu("t4", "NVIDIA T4", 320, 65, 70, 700.0),
-        _gpu("v100", "NVIDIA V100", 900, 125, 300),
-        _gpu("a100", "NVIDIA A100 40 GB", 1555, 312, 400),
-        _gpu("h100", "NVIDIA H100 SXM", 3350, 989, 700),
+        _gpu("t4", "T4", 320, 65, 70, 700.0),
+        _gpu("v100", "V100", 900, 125, 300),
+        _gpu("a100", "A100 40 GB", 1555, 312, 400),
+        _gpu("h100", "H100 SXM", 3350, 989, 700),
         Machine(
             name="xeon-6154",
             title="Xeon Gold 6154",

@@ -12,6 +12,7 @@ from gateformer.hw.pim.device import Device
 from gateformer.pim.screen import Answer, Block
 from gateformer.quant import models as decoders
 from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim import bounds
 
 
 def devices() -> Answer:
@@ -24,9 +25,9 @@ def devices() -> Answer:
             one.clock_ns,
             one.organization.row_bytes,
             capacity(one) / 1e9,
-            None if one.mac is None else peak_macs(one) / 1e12,
-            internal(one) / 1e9,
-            None if one.link is None else external(one) / 1e9,
+            None if one.mac is None else bounds.peak_macs(one) / 1e12,
+            bounds.internal_peak(one) / 1e9,
+            None if one.link is None else bounds.external_peak(one) / 1e9,
         )
         for one in found
     )
@@ -95,9 +96,9 @@ def described(one: Device) -> dict[str, Any]:
         "row_bytes": sizes.row_bytes,
         "access_bits": sizes.access_bits,
         "capacity_bytes": capacity(one),
-        "internal_bytes_per_s": internal(one),
-        "link_bytes_per_s": None if one.link is None else external(one),
-        "peak_macs_per_s": None if one.mac is None else peak_macs(one),
+        "internal_bytes_per_s": bounds.internal_peak(one),
+        "link_bytes_per_s": None if one.link is None else bounds.external_peak(one),
+        "peak_macs_per_s": None if one.mac is None else bounds.peak_macs(one),
         "timing": dict(one.timing),
         "asic_units": sorted(one.asic.units) if one.asic else [],
         "powers": [power.name for power in one.powers],
@@ -109,24 +110,3 @@ def capacity(one: Device) -> int:
     """Return the bytes that a memory holds."""
     sizes = one.organization
     return sizes.channels * sizes.banks * sizes.rows * sizes.row_bytes
-
-
-def accesses_per_s(one: Device) -> float:
-    """Return the column accesses of all banks a second, at the pace of all-bank MACs."""
-    pace = max(one.timing.get("nCCDL", 1), one.timing.get("nCCDS", 1), 1)
-    return one.organization.channels * one.organization.banks / (pace * one.clock_ns * 1e-9)
-
-
-def internal(one: Device) -> float:
-    """Return the bandwidth of all banks, bytes a second."""
-    return accesses_per_s(one) * one.organization.access_bits / 8
-
-
-def external(one: Device) -> float:
-    """Return the bandwidth of the link, bytes a second."""
-    return 0.0 if one.link is None else one.organization.channels * one.link.channel_gb_per_s * 1e9
-
-
-def peak_macs(one: Device) -> float:
-    """Return the multiply-accumulates a second, in BF16."""
-    return 0.0 if one.mac is None else accesses_per_s(one) * one.mac.lanes

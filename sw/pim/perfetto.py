@@ -1,6 +1,6 @@
 """Traces for Perfetto and chrome://tracing, written slice by slice.
 
-Owns ``Slice``, ``Tally`` and ``write``. Imports the flow's helpers for whole files. A trace's
+Owns ``Tally`` and ``write``. Imports the simulation's slices and the flow's helpers. A trace's
 tracks are threads of one process; what a slice covers is in its arguments, in clocks, so that sums
 are exact whatever the viewer makes of microseconds.
 """
@@ -17,26 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from gateformer.flow.files import disk_full
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A stretch of clocks on a track.
-
-    Attributes
-    ----------
-    track : str
-        What is busy: ``tokens``, ``memory``, ``ASIC``, ...
-    name : str
-        With what.
-    start, clocks : int
-        First clock, and how many.
-    """
-
-    track: str
-    name: str
-    start: int
-    clocks: int
+from gateformer.sim.pim.parts import Slice
 
 
 @dataclass(slots=True)

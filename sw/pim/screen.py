@@ -40,8 +40,9 @@ class Block:
     folded: str = ""
 
     def number(self, column: int) -> bool:
-        """Tell whether a column holds numbers."""
-        return any(isinstance(row[column], int | float) for row in self.rows)
+        """Tell whether a column holds numbers or shares."""
+        cells = [row[column] for row in self.rows]
+        return any(isinstance(one, int | float) or str(one).endswith(" %") for one in cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Answer:
 
         console = Console(highlight=False)
         for block in self.blocks:
+            console.print(Text(block.title, style="bold"))
             console.print(_table(block))
         for note in self.notes:
             console.print(Text(note))
@@ -123,7 +125,7 @@ def _table(block: Block) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=block.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
     for index, head in enumerate(block.heads):
         side: Literal["left", "right"] = "right" if block.number(index) else "left"
         table.add_column(head, justify=side, overflow="fold")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from gateformer.pim import perfetto, plots
-from gateformer.pim.perfetto import Slice
 from gateformer.pim.plots import Bar
+from gateformer.sim.pim.parts import Slice
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 SLICES = [

@@ -1,0 +1,191 @@
+"""The tables of a simulation: key numbers, breakdown, rows, energy, bandwidth, waits.
+
+Owns one function a table. Imports the simulation's result and how tables are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.pim.comparing import Versus
+from gateformer.pim.screen import Block, Cell, amount, digits, percent
+from gateformer.report.tables import Figure
+from gateformer.sim.pim import bounds
+from gateformer.sim.pim.results import Generation
+
+Array = NDArray[np.float64]
+
+GROUPS = ("matrices", "attention", "LM head", "caches written", "ASIC")
+"""What a token's time is divided into, from the bottom of the plot."""
+
+
+def key_figures(found: Generation) -> list[Figure]:
+    """Return the numbers at the top of the page."""
+    batch = found.settings.batch
+    rate = batch / found.ms_per_token * 1e3
+    first, last = (float(found.token_clocks[i]) * found.device.clock_ns * 1e-6 for i in (0, -1))
+    span = f"{digits(first)} to {digits(last)} ms"
+    taken = found.capacity.share
+    figures = [
+        Figure("Token", f"{digits(found.ms_per_token)} ms", span, "simulated"),
+        Figure("Rate", f"{digits(rate)}/s", f"tokens, batch {batch}", "simulated"),
+        Figure("Row hits", percent(found.row_hit_rate, 2),
+               f"bound {percent(found.row_hit_bound, 2)} a row read once", "simulated"),
+        Figure("MACs in use", percent(found.mac_utilization),
+               f"of peak; rows stream at {percent(found.bound.utilization)}", "simulated"),
+        Figure("Over the link", amount(found.link_bytes_per_token, "B"),
+               f"a token; {digits(found.traffic_cut, 3)}x less than weights", "simulated"),
+        Figure("Capacity", percent(taken), "of each channel", "computed"),
+    ]  # fmt: skip
+    if found.device.powers:
+        joules = found.joules() / found.tokens
+        words = f"a token; {digits(found.average_power(), 3)} W on average"
+        figures.insert(4, Figure("Energy", amount(joules, "J"), words, "modelled"))
+    return figures
+
+
+def summary(found: Generation) -> Block:
+    """Return the key numbers as a table."""
+    rows: list[tuple[Cell, ...]] = [
+        (one.name, one.value, one.note, one.source) for one in key_figures(found)
+    ]
+    binding = found.bound.binding
+    rows += [
+        ("Not memory", percent(found.other_share, 2), "of the time: the ASIC's exposed work",
+         "simulated"),
+        ("Binds", binding.text, f"{binding.after} to {binding.before}, where rows stream",
+         "computed"),
+    ]  # fmt: skip
+    title = f"{found.decoder.name} on {found.device.name}: {found.clocks:,} clocks"
+    return Block(title, ("", "", "", "kind"), tuple(rows))
+
+
+def breakdown(found: Generation) -> Block:
+    """Return clocks by operation; refresh and the link apart."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            one.name,
+            one.on,
+            one.times,
+            one.clocks,
+            one.refresh,
+            one.link,
+            percent(one.clocks / found.clocks, 2),
+        )
+        for one in sorted(found.parts, key=lambda part: -part.clocks)
+    ]
+    heads = ("operation", "on", "times", "clocks", "of them refresh", "of them link", "share")
+    return Block("Where the clocks go", heads, tuple(rows))
+
+
+def commands(found: Generation) -> Block:
+    """Return the commands of all channels."""
+    rows = sorted(found.counts.items(), key=lambda pair: -pair[1])
+    per = float(found.tokens)
+    whole = tuple((name, count, count / per) for name, count in rows if count)
+    return Block("Commands", ("command", "all channels", "a token"), whole)
+
+
+def energy(found: Generation) -> Block:
+    """Return joules a token by item, a column a set of currents."""
+    names = [one.name for one in found.device.powers]
+    sets = [found.energy(name) for name in names]
+    per = 1e3 / found.tokens
+    rows: list[tuple[Cell, ...]] = [
+        (item, *(one[item] * per for one in sets)) for item in (sets[0] if sets else ())
+    ]
+    rows.append(("total", *(found.joules(name) * per for name in names)))
+    rows.append(("average power, W", *(found.average_power(name) for name in names)))
+    rows.append(("peak power, W", *(found.peak[name][1] for name in names)))
+    rows.append(("peak in", *(found.peak[name][0] for name in names)))
+    return Block("Energy, mJ a token", ("item", *names), tuple(rows))
+
+
+def bandwidth(found: Generation) -> Block:
+    """Return bandwidths with their shares of the peak."""
+    inside, outside = bounds.internal_peak(found.device), bounds.external_peak(found.device)
+    rows = (
+        ("in the banks", found.internal_bandwidth / 1e9, inside / 1e9,
+         percent(found.internal_bandwidth / inside)),
+        ("over the link", found.external_bandwidth / 1e9, outside / 1e9,
+         percent(found.external_bandwidth / outside)),
+    )  # fmt: skip
+    return Block("Bandwidth", ("", "GB/s", "peak, GB/s", "share"), rows)
+
+
+def capacity(found: Generation) -> Block:
+    """Return what a channel holds."""
+    one = found.capacity
+    rows = (
+        ("weights", one.weights / 1e6, percent(one.weights / one.total)),
+        ("KV cache, reserved", one.cache / 1e6, percent(one.cache / one.total)),
+        ("free", (one.total - one.weights - one.cache) / 1e6, percent(1 - one.share)),
+    )
+    return Block("Each channel", ("", "MB", "share"), rows)
+
+
+def streaming(found: Generation) -> Block:
+    """Return what a streamed row's period is made of."""
+    rows = tuple((one.text, one.after, one.before, one.clocks) for one in found.bound.edges)
+    title = f"A streamed row: {found.bound.period} clocks, {found.bound.useful} of them MACs"
+    return Block(title, ("constraint", "after", "before", "clocks"), rows)
+
+
+def waits(found: Generation, most: int = 10) -> tuple[Block, Block]:
+    """Return what commands waited for, and which instructions did."""
+    channels = found.device.organization.channels
+    whole = found.memory_clocks * channels
+
+    def table(title: str, head: str, clocks: dict[str, int]) -> Block:
+        rows = tuple(
+            (name, count, percent(count / whole, 2)) for name, count in [*clocks.items()][:most]
+        )
+        return Block(title, (head, "clocks, all channels", "of the memory's time"), rows)
+
+    return (
+        table("Waits by constraint", "constraint", found.stalls_by_constraint()),
+        table("Waits by instruction", "instruction", found.stalls_by_instruction()),
+    )
+
+
+def comparison(found: Generation, rows: Sequence[Versus]) -> Block:
+    """Return modelled machines beside the simulation."""
+    names = [one.name for one in found.device.powers]
+    heads = ("machine", "model", "ms a token", "times as fast", "mJ a token",
+             *(f"times less energy, {name}" for name in names), "catches up at batch")  # fmt: skip
+    cells = tuple(
+        (one.title, one.tier, one.ms, one.faster, one.mj, *(one.saves.get(n) for n in names),
+         "never" if one.catches_up is None else one.catches_up)
+        for one in rows
+    )  # fmt: skip
+    return Block("Beside other machines (all modelled)", heads, cells)
+
+
+def over_tokens(found: Generation) -> tuple[Array, list[tuple[str, Array]]]:
+    """Return the tokens' places in the sequence, and the milliseconds of each group of steps."""
+    places: list[int] = []
+    sums: dict[str, list[float]] = {name: [] for name in GROUPS}
+    for timeline in found.timelines:
+        which = [_group(track, name) for track, name in timeline.steps]
+        places += list(timeline.tokens)
+        for group in GROUPS:
+            columns = [i for i, one in enumerate(which) if one == group]
+            sums[group] += timeline.clocks[:, columns].sum(axis=1).tolist()
+    order = np.argsort(places)
+    scale = found.device.clock_ns * 1e-6
+    layers = [(name, np.array(values)[order] * scale) for name, values in sums.items()]
+    return np.array(places, float)[order], [one for one in layers if one[1].any()]
+
+
+def _group(track: str, name: str) -> str:
+    if track == "asic":
+        return "ASIC"
+    operation = name.partition("/")[2] if name.startswith("block") else name
+    if "append" in operation:
+        return "caches written"
+    if operation.startswith("attention/"):
+        return "attention"
+    return "LM head" if operation.startswith("head") else "matrices"

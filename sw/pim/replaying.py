@@ -1,0 +1,91 @@
+"""``pim replay``: a trace of instructions, run command by command.
+
+Owns ``replay``. Imports the trace's reader and the engine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateformer.hw.pim import device as memory
+from gateformer.hw.pim import trace_file
+from gateformer.hw.pim.device import Policy
+from gateformer.pim.screen import Answer, Block, percent
+from gateformer.pim.simulating import refuse_place
+from gateformer.pim.waiting import waiting
+from gateformer.sim.dram.engine import run
+from gateformer.sim.dram.refresh import Refresh
+
+SHOWN = 10
+"""Waits that are printed; JSON has all."""
+
+
+def replay(
+    trace: Path,
+    timing: str,
+    *,
+    commands: Path | None = None,
+    policy: Policy | None = None,
+    hot: bool = False,
+    strict: bool = False,
+) -> Answer:
+    """Run a trace.
+
+    Parameters
+    ----------
+    trace : Path
+        Instructions in the public AiM simulator's format.
+    timing : str
+        A device's name, or a timing file.
+    commands : Path or None
+        Where every command goes, with its clock.
+    policy : {"none", "all-bank", "per-bank"} or None
+        Which command refreshes; the device's own where None.
+    hot, strict : bool
+        Refresh twice as often; the edges that the public simulator's table lacks hold too.
+
+    Raises
+    ------
+    PimError or Problems
+        E801 to E803 for the trace, E804 and E805 for the timing file; nothing is then written.
+    """
+    if commands is not None:
+        refuse_place(commands)
+    device = memory.load(timing)
+    refresh = Refresh(device.refresh.policy if policy is None else policy, double=hot)
+    with waiting(f"replaying {trace}"):
+        program = trace_file.read(trace, device)
+        found = run(program, device, refresh=refresh, log=commands is not None, strict=strict)
+        if commands is not None and found.commands is not None:
+            found.commands.write(commands)
+    total = sum(found.counts.values())
+    channels = device.organization.channels
+    stalls = sorted(found.stalls.items(), key=lambda pair: -pair[1])
+    data = {
+        "trace": str(trace),
+        "device": device.name,
+        "instructions": len(program),
+        "clocks": found.clocks,
+        "seconds": found.clocks * device.clock_ns * 1e-9,
+        "commands": total,
+        "distinct_commands": found.distinct,
+        "counts": {name: count for name, count in found.counts.items() if count},
+        "stalls": [
+            {"constraint": text, "instruction": name, "clocks": clocks}
+            for (text, name), clocks in stalls
+        ],
+        "log": None if commands is None else str(commands),
+    }
+    counts = tuple((name, count) for name, count in found.counts.items() if count)
+    waits = tuple(
+        (text, name, clocks, percent(clocks / (found.clocks * channels), 2))
+        for (text, name), clocks in stalls[:SHOWN]
+    )
+    blocks = (
+        Block(f"{trace}: {found.clocks:,} clocks", ("command", "times"), counts),
+        Block("Waits, all channels", ("constraint", "waiting", "clocks", "share"), waits),
+    )
+    notes = [f"{len(program):,} instructions, {total:,} commands, {found.distinct:,} distinct."]
+    if commands is not None:
+        notes.append(f"Log: {commands}")
+    return Answer(data, blocks, tuple(notes))

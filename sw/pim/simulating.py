@@ -1,0 +1,174 @@
+"""``pim simulate``: a generation as tables, JSON, a page and a trace.
+
+Owns ``simulate``. Imports the simulation, the tables, the page and the trace's writer.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateformer.flow.publish import publish, refuse_strangers
+from gateformer.pim import figures, perfetto
+from gateformer.pim.comparing import Versus, versus
+from gateformer.pim.page import render
+from gateformer.pim.screen import Answer, Block
+from gateformer.pim.sections import sections
+from gateformer.pim.waiting import waiting
+from gateformer.quant.errors import ConfigError
+from gateformer.sim.pim import simulate as generate
+from gateformer.sim.pim.results import Generation
+
+PAGE, NUMBERS = "report.html", "simulation.json"
+OPTIONS = {"asic_clock_ns": "asic-clock"}
+"""Settings whose option is called otherwise."""
+DEFAULTS: Mapping[str, Any] = {
+    "tokens": 1024,
+    "prompt": 0,
+    "device": "pim-gpt",
+    "mapping": "pim-gpt",
+    "refresh": "all-bank",
+    "hot": False,
+    "overlap": False,
+    "batch": 1,
+    "channels": None,
+    "weights": "bf16",
+    "asic_clock_ns": None,
+    "method": "closed",
+}
+"""What the options are where nothing is said."""
+
+
+def simulate(
+    model: str,
+    settings: Mapping[str, Any],
+    *,
+    out: Path | None = None,
+    trace: Path | None = None,
+    sensitivity: bool = False,
+) -> Answer:
+    """Simulate, and write what was asked for.
+
+    Parameters
+    ----------
+    model : str
+        A known model, or the path of a ``config.json``.
+    settings : mapping
+        What ``gateformer.sim.pim.simulate`` takes.
+    out : Path or None
+        Folder of the page and the JSON.
+    trace : Path or None
+        File of the trace.
+    sensitivity : bool
+        Whether to move each assumed constant by a fifth.
+
+    Raises
+    ------
+    RunError
+        E703 where the folder holds other files; nothing is then simulated.
+    """
+    if out is not None:
+        refuse_strangers(out.absolute())
+    if trace is not None:
+        refuse_place(trace)
+    with waiting(f"{model}: {settings['tokens']:,} tokens"):
+        found = generate(model, **settings)
+    rows = versus(found)
+    moved = move(model, settings) if sensitivity else None
+    data = numbers(found, rows, moved)
+    notes = list(found.remarks)
+    if out is not None:
+        page = render_page(model, found, settings, rows, moved)
+        publish({PAGE: page, NUMBERS: json.dumps(data, indent=1) + "\n"}, out)
+        data["page"] = str(out / PAGE)
+        notes.append(f"Page: {out / PAGE}")
+    if trace is not None:
+        tally = perfetto.write(trace, found.slices(), found.device.clock_ns, about(model, settings))
+        data["trace"] = {"file": str(trace), "slices": tally.slices, "clocks": tally.clocks}
+        notes.append(f"Trace: {trace}, {tally.slices:,} slices; open it in ui.perfetto.dev.")
+    blocks = [figures.summary(found), figures.breakdown(found), *figures.waits(found, 6)]
+    if found.device.powers:
+        blocks.append(figures.energy(found))
+    blocks.append(figures.comparison(found, rows))
+    if moved is not None:
+        blocks.append(moved)
+    return Answer(data, tuple(blocks), tuple(notes))
+
+
+def refuse_place(path: Path) -> None:
+    """Raise where a file cannot be written, before anything is simulated.
+
+    Raises
+    ------
+    ConfigError
+        E003 where its folder is missing, E005 where it is a folder itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise ConfigError("E003", "folder not found", layer=str(path.parent), fix="Make it first")
+    if path.is_dir():
+        raise ConfigError(
+            "E005", "output is a folder", layer=str(path), fix="Name a file inside it"
+        )
+
+
+def about(model: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a trace's reader should know."""
+    return {"model": model, **{key: str(value) for key, value in settings.items()}}
+
+
+def numbers(found: Generation, rows: list[Versus], moved: Block | None) -> dict[str, Any]:
+    """Return all figures as JSON values."""
+    data = found.as_dict() | {"baselines": [asdict(one) | {"kind": "modelled"} for one in rows]}
+    if moved is not None:
+        data["sensitivity"] = [dict(zip(("name", "low", "high"), row[:3], strict=True))
+                               for row in moved.rows]  # fmt: skip
+    return data
+
+
+def command(model: str, settings: Mapping[str, Any]) -> str:
+    """Return the command line of a simulation, without what is a default."""
+    words = ["gateformer", "pim", "simulate", model]
+    for key, value in settings.items():
+        if value == DEFAULTS.get(key):
+            continue
+        name = f"--{OPTIONS.get(key, key)}"
+        words += [name] if value is True else [name, str(value)]
+    return shlex.join(words)
+
+
+def render_page(
+    model: str,
+    found: Generation,
+    settings: Mapping[str, Any],
+    rows: list[Versus],
+    moved: Block | None,
+) -> str:
+    """Return the page's text."""
+    batch = f", {settings['batch']} sequences" if settings["batch"] > 1 else ""
+    lead = (
+        f"gateformer pim: {found.settings.tokens:,} tokens on {found.device.name}, "
+        f"{found.device.organization.channels} channels, mapping {found.settings.mapping}{batch}"
+    )
+    table = Block(
+        "Settings",
+        ("setting", "value"),
+        tuple((key, str(value)) for key, value in settings.items()),
+    )
+    remark = " ".join(found.remarks)
+    return render(
+        found.decoder.name,
+        f"{lead}. {remark}".strip(),
+        figures.key_figures(found),
+        sections(found, rows, moved),
+        command(model, settings),
+        table,
+    )
+
+
+def move(model: str, settings: Mapping[str, Any]) -> Block:
+    """Return how far the time moves when each assumed constant does."""
+    raise NotImplementedError

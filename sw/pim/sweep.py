@@ -1,0 +1,202 @@
+"""Every combination of models and settings, in several processes, as a table in a file.
+
+Owns ``sweep``. Imports the simulation, and the flow's helper for whole files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from gateformer.flow.files import write_whole
+from gateformer.pim.row import row
+from gateformer.pim.screen import Answer, Block
+from gateformer.pim.waiting import waiting
+from gateformer.quant.errors import ConfigError, Problems, ToolError
+
+WHOLE = ("channels", "batch")
+"""Lists of whole numbers."""
+SWITCHES = {"on": True, "off": False}
+MOST = 10_000
+"""Combinations of one sweep."""
+Point = dict[str, Any]
+
+
+def sweep(
+    models: Sequence[str],
+    lists: Mapping[str, str],
+    *,
+    tokens: int,
+    processes: int | None,
+    out: Path | None,
+) -> Answer:
+    """Simulate every combination.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Names, or paths of ``config.json`` files.
+    lists : mapping of str to str
+        Values of each setting, commas between them.
+    tokens : int
+        Tokens generated in each.
+    processes : int or None
+        Processes at once; None for one a core.
+    out : Path or None
+        A ``.csv``, or a ``.parquet`` where pyarrow is installed.
+
+    Raises
+    ------
+    ConfigError or Problems
+        E005 for values that cannot be, all at once, before anything is simulated; a combination
+        that does not fit the memory is a row that says so.
+    """
+    points = list(combinations(models, lists, tokens))
+    if out is not None:
+        prepare(out)
+    found = run(points, processes or os.cpu_count() or 1)
+    if out is not None:
+        store(out, found)
+    heads = tuple(key for key in SHOWN if any(one.get(key) is not None for one in found))
+    rows = tuple(tuple(one.get(key) for key in heads) for one in found)
+    failed = sum(one["error"] is not None for one in found)
+    notes = [] if out is None else [f"{out}: {len(found)} rows."]
+    if failed:
+        notes.append(f"{failed} of {len(found)} combinations were refused; 'error' says why.")
+    return Answer({"rows": found}, (Block("Sweep", heads, rows),), tuple(notes))
+
+
+SHOWN = (
+    "model", "channels", "mapping", "device", "refresh", "weights", "batch", "overlap",
+    "ms_per_token", "mj_per_token", "row_hit_rate", "mac_utilization", "error",
+)  # fmt: skip
+"""Columns of the screen; the file has all."""
+
+
+def combinations(models: Sequence[str], lists: Mapping[str, str], tokens: int) -> Iterator[Point]:
+    """Yield every combination, in the order given."""
+    problems: list[ConfigError] = []
+    values: dict[str, list[Any]] = {"model": list(models)}
+    for key, text in lists.items():
+        values[key] = list(_values(key, text, problems))
+    Problems.raise_if_any(problems)
+    count = 1
+    for several in values.values():
+        count *= len(several)
+    if count > MOST:
+        raise ConfigError(
+            "E005", "too many combinations", layer=f"{count:,}", fix=f"At most {MOST:,} at once"
+        )
+    for combination in itertools.product(*values.values()):
+        yield dict(zip(values, combination, strict=True), tokens=tokens)
+
+
+def _values(key: str, text: str, problems: list[ConfigError]) -> Iterator[Any]:
+    for word in text.split(","):
+        one = word.strip()
+        if key in WHOLE:
+            if one.isdecimal() and len(one) < 7 and int(one) > 0:
+                yield int(one)
+                continue
+            cause = "It takes whole numbers from 1 on, commas between them"
+        elif key == "overlap":
+            if one in SWITCHES:
+                yield SWITCHES[one]
+                continue
+            cause = "It takes off, on or off,on"
+        elif one:
+            yield one
+            continue
+        else:
+            cause = "A value between two commas is missing"
+        problems.append(ConfigError("E005", f"invalid --{key}", layer=one or text, cause=cause))
+
+
+def run(points: Sequence[Point], processes: int) -> list[Point]:
+    """Simulate all points; returns their rows in the same order."""
+    with waiting(f"{len(points)} combinations", len(points)) as advance:
+        if processes == 1 or len(points) == 1:
+            found = []
+            for point in points:
+                found.append(row(point))
+                advance(1)
+            return found
+        # A process that is forked while others hold locks may hang; a fresh one cannot.
+        workers = min(processes, len(points))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            waiting_for: dict[Future[Point], int] = {
+                pool.submit(row, point): place for place, point in enumerate(points)
+            }
+            rows: list[Point | None] = [None] * len(points)
+            try:
+                for done in as_completed(waiting_for):
+                    rows[waiting_for[done]] = done.result()
+                    advance(1)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return [one for one in rows if one is not None]
+
+
+def prepare(out: Path) -> None:
+    """Refuse a file that could not be written, before hours of simulation.
+
+    Raises
+    ------
+    ConfigError
+        E005 where its name ends in neither ``.csv`` nor ``.parquet``.
+    ToolError
+        E505 for Parquet without pyarrow.
+    """
+    if out.suffix not in (".csv", ".parquet"):
+        raise ConfigError("E005", "invalid --out", layer=str(out), fix="Name a .csv or a .parquet")
+    if out.suffix == ".parquet":
+        _parquet()
+    if not out.parent.is_dir():
+        raise ConfigError("E003", "folder not found", layer=str(out.parent), fix="Make it first")
+    if out.is_dir():
+        raise ConfigError("E005", "invalid --out", layer=str(out), cause="It is a folder")
+
+
+def store(out: Path, rows: Sequence[Point]) -> None:
+    """Write the rows, whole or not at all."""
+    heads = list(dict.fromkeys(key for one in rows for key in one))
+    if out.suffix == ".csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, heads, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(out, text.getvalue())
+        return
+    arrow, parquet = _parquet()
+    temporary = out.with_name(f".{out.name}.partial")
+    try:
+        parquet.write_table(
+            arrow.table({key: [one.get(key) for one in rows] for key in heads}), temporary
+        )
+        temporary.replace(out)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow  # type: ignore[import-not-found] # optional, and the only one that writes it
+        import pyarrow.parquet  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ToolError(
+            "E505",
+            "Python package not installed",
+            layer="pyarrow",
+            fix="Install it, or write a .csv",
+        ) from error
+    return pyarrow, pyarrow.parquet
