@@ -9,15 +9,16 @@ that are in the same state and get the same instructions are simulated once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.device_file import MOST_CHANNELS
 from gateformer.hw.pim.isa import COMMANDS, OPS, Instruction
 from gateformer.quant.errors import PimError
 from gateformer.sim.dram import kernel as python_kernel
@@ -25,7 +26,7 @@ from gateformer.sim.dram import tables
 from gateformer.sim.dram.commands import CommandLog
 from gateformer.sim.dram.compiled import compiled_kernel
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.dram.tables import CAUSED_BY, WIDTH, Log, Requests, State, Tables
+from gateformer.sim.dram.tables import CAUSED_BY, KINDS, WIDTH, Row
 
 QUEUE = 33
 """Requests that a channel's queue holds, as in the public AiM simulator."""
@@ -155,16 +156,16 @@ class Machine:
                 raise PimError("E805", "setting out of range", layer=name, cause=cause)
         self.device = device
         self.refresh = Refresh.of(device) if refresh is None else refresh
-        self.rules, self.causes = tables.tables(device, self.refresh, strict, queue, host_per_clock)
+        self.rules, self.causes = tables.rules(device, self.refresh, strict, queue, host_per_clock)
         self.kernel: ModuleType = compiled_kernel() if compiled else python_kernel
         self.compiled = compiled
         self.everywhere = (1 << device.organization.channels) - 1
         self.classes = [self.everywhere]
         """Masks of channels that are in the same state."""
-        self.state: State = tables.state(self.rules, 1)
+        self.state = tables.state(self.rules)
         self.register = 0
         self._logging = log
-        self._logged: list[tuple[tuple[int, ...], Log]] = []
+        self._logged: list[tuple[tuple[int, ...], NDArray[np.int64]]] = []
 
     def run(self, instructions: Iterable[Instruction], start: int = 1) -> int:
         """Run a stretch of instructions, and wait for its last completion.
@@ -181,31 +182,33 @@ class Machine:
         int
             Clock at which that SYNC finished; refresh goes on through idle time up to it.
         """
-        self.state.host[tables.DECODE] = start
-        self.state.host[tables.DECODED] = 0
+        self.state[tables.DECODE] = start
+        self.state[tables.DECODED] = 0
         return self.feed([*instructions, Instruction("SYNC")])
 
     def feed(self, program: Sequence[Instruction]) -> int:
         """Run instructions as they are; return the clock at which the last SYNC or EOC finished."""
         check(program, self.device)
-        found, masks, self.register = tables.requests(program, self.everywhere, self.register)
+        flat, masks, self.register = tables.program(program, self.everywhere, self.register)
         self._split(masks)
-        for mask in masks:
-            found.classes.extend(c for c, own in enumerate(self.classes) if own & mask)
-            found.class_at.append(len(found.classes))
-        host = self.state.host
-        host[tables.AT] = host[tables.FINISH] = 0
-        rules, state, log = self.rules, self.state, self._new_log()
+        q = list(range(len(masks) + 1))
+        for number, mask in enumerate(masks):
+            q[number] = len(q)
+            q.extend(c for c, own in enumerate(self.classes) if own & mask)
+        q[len(masks)] = len(q)
+        self.state[tables.AT] = self.state[tables.FINISH] = 0
+        room = LOG_ROOM * python_kernel.LOG_FIELDS if self._logging else 0
+        rows: tuple[Row, ...] = (self.rules, self.state, [0] * room, flat, q)
         if self.compiled:
-            rules, state = Tables(*_arrays(rules)), State(*_arrays(state))
-            found = Requests(*_arrays(found))
+            rows = tuple(np.array(row, np.int64) for row in rows)
+        state, log = rows[1], rows[2]
         while True:
-            status = self.kernel.advance(rules, state, log, found)
+            status = self.kernel.advance(*rows)
             self._drain(state, log)
             if status != python_kernel.FULL:
                 break
         if self.compiled:
-            self.state = State(*(column.tolist() for column in state))
+            self.state = state.tolist()
         if status == python_kernel.STARVED:
             raise PimError(
                 "E805",
@@ -214,28 +217,32 @@ class Machine:
                 cause="Refresh leaves no room for any command between one and the next",
                 fix="Raise nREFI, or take the all-bank policy",
             )
-        return int(self.state.host[tables.FINISH])
+        return self.state[tables.FINISH]
 
     def result(self, clocks: int) -> Run:
         """Return what has been done up to a clock, from the start."""
-        s, t = self.state, self.rules
+        t = self.rules
         channels = self.device.organization.channels
         of = np.empty(channels, np.int64)
         for c, mask in enumerate(self.classes):
-            of[[channel for channel in range(channels) if mask >> channel & 1]] = c
-        counts = np.array(s.counts, np.int64).reshape(-1, WIDTH)[of]
-        total = counts.sum(axis=0)
+            of[members(mask)] = c
         sizes = np.bincount(of)
-        stalls = np.array(s.stalls, np.int64).reshape(len(sizes), t.causes, len(CAUSED_BY))
-        stalls = np.tensordot(sizes, stalls, 1)
-        since = np.where(np.array(s.opened) > 0, clocks - np.array(s.open_since), 0)
+        blocks = np.array(self.state[tables.CLASSES :], np.int64).reshape(len(sizes), -1)
+
+        def part(start: int, *shape: int) -> NDArray[np.int64]:
+            return blocks[:, t[start] : t[start] + math.prod(shape)].reshape(-1, *shape)
+
+        counts = part(tables.T_COUNTS, WIDTH)[of]
+        total = counts.sum(axis=0)
+        stalls = np.tensordot(sizes, part(tables.T_STALLS, t[tables.T_CAUSES], KINDS), 1)
+        still = np.where(blocks[:, tables.OPENED] > 0, clocks - blocks[:, tables.OPEN_SINCE], 0)
         return Run(
             clocks=clocks,
             counts={COMMANDS[one]: int(total[one]) for one in np.flatnonzero(total)},
             channel_counts=counts,
-            bank_counts=np.array(s.bank_counts, np.int64).reshape(-1, t.banks, WIDTH)[of],
-            open_clocks=(np.array(s.open_clocks) + since)[of],
-            distinct=int(s.host[tables.DISTINCT]),
+            bank_counts=part(tables.T_BANK_COUNTS, t[tables.T_BANKS], WIDTH)[of],
+            open_clocks=(blocks[:, tables.OPEN_CLOCKS] + still)[of],
+            distinct=self.state[tables.DISTINCT],
             commands=self.commands() if self._logging else None,
             stalls={
                 (self.causes[cause], CAUSED_BY[kind]): int(stalls[cause, kind])
@@ -249,35 +256,28 @@ class Machine:
 
     def _split(self, masks: Iterable[int]) -> None:
         """Part classes until each mask takes or leaves every class whole."""
+        size = self.rules[tables.T_BLOCK]
         for mask in masks:
             for c in range(len(self.classes)):
                 own = self.classes[c]
-                inside = own & mask
-                if inside not in (0, own):
-                    self.classes[c] = inside
+                if own & mask not in (0, own):
+                    self.classes[c] = own & mask
                     self.classes.append(own & ~mask)
-                    for name, size in tables.per_channel(self.rules).items():
-                        column = getattr(self.state, name)
-                        column.extend(column[c * size : (c + 1) * size])
+                    at = tables.CLASSES + c * size
+                    self.state += self.state[at : at + size]
 
-    def _new_log(self) -> Log:
-        room = LOG_ROOM if self._logging else 0
-        if self.compiled:
-            return Log(*(np.zeros(room, np.int64) for _ in Log._fields))
-        return Log(*([0] * room for _ in Log._fields))
-
-    def _drain(self, state: State, log: Log) -> None:
+    def _drain(self, state: Row, log: Row) -> None:
         """Move the kernel's log out of its way."""
-        used = int(state.host[tables.LOGGED])
+        used = int(state[tables.LOGGED])
         if used:
-            kept = Log(*(np.array(column[:used], np.int64) for column in log))
+            kept = np.array(log[:used], np.int64).reshape(-1, python_kernel.LOG_FIELDS)
             self._logged.append((tuple(self.classes), kept))
-        state.host[tables.LOGGED] = 0
+        state[tables.LOGGED] = 0
 
 
-def _arrays(found: Iterable[Any]) -> Iterator[Any]:
-    """Yield the same tables as arrays, the numbers among them as they are."""
-    return (np.array(one, np.int64) if isinstance(one, list) else one for one in found)
+def members(mask: int) -> list[int]:
+    """Return the channels of a mask."""
+    return [channel for channel in range(mask.bit_length()) if mask >> channel & 1]
 
 
 def check(program: Sequence[Instruction], device: Device) -> None:
@@ -307,42 +307,36 @@ def check(program: Sequence[Instruction], device: Device) -> None:
             )
 
 
-def expand(logged: Sequence[tuple[tuple[int, ...], Log]], per_group: int) -> CommandLog:
+def expand(
+    logged: Sequence[tuple[tuple[int, ...], NDArray[np.int64]]], per_group: int
+) -> CommandLog:
     """Return runs of commands one by one, for each channel, in order of clock, then channel.
 
     Parameters
     ----------
-    logged : sequence of (masks of the classes, Log)
-        Runs as the kernel noted them.
+    logged : sequence of (masks of the classes, runs as the kernel noted them)
+        The log, part by part.
     per_group : int
         Banks of a group.
     """
-    parts: list[NDArray[np.int64]] = []
-    for classes, log in logged:
-        members = [[n for n in range(mask.bit_length()) if mask >> n & 1] for mask in classes]
-        run_of = np.repeat(np.arange(len(log.clock)), log.count)
-        within = np.arange(len(run_of)) - np.repeat(np.cumsum(log.count) - log.count, log.count)
-        clock = log.clock[run_of] + within * log.gap[run_of]
-        column = log.column[run_of] + within * log.step[run_of]
-        of = log.channels[run_of]
-        bank = log.bank[run_of]
-        rows = np.stack(
-            [
-                clock,
-                of,
-                log.command[run_of],
-                np.where(bank < 0, -1, bank // per_group),
-                np.where(bank < 0, -1, bank % per_group),
-                log.row[run_of],
-                column,
-            ]
-        )
-        for c, channels in enumerate(members):
-            mine = rows[:, of == c]
-            for channel in channels:
-                one = mine.copy()
-                one[1] = channel
-                parts.append(one)
-    whole = np.concatenate(parts, axis=1) if parts else np.zeros((7, 0), np.int64)
-    order = np.lexsort((whole[1], whole[0]))
-    return CommandLog(*(np.ascontiguousarray(column[order]) for column in whole))
+    parts: list[tuple[NDArray[np.int64], ...]] = []
+    for classes, runs in logged:
+        for c, mask in enumerate(classes):
+            mine = runs[runs[:, 4] == c]
+            count = mine[:, 1]
+            starts = np.cumsum(count) - count
+            first, _, gap, command, _, bank, row, start, step = np.repeat(mine, count, axis=0).T
+            within = np.arange(len(first)) - np.repeat(starts, count)
+            clock, column = first + within * gap, start + within * step
+            for number in members(mask):
+                parts.append((clock, np.full_like(clock, number), command, bank, row, column))
+    if not parts:
+        return CommandLog(*(np.zeros(0, np.int64) for _ in range(7)))
+    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    # A channel issues one command a clock, so that this key has no ties.
+    order = np.argsort(whole[0] * MOST_CHANNELS + whole[1], kind="stable")
+    clock, channel, command, bank, row, column = (column[order] for column in whole)
+    group = np.where(bank < 0, -1, bank // per_group)
+    return CommandLog(
+        clock, channel, command, group, np.where(bank < 0, -1, bank % per_group), row, column
+    )

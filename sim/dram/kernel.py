@@ -1,12 +1,13 @@
 """The memory's commands in order of time: each jumps to the first clock at which it is legal.
 
-One body of code over flat tables of integers: plain Python walks lists with it, and ``compiled``
+One body of code over flat rows of integers: plain Python walks lists with it, and ``compiled``
 gives the same functions translated by numba, which walk arrays. Owns what a command does to a
-channel and when it may issue. Imports the tables' positions.
+channel and when it may issue. Imports where the numbers lie.
 
-What is not obvious: a class stands for channels that are in the same state and get the same
-requests. Requests of one kind to one row are issued as a run: after the first, only their own
-distance and the next refresh bind, as no other command comes between.
+``t`` is the rules, ``s`` the state, ``b`` where a class's block begins in it, ``log`` the log,
+``p`` the program and ``q`` the classes of each mask. A class stands for channels that are in the
+same state and get the same requests. Requests of one kind to one row are issued as a run: after the
+first, only their own distance and the next refresh bind, as no other command comes between.
 """
 
 from __future__ import annotations
@@ -17,20 +18,71 @@ from gateformer.sim.dram.tables import (
     AT,
     CAUSED_BY,
     CLASS,
+    CLASSES,
+    COMPLETED,
+    COMPLETION,
     DECODE,
     DECODED,
     DISTINCT,
     DONE,
+    FIELDS,
     FINISH,
+    FOLLOW_AT,
+    HEAD,
+    HOST,
+    INDEX,
+    KINDS,
+    LAST,
+    LATENCY,
     LOGGED,
+    MODE,
+    OPEN_CLOCKS,
+    OPEN_SINCE,
+    OPENED,
+    P_BANK,
+    P_BLOCKS,
+    P_COLUMN,
+    P_COMMAND,
+    P_MASK,
+    P_MODE,
+    P_OP,
+    P_ROW,
+    P_ROWS,
+    P_SIZE,
+    P_STRIDE,
     RESUME,
+    SAME,
+    SCOPE,
+    SELF_CAUSE,
+    SELF_WAIT,
+    SERVED,
     STATUS,
     STUCK,
+    T_BANK_COUNTS,
+    T_BANKS,
+    T_BLOCK,
+    T_COUNTS,
+    T_GROUPS,
+    T_INTERVAL,
+    T_MODES,
+    T_PER_BANK,
+    T_PER_CLOCK,
+    T_PER_GROUP,
+    T_POSTPONED,
+    T_QUEUE,
+    T_READY,
+    T_RING,
+    T_ROWS,
+    T_RUNS,
+    T_SEEN,
+    T_STALLS,
+    T_WIDTH,
+    T_WINDOW_AT,
+    T_WINDOWS,
+    TAIL,
     WIDTH,
-    Log,
-    Requests,
-    State,
-    Tables,
+    WINDOW_FIELDS,
+    Row,
 )
 
 ACT, ACT16 = COMMANDS.index("ACT"), COMMANDS.index("ACT16")
@@ -38,75 +90,77 @@ PRE, PREA = COMMANDS.index("PRE"), COMMANDS.index("PREA")
 WRA16, TMOD = COMMANDS.index("WRA16"), COMMANDS.index("TMOD")
 REFAB, REFPB = COMMANDS.index("REFab"), COMMANDS.index("REFpb")
 SYNC, EOC = COMMANDS.index("SYNC"), COMMANDS.index("EOC")
-KINDS = len(CAUSED_BY)
 BY_REFAB, BY_REFPB = CAUSED_BY.index("REFab"), CAUSED_BY.index("REFpb")
-HOST, COMPLETION = 0, 1
-CHANNEL, BANK = 0, 2
-ROOM = 8
-"""Entries of the log that one step may need."""
+BANK = 2
+"""Scope of the commands of one bank; those of a channel have scope 0."""
+LOG_FIELDS = 9
+"""Clock, count, gap, command, class, bank, row, column, step of a run of commands."""
+ROOM = 8 * LOG_FIELDS
+"""Numbers of the log that one step may need."""
 MOST_STUCK = 10_000
 """Refreshes in a row, with a request waiting, after which there is no room for work."""
-RUNNING, FULL, STARVED = 0, 1, 2
+ENDED, FULL, STARVED = range(3)
 """Why ``advance`` returned: the program has ended, the log is full, refresh leaves no room."""
 
 
-def earliest(t: Tables, s: State, c: int, command: int, bank: int) -> tuple[int, int]:
+def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> tuple[int, int]:
     """Return the first clock at which no constraint holds a command back, and what held it."""
-    at = c * t.width + command
-    clock, cause = s.ready[at], s.cause[at]
-    if t.scope[command] == BANK:
-        near = at + (1 + bank // t.per_group) * WIDTH
-        if s.ready[near] > clock:
-            clock, cause = s.ready[near], s.cause[near]
-        near = at + (1 + t.groups + bank) * WIDTH
-        if s.ready[near] > clock:
-            clock, cause = s.ready[near], s.cause[near]
+    at = b + t[T_READY] + command
+    width = t[T_WIDTH]
+    clock, cause = s[at], s[at + width]
+    if t[SCOPE + command] == BANK:
+        near = at + (1 + bank // t[T_PER_GROUP]) * WIDTH
+        if s[near] > clock:
+            clock, cause = s[near], s[near + width]
+        near = at + (1 + t[T_GROUPS] + bank) * WIDTH
+        if s[near] > clock:
+            clock, cause = s[near], s[near + width]
     return clock, cause
 
 
-def follow(t: Tables, s: State, base: int, level: int, command: int, clock: int) -> None:
+def follow(t: Row, s: Row, at: int, level: int, command: int, clock: int) -> None:
     """Hold back all that must wait after a command, at one instance of a level."""
-    ready, cause, commands, waits = s.ready, s.cause, t.follow_command, t.follow_wait
-    span = level * WIDTH + command
-    for entry in range(t.follow_at[span], t.follow_at[span + 1]):
-        at = base + commands[entry]
-        until = clock + waits[entry]
-        if until > ready[at]:
-            ready[at] = until
-            cause[at] = t.follow_cause[entry]
+    span = FOLLOW_AT + level * WIDTH + command
+    width = t[T_WIDTH]
+    for entry in range(t[span], t[span + 1], 3):
+        held = at + t[entry]
+        until = clock + t[entry + 1]
+        if until > s[held]:
+            s[held] = until
+            s[held + width] = t[entry + 2]
 
 
-def widen(t: Tables, s: State, c: int, bank: int, command: int, clock: int) -> None:
+def widen(t: Row, s: Row, b: int, bank: int, command: int, clock: int) -> None:
     """Note a command in every window that counts it, and hold back what the window does."""
-    for entry in range(t.windows):
-        if t.window_after[entry] != command:
+    for number in range(t[T_WINDOWS]):
+        entry = t[T_WINDOW_AT] + number * WINDOW_FIELDS
+        if t[entry + 1] != command:
             continue
-        level, instance, base = t.window_level[entry], 0, c * t.width
-        if level == 1:
-            instance = bank // t.per_group
-            base += (1 + instance) * WIDTH
-        elif level == BANK:
+        instance, at = 0, b + t[T_READY]
+        if t[entry] == 1:
+            instance = bank // t[T_PER_GROUP]
+            at += (1 + instance) * WIDTH
+        elif t[entry] == BANK:
             instance = bank
-            base += (1 + t.groups + bank) * WIDTH
-        size = t.window_size[entry]
-        ring = c * t.ring_width + t.window_ring[entry] + instance * size
-        at = c * t.count_width + t.window_count[entry] + instance
-        seen = s.window_seen[at]
-        s.window_clock[ring + seen % size] = clock
-        s.window_seen[at] = seen + 1
-        if seen + 1 >= size:
-            until = s.window_clock[ring + (seen + 1) % size] + t.window_wait[entry]
-            held = base + t.window_before[entry]
-            if until > s.ready[held]:
-                s.ready[held] = until
-                s.cause[held] = t.window_cause[entry]
+            at += (1 + t[T_GROUPS] + bank) * WIDTH
+        size = t[entry + 5]
+        ring = b + t[T_RING] + t[entry + 6] + instance * size
+        counted = b + t[T_SEEN] + t[entry + 7] + instance
+        s[ring + s[counted] % size] = clock
+        s[counted] += 1
+        if s[counted] >= size:
+            until = s[ring + s[counted] % size] + t[entry + 3]
+            held = at + t[entry + 2]
+            if until > s[held]:
+                s[held] = until
+                s[held + t[T_WIDTH]] = t[entry + 4]
 
 
 def issue(
-    t: Tables,
-    s: State,
-    log: Log,
-    c: int,
+    t: Row,
+    s: Row,
+    log: Row,
+    b: int,
     command: int,
     bank: int,
     row: int,
@@ -118,260 +172,257 @@ def issue(
 ) -> None:
     """Issue a run of one command: count it, log it, and note what must wait for it."""
     final = clock + (count - 1) * gap
-    base = c * t.width
-    follow(t, s, base, 0, command, final)
-    s.counts[c * WIDTH + command] += count
-    if t.scope[command] == BANK:
-        follow(t, s, base + (1 + bank // t.per_group) * WIDTH, 1, command, final)
-        follow(t, s, base + (1 + t.groups + bank) * WIDTH, 2, command, final)
-        s.bank_counts[(c * t.banks + bank) * WIDTH + command] += count
-    if t.windows > 0:
-        for one in range(count):
-            widen(t, s, c, bank, command, clock + one * gap)
-    s.last[c] = final
-    s.host[DISTINCT] += count
-    if len(log.clock) > 0:
-        at = s.host[LOGGED]
-        s.host[LOGGED] = at + 1
-        log.clock[at] = clock
-        log.count[at] = count
-        log.gap[at] = gap
-        log.command[at] = command
-        log.channels[at] = c
-        log.bank[at] = bank
-        log.row[at] = row
-        log.column[at] = column
-        log.step[at] = step
+    at = b + t[T_READY]
+    follow(t, s, at, 0, command, final)
+    s[b + t[T_COUNTS] + command] += count
+    if t[SCOPE + command] == BANK:
+        follow(t, s, at + (1 + bank // t[T_PER_GROUP]) * WIDTH, 1, command, final)
+        follow(t, s, at + (1 + t[T_GROUPS] + bank) * WIDTH, BANK, command, final)
+        s[b + t[T_BANK_COUNTS] + bank * WIDTH + command] += count
+    if t[T_WINDOWS] > 0:
+        widen(t, s, b, bank, command, clock)
+    s[b + LAST] = final
+    s[DISTINCT] += count
+    if len(log) > 0:
+        at = s[LOGGED]
+        s[LOGGED] = at + LOG_FIELDS
+        log[at] = clock
+        log[at + 1] = count
+        log[at + 2] = gap
+        log[at + 3] = command
+        log[at + 4] = (b - CLASSES) // t[T_BLOCK]
+        log[at + 5] = bank
+        log[at + 6] = row
+        log[at + 7] = column
+        log[at + 8] = step
 
 
-def effect(t: Tables, s: State, c: int, command: int, bank: int, row: int, clock: int) -> None:
+def effect(t: Row, s: Row, b: int, command: int, bank: int, row: int, clock: int) -> None:
     """Open and close rows, and switch the mode, as a command does."""
-    first = c * t.banks
-    was = s.opened[c]
+    first, banks = b + t[T_ROWS], t[T_BANKS]
+    was = s[b + OPENED]
     if command == ACT:
-        s.open_row[first + bank] = row
-        s.opened[c] = was + 1
-        if was + 1 == t.banks:
-            s.same[c] = row
-            for other in range(first, first + t.banks):
-                if s.open_row[other] != row:
-                    s.same[c] = -1
+        s[first + bank] = row
+        s[b + OPENED] = was + 1
+        if was + 1 == banks:
+            s[b + SAME] = row
+            for other in range(first, first + banks):
+                if s[other] != row:
+                    s[b + SAME] = -1
     elif command == ACT16:
-        for other in range(first, first + t.banks):
-            s.open_row[other] = row
-        s.opened[c] = t.banks
-        s.same[c] = row
+        for other in range(first, first + banks):
+            s[other] = row
+        s[b + OPENED] = banks
+        s[b + SAME] = row
     elif command == PRE:
-        s.open_row[first + bank] = -1
-        s.opened[c] = was - 1
-        s.same[c] = -1
+        s[first + bank] = -1
+        s[b + OPENED] = was - 1
+        s[b + SAME] = -1
     elif command in (PREA, WRA16):
-        for other in range(first, first + t.banks):
-            s.open_row[other] = -1
-        s.opened[c] = 0
-        s.same[c] = -1
+        for other in range(first, first + banks):
+            s[other] = -1
+        s[b + OPENED] = 0
+        s[b + SAME] = -1
     elif command == TMOD:
-        s.mode[c] = 1 - s.mode[c]
-    if was == 0 and s.opened[c] > 0:
-        s.open_since[c] = clock
-    elif was > 0 and s.opened[c] == 0:
-        s.open_clocks[c] += clock - s.open_since[c]
+        s[b + MODE] = 1 - s[b + MODE]
+    if was == 0 and s[b + OPENED] > 0:
+        s[b + OPEN_SINCE] = clock
+    elif was > 0 and s[b + OPENED] == 0:
+        s[b + OPEN_CLOCKS] += clock - s[b + OPEN_SINCE]
 
 
-def prerequisite(t: Tables, s: State, c: int, command: int, rows: int, bank: int, row: int) -> int:
+def prerequisite(t: Row, s: Row, b: int, command: int, rows: int, bank: int, row: int) -> int:
     """Return the command that a request needs next: its own, or one that opens or closes rows."""
-    first = c * t.banks
+    first = b + t[T_ROWS]
     if rows == 2:
-        if s.same[c] == row:
+        if s[b + SAME] == row:
             return command
-        for other in range(first, first + t.banks):
-            if s.open_row[other] != -1 and s.open_row[other] != row:
+        for other in range(first, first + t[T_BANKS]):
+            if s[other] != -1 and s[other] != row:
                 return PREA
         return ACT16
     if rows == 1:
-        found = s.open_row[first + bank]
+        found = s[first + bank]
         if found == row:
             return command
         return ACT if found == -1 else PRE
-    if command == REFAB and s.opened[c] > 0:
+    if command == REFAB and s[b + OPENED] > 0:
         return PREA
-    if command == REFPB and s.open_row[first + bank] != -1:
+    if command == REFPB and s[first + bank] != -1:
         return PRE
     return command
 
 
-def next_refresh(t: Tables, s: State, c: int) -> tuple[int, int, int, int, bool]:
+def next_refresh(t: Row, s: Row, b: int) -> tuple[int, int, int, int, bool]:
     """Return a refresh's next command, its bank, clock and cause, and whether TMOD comes first."""
     final, bank = REFAB, -1
-    if t.per_bank:
-        final, bank = REFPB, s.served[c] % t.banks
-    command = prerequisite(t, s, c, final, 0, bank, -1)
-    clock, cause = earliest(t, s, c, command, bank)
-    switch = t.modes == 1 and s.mode[c] == 1
+    if t[T_PER_BANK] == 1:
+        final, bank = REFPB, s[b + SERVED] % t[T_BANKS]
+    command = prerequisite(t, s, b, final, 0, bank, -1)
+    clock, cause = earliest(t, s, b, command, bank)
+    switch = t[T_MODES] == 1 and s[b + MODE] == 1
     if switch:
-        other, why = earliest(t, s, c, TMOD, bank)
+        other, why = earliest(t, s, b, TMOD, bank)
         if other > clock:
             clock, cause = other, why
     return command, bank, clock, cause, switch
 
 
-def refresh(t: Tables, s: State, log: Log, c: int, start: int) -> None:
+def refresh(t: Row, s: Row, log: Row, b: int, start: int) -> None:
     """Carry one refresh through, from a clock on; nothing else issues until it has."""
-    kind = BY_REFPB if t.per_bank else BY_REFAB
+    kind = BY_REFPB if t[T_PER_BANK] == 1 else BY_REFAB
     while True:
-        command, bank, clock, cause, switch = next_refresh(t, s, c)
+        command, bank, clock, cause, switch = next_refresh(t, s, b)
         clock = max(clock, start)
-        s.stalls[(c * t.causes + cause) * KINDS + kind] += clock - start
+        s[b + t[T_STALLS] + cause * KINDS + kind] += clock - start
         if switch:
             command = TMOD
-        issue(t, s, log, c, command, bank, -1, -1, 0, clock, 1, 1)
-        effect(t, s, c, command, bank, -1, clock)
+        issue(t, s, log, b, command, bank, -1, -1, 0, clock, 1, 1)
+        effect(t, s, b, command, bank, -1, clock)
         start = clock + 1
         if command in (REFAB, REFPB):
-            s.served[c] += 1
+            s[b + SERVED] += 1
             return
 
 
-def enqueue(t: Tables, s: State, c: int, clock: int, count: int, gap: int) -> None:
+def enqueue(t: Row, s: Row, b: int, clock: int, count: int, gap: int) -> None:
     """Note when a run of requests left the queue, as far back as the queue is long."""
-    first = s.index[c]
-    s.index[c] = first + count
-    ring, size = c * (t.queue + 2), t.queue + 2
-    head = s.head[c] + 1
-    s.head[c] = head
-    s.run_first[ring + head % size] = first
-    s.run_clock[ring + head % size] = clock
-    s.run_gap[ring + head % size] = gap
-    oldest, tail = first + count - 1 - t.queue, s.tail[c]
-    while tail < head and s.run_first[ring + (tail + 1) % size] <= oldest:
+    first, head, tail = s[b + INDEX], s[b + HEAD] + 1, s[b + TAIL]
+    size = t[T_QUEUE] + 2
+    ring = b + t[T_RUNS]
+    at = ring + head % size * 3
+    s[at], s[at + 1], s[at + 2] = first, clock, gap
+    oldest = first + count - 1 - t[T_QUEUE]
+    while tail < head and s[ring + (tail + 1) % size * 3] <= oldest:
         tail += 1
-    s.tail[c] = tail
+    s[b + INDEX], s[b + HEAD], s[b + TAIL] = first + count, head, tail
 
 
-def accepted(t: Tables, s: State, c: int) -> int:
+def accepted(t: Row, s: Row, b: int) -> int:
     """Return the clock at which the queue had room for the last request served."""
-    wanted = s.index[c] - 1 - t.queue
+    wanted = s[b + INDEX] - 1 - t[T_QUEUE]
     if wanted < 0:
         return 0
-    at = c * (t.queue + 2) + s.tail[c] % (t.queue + 2)
-    return s.run_clock[at] + (wanted - s.run_first[at]) * s.run_gap[at] + 1
+    at = b + t[T_RUNS] + s[b + TAIL] % (t[T_QUEUE] + 2) * 3
+    return s[at + 1] + (wanted - s[at]) * s[at + 2] + 1
 
 
 def make_way(
-    t: Tables, s: State, log: Log, c: int, op: int, clock: int, cause: int, decode: int
+    t: Row, s: Row, log: Row, b: int, op: int, clock: int, cause: int, decode: int
 ) -> bool:
     """Refresh where that comes before a request that could issue at a clock; say whether it did."""
-    ahead = s.last[c] + 1
-    due = (s.served[c] + 1) * t.interval
-    urgent = due + t.postponed * t.interval
+    ahead = s[b + LAST] + 1
+    due = (s[b + SERVED] + 1) * t[T_INTERVAL]
+    urgent = due + t[T_POSTPONED] * t[T_INTERVAL]
     start = max(due, ahead)
-    idle = t.postponed > 0 and start < decode and max(next_refresh(t, s, c)[2], start) < decode
+    idle = t[T_POSTPONED] > 0 and start < decode and max(next_refresh(t, s, b)[2], start) < decode
     if not idle:
         if clock < urgent:
             return False
         start = max(urgent, ahead)
     empty = max(min(decode, start) - ahead, 0)
-    s.stalls[(c * t.causes + HOST) * KINDS + op] += empty
-    s.stalls[(c * t.causes + cause) * KINDS + op] += start - ahead - empty
-    refresh(t, s, log, c, start)
-    s.host[STUCK] = s.host[STUCK] + 1 if s.last[c] >= decode else 0
-    if s.host[STUCK] > MOST_STUCK:
-        s.host[STATUS] = STARVED
+    stalls = b + t[T_STALLS] + op
+    s[stalls + HOST * KINDS] += empty
+    s[stalls + cause * KINDS] += start - ahead - empty
+    refresh(t, s, log, b, start)
+    s[STUCK] = s[STUCK] + 1 if s[b + LAST] >= decode else 0
+    if s[STUCK] > MOST_STUCK:
+        s[STATUS] = STARVED
     return True
 
 
-def step(t: Tables, s: State, log: Log, p: Requests, i: int, c: int, done: int, decode: int) -> int:
+def step(t: Row, s: Row, log: Row, p: Row, i: int, b: int, done: int, decode: int) -> int:
     """Issue the next command, or run of commands, of an instruction; return the requests served."""
-    op, command, mode, bank, row = p.op[i], p.command[i], p.mode[i], p.bank[i], p.row[i]
-    ahead = s.last[c] + 1
+    op, command, bank, row = p[i + P_OP], p[i + P_COMMAND], p[i + P_BANK], p[i + P_ROW]
+    ahead = s[b + LAST] + 1
     begin = max(decode, ahead)
     wanted, switch = command, False
     if command in (SYNC, EOC):
-        clock, cause = s.completed[c], COMPLETION
+        clock, cause = s[b + COMPLETED], COMPLETION
     else:
-        wanted = prerequisite(t, s, c, command, p.rows[i], bank, row)
-        clock, cause = earliest(t, s, c, wanted, bank)
-        if t.modes == 1 and s.mode[c] != mode:
+        wanted = prerequisite(t, s, b, command, p[i + P_ROWS], bank, row)
+        clock, cause = earliest(t, s, b, wanted, bank)
+        if t[T_MODES] == 1 and s[b + MODE] != p[i + P_MODE]:
             switch = True
-            other, why = earliest(t, s, c, TMOD, bank)
+            other, why = earliest(t, s, b, TMOD, bank)
             if other > clock:
                 clock, cause = other, why
     clock = max(clock, begin)
-    if t.interval > 0 and make_way(t, s, log, c, op, clock, cause, decode):
+    if t[T_INTERVAL] > 0 and make_way(t, s, log, b, op, clock, cause, decode):
         return 0
-    s.stalls[(c * t.causes + HOST) * KINDS + op] += begin - ahead
-    s.stalls[(c * t.causes + cause) * KINDS + op] += clock - begin
-    column = p.column[i] + done * p.stride[i]
+    stalls = b + t[T_STALLS] + op
+    s[stalls + HOST * KINDS] += begin - ahead
+    s[stalls + cause * KINDS] += clock - begin
+    column = p[i + P_COLUMN] + done * p[i + P_STRIDE]
     if switch or wanted != command:
         if switch:
             wanted = TMOD
-        issue(t, s, log, c, wanted, bank, row, column, 0, clock, 1, 1)
-        effect(t, s, c, wanted, bank, row, clock)
+        issue(t, s, log, b, wanted, bank, row, column, 0, clock, 1, 1)
+        effect(t, s, b, wanted, bank, row, clock)
         return 0
-    count, gap = 1, max(t.self_wait[command], 1)
-    if done + 1 < p.size[i] and t.self_wait[command] > 0:
-        count = p.size[i] - done
-        if t.interval > 0:
-            urgent = (s.served[c] + 1 + t.postponed) * t.interval
+    count, gap = 1, max(t[SELF_WAIT + command], 1)
+    if done + 1 < p[i + P_SIZE] and t[SELF_WAIT + command] > 0:
+        count = p[i + P_SIZE] - done
+        if t[T_INTERVAL] > 0:
+            urgent = (s[b + SERVED] + 1 + t[T_POSTPONED]) * t[T_INTERVAL]
             count = min(count, (urgent - 1 - clock) // gap + 1)
-        cause = t.self_cause[command]
-        s.stalls[(c * t.causes + cause) * KINDS + op] += (count - 1) * (gap - 1)
-    enqueue(t, s, c, clock, count, gap)
-    s.host[STUCK] = 0
+        s[stalls + t[SELF_CAUSE + command] * KINDS] += (count - 1) * (gap - 1)
+    enqueue(t, s, b, clock, count, gap)
+    s[STUCK] = 0
     if command in (SYNC, EOC):
-        s.last[c] = clock
+        s[b + LAST] = clock
         return 1
-    issue(t, s, log, c, command, bank, row, column, p.stride[i], clock, count, gap)
-    s.completed[c] = max(s.completed[c], s.last[c] + t.latency[command])
+    issue(t, s, log, b, command, bank, row, column, p[i + P_STRIDE], clock, count, gap)
+    s[b + COMPLETED] = max(s[b + COMPLETED], s[b + LAST] + t[LATENCY + command])
     if command == WRA16:
-        effect(t, s, c, command, bank, row, clock)
+        effect(t, s, b, command, bank, row, clock)
     return count
 
 
-def advance(t: Tables, s: State, log: Log, p: Requests) -> int:
+def next_decode(t: Row, s: Row) -> None:
+    """Move the host on to the clock of its next decode."""
+    taken = max(s[DECODE], s[ACCEPTED])
+    if s[RESUME] > 0:
+        s[DECODE], s[DECODED] = s[RESUME], 0
+    elif taken == s[DECODE] and s[DECODED] + 1 < t[T_PER_CLOCK]:
+        s[DECODED] += 1
+    else:
+        s[DECODE], s[DECODED] = taken + 1, 0
+    s[CLASS], s[ACCEPTED], s[RESUME] = 0, 0, 0
+
+
+def advance(t: Row, s: Row, log: Row, p: Row, q: Row) -> int:
     """Run a program from where the host stands to its end, or until the log is full.
 
     Returns
     -------
     int
-        ``RUNNING`` at the end or after an EOC; ``FULL``: empty the log, call again; ``STARVED``.
+        ``ENDED`` at the end or after an EOC; ``FULL``: empty the log, call again; ``STARVED``.
     """
-    host = s.host
-    while host[AT] < len(p.op):
-        i, decode = host[AT], host[DECODE]
-        command = p.command[i]
-        if command >= 0 and p.size[i] > 0:
-            mask = p.mask[i]
-            for position in range(p.class_at[mask] + host[CLASS], p.class_at[mask + 1]):
-                c = p.classes[position]
-                while host[DONE] < p.size[i]:
-                    if len(log.clock) > 0 and host[LOGGED] + ROOM > len(log.clock):
+    while s[AT] * FIELDS < len(p):
+        i, decode = s[AT] * FIELDS, s[DECODE]
+        command, size = p[i + P_COMMAND], p[i + P_SIZE]
+        if command >= 0 and size > 0:
+            mask = p[i + P_MASK]
+            for position in range(q[mask] + s[CLASS], q[mask + 1]):
+                b = CLASSES + q[position] * t[T_BLOCK]
+                done = s[DONE]
+                while done < size:
+                    if len(log) > 0 and s[LOGGED] + ROOM > len(log):
+                        s[DONE] = done
                         return FULL
-                    host[DONE] += step(t, s, log, p, i, c, host[DONE], decode)
-                    if host[STATUS] == STARVED:
+                    done += step(t, s, log, p, i, b, done, decode)
+                    if s[STATUS] == STARVED:
                         return STARVED
-                host[DONE] = 0
-                host[CLASS] += 1
-                host[ACCEPTED] = max(host[ACCEPTED], accepted(t, s, c))
-                if p.blocks[i] == 1:
-                    host[RESUME] = max(host[RESUME], s.last[c] + t.latency[command] + 1)
+                s[DONE] = 0
+                s[CLASS] += 1
+                s[ACCEPTED] = max(s[ACCEPTED], accepted(t, s, b))
+                if p[i + P_BLOCKS] == 1:
+                    s[RESUME] = max(s[RESUME], s[b + LAST] + t[LATENCY + command] + 1)
                 if command in (SYNC, EOC):
-                    host[FINISH] = max(host[FINISH], s.last[c] + 1)
-        host[AT] = i + 1
+                    s[FINISH] = max(s[FINISH], s[b + LAST] + 1)
+        s[AT] += 1
         next_decode(t, s)
         if command == EOC:
             break
-    return RUNNING
-
-
-def next_decode(t: Tables, s: State) -> None:
-    """Move the host on to the clock of its next decode."""
-    host = s.host
-    taken = max(host[DECODE], host[ACCEPTED])
-    if host[RESUME] > 0:
-        host[DECODE], host[DECODED] = host[RESUME], 0
-    elif taken == host[DECODE] and host[DECODED] + 1 < t.host_per_clock:
-        host[DECODED] += 1
-    else:
-        host[DECODE], host[DECODED] = taken + 1, 0
-    host[CLASS], host[ACCEPTED], host[RESUME] = 0, 0, 0
+    return ENDED
