@@ -1,0 +1,316 @@
+"""``gateformer pim`` end to end, and on hostile input: clear errors with file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateformer.cli import main
+
+Answer = tuple[int, dict[str, Any], str]
+Call = Callable[..., Answer]
+
+GIGABYTE = 1 << 30
+DEVICE = """clock_ns = 1.0
+constraints = "aim"
+[organization]
+channels = 2
+bank_groups = 4
+banks_per_group = 4
+rows = 1024
+row_bytes = 2048
+access_bits = 256
+[timing]
+nBL = 1
+nCL = 25
+nRCDRD = 12
+nRCDRDMAC = 12
+nRCDEWMUL = 12
+nRCDRDAF = 12
+nRCDRDCP = 12
+nRCDWR = 12
+nRCDWRCP = 12
+nRP = 12
+nRAS = 27
+nRC = 39
+nWR = 12
+nRTP = 6
+nCWL = 3
+nCCDS = 1
+nCCDL = 1
+nRRDS = 3
+nRRDL = 3
+nWTRS = 5
+nWTRL = 6
+nFAW = 14
+nRFC = 300
+nREFI = 3900
+nRREFD = 11
+nRFCpb = 150
+nCLREG = 1
+nCLGB = 1
+nCWLREG = 1
+nCWLGB = 1
+nWPRE = 1
+nMODCH = 4
+"""
+"""A small timing file, complete and right."""
+
+TRACE = """# two rows of MACs on both channels
+AiM WR_GB 4 0 3
+ISR_MAC_ABK 64 3 7
+AiM ISR_MAC_ABK 64 3 8
+
+AiM RD_MAC 0 3
+AiM EOC
+"""
+CONFIG = {
+    "model_type": "gpt2",
+    "n_embd": 64,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 128,
+    "vocab_size": 500,
+}
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Run the command line in an empty folder; gives exit code, JSON and what was said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ok.toml").write_text(DEVICE)
+    (tmp_path / "ok.trace").write_text(TRACE)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+
+    def do(*arguments: object) -> Answer:
+        capsys.readouterr()
+        code = main(["pim", *map(str, arguments), "--json"])
+        out, said = capsys.readouterr()
+        assert "Traceback" not in said
+        assert code != 70, said
+        return code, json.loads(out) if out else {}, said
+
+    return do
+
+
+def hostile_files(folder: Path) -> None:
+    """Write what the hostile calls read."""
+    lines = TRACE.splitlines()
+
+    def trace(name: str, *bad: str) -> None:
+        (folder / name).write_text("\n".join([*lines[:2], *bad, *lines[2:]]) + "\n")
+
+    trace("unknown.trace", "AiM MAC_ABKK 2 3 0")
+    trace("fields.trace", "AiM MAC_ABK 4")
+    trace("word.trace", "AiM MAC_ABK four 3 0")
+    trace("bank.trace", "AiM MAC_SBK 1 3 99 0")
+    trace("row.trace", "AiM MAC_ABK 1 3 4096")
+    trace("column.trace", "AiM MAC_ABK 65 3 0")
+    trace("negative.trace", "AiM MAC_ABK -4 3 0")
+    trace("mask.trace", "AiM WR_GB 4 0 15")
+    trace("nomask.trace", "AiM WR_GB 4 0 0")
+    trace("twomasks.trace", "AiM WR_ABK 0 3 5")
+    trace("register.trace", "AiM W CFR 99 1")
+    trace("several.trace", "AiM NOPE", "AiM MAC_ABK 1 3 4096", "AiM WR_GB")
+    (folder / "cut.trace").write_text(TRACE[: TRACE.index("ISR_MAC_ABK 64 3 8") + 16])
+    (folder / "binary.trace").write_bytes(bytes(range(256)) * 40)
+    (folder / "empty.trace").touch()
+    (folder / "cut.trace.gz").write_bytes(gzip.compress(TRACE.encode() * 99)[:-9])
+    (folder / "folder.trace").mkdir()
+    for name in ("endless.trace", "endless.cmds", "endless.toml", "endless.json"):
+        with (folder / name).open("wb") as file:
+            file.truncate(GIGABYTE)  # holes: it takes no room on the disk
+
+    def device(name: str, old: str, new: str) -> None:
+        assert old in DEVICE
+        (folder / name).write_text(DEVICE.replace(old, new))
+
+    device("negative.toml", "nRP = 12", "nRP = -12")
+    device("refresh.toml", "nREFI = 3900", "nREFI = 200")
+    device("nan.toml", "clock_ns = 1.0", "clock_ns = nan")
+    device("nantime.toml", "nRP = 12", "nRP = nan")
+    device("zero.toml", "clock_ns = 1.0", "clock_ns = 0.0")
+    device("key.toml", "bank_groups", "bank_group")
+    device("typed.toml", "nRP = 12", 'nRP = "12"')
+    device("cut.toml", "[timing]", "[timing")
+    device("missing.toml", "rows = 1024\n", "")
+    device("parameter.toml", "nRP = 12\n", "")
+    device("many.toml", "channels = 2", "channels = 65")
+    device("none.toml", "channels = 2", "channels = 0")
+    device("ragged.toml", "row_bytes = 2048", "row_bytes = 2000")
+    device("rules.toml", 'constraints = "aim"', 'constraints = "aims"')
+    (folder / "binary.toml").write_bytes(b"\xff\xfe" + bytes(range(256)))
+
+    def config(name: str, **changes: object) -> None:
+        (folder / name).write_text(json.dumps({**CONFIG, **changes}))
+
+    config("type.json", model_type="mamba")
+    config("layers.json", n_layer=-2)
+    config("heads.json", n_head=7)
+    config("text.json", n_embd="wide")
+    config("huge.json", n_embd=1 << 40)
+    (folder / "cut.json").write_text(json.dumps(CONFIG)[:-10])
+    (folder / "list.json").write_text("[1, 2]")
+
+    (folder / "fields.cmds").write_text("1 0 ACT16 -1 -1 7 -1\n2 0 MAC16\n")
+    (folder / "name.cmds").write_text("1 0 ACTIVATE -1 -1 7 -1\n")
+    (folder / "word.cmds").write_text("1 zero ACT16 -1 -1 7 -1\n")
+    (folder / "binary.cmds").write_bytes(bytes(range(256)) * 40)
+    (folder / "empty.cmds").touch()
+    (folder / "early.cmds").write_text("1 0 ACT16 -1 -1 7 -1\n5 0 MAC16 -1 -1 7 0\n")
+    (folder / "closed.cmds").write_text("1 0 MAC16 -1 -1 7 0\n")
+    (folder / "channel.cmds").write_text("1 9 ACT16 -1 -1 7 -1\n")
+    (folder / "mine").mkdir()
+    (folder / "mine/thesis.tex").write_text("mine")
+
+
+def replaying(trace: str, timing: str = "ok.toml") -> list[str]:
+    return ["replay", trace, "--timing", timing, "--commands", "out.cmds"]
+
+
+def checking(log: str) -> list[str]:
+    return ["check", log, "--timing", "ok.toml", "--refresh", "none"]
+
+
+def simulating(model: str, *options: str) -> list[str]:
+    return ["simulate", model, "--tokens", "2", *options]
+
+
+HOSTILE = [
+    (replaying("unknown.trace"), 10, "E801", r"unknown.trace:3'.*MAC_ABK\b"),
+    (replaying("fields.trace"), 10, "E802", "fields.trace:3'"),
+    (replaying("word.trace"), 10, "E802", "word.trace:3'"),
+    (replaying("bank.trace"), 10, "E803", "bank.trace:3'"),
+    (replaying("row.trace"), 10, "E803", "row.trace:3'"),
+    (replaying("column.trace"), 10, "E803", "column.trace:3'"),
+    (replaying("negative.trace"), 10, "E80", "negative.trace:3'"),
+    (replaying("mask.trace"), 10, "E803", "mask.trace:3'"),
+    (replaying("nomask.trace"), 10, "E80", "nomask.trace:3'"),
+    (replaying("twomasks.trace"), 10, "E80", "twomasks.trace:3'"),
+    (replaying("register.trace"), 10, "E80", "register.trace:3'"),
+    (replaying("cut.trace"), 10, "E802", "cut.trace:4'"),
+    (replaying("binary.trace"), 10, "E80", "binary.trace:1"),
+    (replaying("empty.trace"), 10, "E802", "empty.trace"),
+    (replaying("cut.trace.gz"), 10, "E802", "cut.trace.gz:"),
+    (replaying("endless.trace"), 10, "E809", "endless.trace:1'"),
+    (replaying("folder.trace"), 2, "E003", "folder.trace"),
+    (replaying("absent.trace"), 2, "E003", "absent.trace"),
+    (replaying("ok.trace", "negative.toml"), 10, "E805", "negative.toml:20"),
+    (replaying("ok.trace", "refresh.toml"), 10, "E805", "nREFI = 200 is shorter than nRFC"),
+    (replaying("ok.trace", "nan.toml"), 10, "E80", "nan.toml:1"),
+    (replaying("ok.trace", "nantime.toml"), 10, "E804", "nantime.toml:20"),
+    (replaying("ok.trace", "zero.toml"), 10, "E805", "zero.toml:1"),
+    (replaying("ok.trace", "key.toml"), 10, "E804", "key.toml:5.*bank_groups"),
+    (replaying("ok.trace", "typed.toml"), 10, "E804", "typed.toml:20"),
+    (replaying("ok.trace", "cut.toml"), 10, "E804", "cut.toml:10"),
+    (replaying("ok.trace", "missing.toml"), 10, "E804", "organization.rows"),
+    (replaying("ok.trace", "parameter.toml"), 10, "E804", "'nRP' is no parameter"),
+    (replaying("ok.trace", "many.toml"), 10, "E805", "many.toml:4"),
+    (replaying("ok.trace", "none.toml"), 10, "E805", "none.toml:4"),
+    (replaying("ok.trace", "ragged.toml"), 10, "E805", "ragged.toml:9"),
+    (replaying("ok.trace", "rules.toml"), 10, "E804", "Did you mean 'aim'"),
+    (replaying("ok.trace", "binary.toml"), 10, "E804", "binary.toml"),
+    (replaying("ok.trace", "endless.toml"), 10, "E804", "over 1 MiB"),
+    (replaying("ok.trace", "absent.toml"), 2, "E003", "absent.toml"),
+    (replaying("ok.trace", "mine"), 10, "E807", "mine"),
+    (replaying("ok.trace", "gddr6-aimm"), 10, "E807", "Did you mean 'gddr6-aim'"),
+    (["replay", "ok.trace"], 2, "E005", "timing"),
+    (["replay", "ok.trace", "--timing", "ok.toml", "--commands", "no/x"], 2, "E003", "no"),
+    (["replay", "ok.trace", "--timing", "ok.toml", "--commands", "mine"], 2, "E005", "mine"),
+    (["replay", "ok.trace", "--timing", "ok.toml", "--refresh", "never"], 2, "E005", "never"),
+    (checking("fields.cmds"), 10, "E810", "fields.cmds:2'.*3 fields"),
+    (checking("name.cmds"), 10, "E810", "name.cmds:1'"),
+    (checking("word.cmds"), 10, "E810", "word.cmds:1'"),
+    (checking("binary.cmds"), 10, "E810", "binary.cmds:1'"),
+    (checking("empty.cmds"), 10, "E810", "empty.cmds"),
+    (checking("endless.cmds"), 10, "E809", "endless.cmds:1'"),
+    (checking("absent.cmds"), 2, "E003", "absent.cmds"),
+    (checking("mine"), 2, "E003", "mine"),
+    (simulating("gpt4"), 10, "E807", "gpt4"),
+    (simulating("gpt2-smal"), 10, "E807", "Did you mean 'gpt2-small'"),
+    (simulating("type.json"), 10, "E811", "type.json.*mamba"),
+    (simulating("layers.json"), 10, "E811", "n_layer"),
+    (simulating("heads.json"), 10, "E811", "n_head"),
+    (simulating("text.json"), 10, "E811", "n_embd"),
+    (simulating("huge.json"), 10, "E811", "n_embd"),
+    (simulating("cut.json"), 10, "E811", "cut.json:"),
+    (simulating("list.json"), 10, "E811", "list.json"),
+    (simulating("endless.json"), 10, "E811", "endless.json"),
+    (simulating("absent.json"), 2, "E003", "absent.json"),
+    (simulating("mine"), 10, "E807", "mine"),
+    (simulating("config.json", "--mapping", "stream-j"), 10, "E807", "Did you mean 'stream-k'"),
+    (simulating("config.json", "--device", "pim-gtp"), 10, "E807", "Did you mean 'pim-gpt'"),
+    (simulating("config.json", "--device", "ok.toml"), 10, "E80", "ok"),
+    (simulating("gpt2-xl", "--channels", "1"), 10, "E806", "gpt2-xl"),
+    (simulating("config.json", "--prompt", "500"), 10, "E806", "128"),
+    (simulating("config.json", "--channels", "65"), 2, "E005", "65"),
+    (simulating("config.json", "--batch", "0"), 2, "E005", "batch"),
+    (simulating("config.json", "--weights", "fp8"), 2, "E005", "fp8"),
+    (simulating("config.json", "--asic-clock", "nan"), 10, "E80", "nan"),
+    (simulating("config.json", "--asic-clock", "-1"), 10, "E80", "-1"),
+    (["simulate", "config.json", "--tokens", "0"], 2, "E005", "tokens"),
+    (["simulate", "config.json", "--tokens", "many"], 2, "E005", "many"),
+    (simulating("config.json", "--out", "mine"), 9, "E703", "thesis.tex"),
+    (simulating("config.json", "--out", "ok.toml"), 9, "E703", "ok.toml"),
+    (simulating("config.json", "--out", "/proc/none/x"), 9, "E70", "/proc"),
+    (simulating("config.json", "--trace", "no/x.json"), 2, "E003", "no"),
+    (simulating("config.json", "--trace", "mine"), 2, "E005", "mine"),
+    (["sweep", "config.json", "--channels", "2,many"], 2, "E005", "many"),
+    (["sweep", "config.json", "--overlap", "perhaps"], 2, "E005", "perhaps"),
+    (["sweep", "config.json", "--mapping", "a,,b"], 2, "E005", "mapping"),
+    (["sweep", "config.json", "--out", "x.txt"], 2, "E005", "x.txt"),
+    (["sweep", "config.json", "--out", "no/x.csv"], 2, "E003", "no"),
+    (["sweep", "config.json", "--batch", ",".join(["1"] * 10_001)], 2, "E005", "10,001"),
+    (["sweep"], 2, "E005", "MODEL"),
+    (["compare", "--out", "no/page.md"], 2, "E003", "no"),
+    (["predict"], 2, "E005", "predict"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "code", "words"), HOSTILE, ids=lambda one: str(one)[:60]
+)
+def test_hostile_input(
+    call: Call, tmp_path: Path, arguments: list[str], exit_code: int, code: str, words: str
+) -> None:
+    hostile_files(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    start = time.perf_counter()
+    found, answer, said = call(*arguments)
+    assert found == exit_code, said
+    assert code in said
+    assert re.search(words, said), said
+    assert answer["exit_code"] == exit_code
+    assert time.perf_counter() - start < 5
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_several_problems_come_at_once(call: Call, tmp_path: Path) -> None:
+    hostile_files(tmp_path)
+    code, answer, said = call(*replaying("several.trace"))
+    assert code == 10
+    places = [one["layer"] for one in answer["error"]["errors"]]
+    assert [place.rpartition(":")[2] for place in places] == ["3", "4", "5"]
+    assert len(said.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("early", "timing"), ("closed", "closed row"), ("channel", "address")]
+)
+def test_illegal_commands_are_named_with_their_line(
+    call: Call, tmp_path: Path, name: str, rule: str
+) -> None:
+    hostile_files(tmp_path)
+    code, answer, _ = call(*checking(f"{name}.cmds"))
+    assert code == answer["exit_code"] == 10
+    assert answer["legal"] is False
+    assert rule in answer["counts"]
