@@ -6,7 +6,6 @@ Owns ``CommandLog``, ``read`` and the order of lines. Imports the commands' name
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -17,14 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.hw.pim.isa import COMMANDS
-from gateformer.quant.errors import ConfigError, PimError, Problems
+from gateformer.hw.pim.lines import MOST_PROBLEMS, lines_of
+from gateformer.quant.errors import PimError, Problems
 
 Column: TypeAlias = NDArray[np.int64]
 
-LONGEST = 1_000_000
-"""Bytes that a line may hold."""
-MOST_PROBLEMS = 20
-"""Problems that are reported at once."""
 BLOCK = 1 << 16
 """Lines that are written or read at a time."""
 NUMBER = {name: number for number, name in enumerate(COMMANDS)}
@@ -89,37 +85,6 @@ class CommandLog:
                 block.clear()
         if block:
             stream.write(("\n".join(block) + "\n").encode())
-
-
-def lines_of(path: Path, code: str) -> Iterator[bytes]:
-    """Yield a text file's lines, plain or ``.gz``, without ever holding a long one.
-
-    Raises
-    ------
-    PimError
-        E809 for a line over ``LONGEST`` bytes, else ``code`` where the file is damaged.
-    ConfigError
-        E003 where there is no such file.
-    """
-    if not path.is_file():
-        raise ConfigError("E003", "file not found", layer=str(path), fix="Check the path")
-    number = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            while line := stream.readline(LONGEST + 1):
-                number += 1
-                if len(line) > LONGEST:
-                    raise PimError(
-                        "E809",
-                        "line too long",
-                        layer=f"{path}:{number}",
-                        cause=f"A line may hold {LONGEST:,} bytes",
-                        fix="Check that this is the right file",
-                    )
-                yield line
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        place = f"{path}:{number + 1}"
-        raise PimError(code, "damaged compressed file", layer=place, cause=str(error)) from error
 
 
 def read(path: str | Path) -> CommandLog:

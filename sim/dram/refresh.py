@@ -12,6 +12,10 @@ from gateformer.hw.pim.device import Device, Policy
 from gateformer.quant.errors import PimError
 
 
+_LASTS = {"all-bank": "nRFC", "per-bank": "nRFCpb"}
+"""How long each policy's command lasts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """How the memory is refreshed.
@@ -36,8 +40,14 @@ class Refresh:
 
     @classmethod
     def of(cls, device: Device, *, double: bool = False, postponed: int = 0) -> Self:
-        """Return a device's own policy."""
-        return cls(device.refresh.policy, double, postponed)
+        """Return a device's own policy; none where its timing says that a refresh takes no time.
+
+        The public AiM simulator's timing does: nRFC = 0, as its refresh never fires.
+        """
+        policy = device.refresh.policy
+        if policy != "none" and device.timing.get(_LASTS[policy], 0) == 0:
+            return cls("none")
+        return cls(policy, double, postponed)
 
     def interval(self, device: Device) -> int:
         """Clocks from one refresh of a channel to the next; 0 without refresh.
