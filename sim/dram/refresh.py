@@ -11,7 +11,6 @@ from typing import Self
 from gateformer.hw.pim.device import Device, Policy
 from gateformer.quant.errors import PimError
 
-
 _LASTS = {"all-bank": "nRFC", "per-bank": "nRFCpb"}
 """How long each policy's command lasts."""
 
