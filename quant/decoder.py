@@ -145,6 +145,13 @@ class Residual(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class Choose(Operation):
+    """The likeliest of ``width`` tokens."""
+
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decoder:
     """A decoder's shape.
 
@@ -314,6 +321,7 @@ class Decoder:
         return (
             Norm("norm", ("input",), self.norm, self.d_model),
             Linear("head", ("norm",), self.head),
+            Choose("token", ("head",), self.vocab),
         )
 
     def operations(self) -> tuple[Operation, ...]:

@@ -50,15 +50,12 @@ class Segment:
         Operation, such as ``attention/score``.
     loops : tuple of Loop
         Sent one after another, to every channel alike unless the instructions say otherwise.
-    macs : int
-        Useful multiply-accumulates of all channels, padding apart.
     sent, received : int
         Bytes over the link to all channels and from them.
     """
 
     name: str
     loops: tuple[Loop, ...]
-    macs: int = 0
     sent: int = 0
     received: int = 0
 
@@ -104,12 +101,15 @@ class Step:
         The decoder's block that it belongs to, from 0; -1 before and behind the blocks.
     offset : int
         Added to every row of a segment.
+    macs : int
+        Useful multiply-accumulates of all channels, padding apart.
     """
 
     work: Segment | AsicWork
     after: tuple[int, ...] = ()
     block: int = -1
     offset: int = 0
+    macs: int = 0
 
     @property
     def name(self) -> str:

@@ -1,0 +1,203 @@
+"""What the ASIC's work takes: operations counted, spread over its adders and multipliers.
+
+Owns ``COSTS``, ``clocks``, ``memory_clocks`` and what fits its memory. Imports devices, programs and
+the decoder.
+
+Every operation is made of additions and multiplications of pipelined units that all work at once:
+
+- exp(x): n = round(x log2 e), r = x - n ln 2, four terms of the Taylor series of exp(r) by Horner,
+  n added to the exponent: 5 multiplications and 6 additions; off by at most 7.9e-4 of the value.
+- 1/x: a first guess from the exponent (1 addition), two Newton-Raphson steps y (2 - x y) of 2
+  multiplications and 1 addition each; off by at most 1.2e-5.
+- 1/sqrt(x): the fast inverse square root: a shift and a subtraction (1 addition), then two steps
+  y (1.5 - 0.5 x y y) of 3 multiplications and 1 addition each, and 1 multiplication for 0.5 x.
+- GELU: x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3).
+
+A vector goes through phases; a later one needs the result of the whole former one (the softmax's
+maximum and sum, a norm's mean and variance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from types import MappingProxyType
+
+from gateformer.hw.pim.device import Asic, Device
+from gateformer.hw.pim.program import AsicWork
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import PimError
+
+ADD_LATENCY = 2
+"""Clocks of one addition; assumed."""
+MULTIPLY_LATENCY = 3
+"""Clocks of one multiplication; assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Multiplications and additions, of one element or one after another."""
+
+    multiply: int = 0
+    add: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.multiply + other.multiply, self.add + other.add)
+
+
+EXP = Count(5, 6)
+RECIPROCAL = Count(4, 3)
+RSQRT = Count(7, 3)
+TREE = Count(0, 8)
+"""Additions in a row that sum what 256 adders have accumulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a unit's operation takes.
+
+    Attributes
+    ----------
+    phases : tuple of Count
+        Operations of each element, phase by phase.
+    serial : Count
+        Operations that wait for one another, from the first element in to the last result out.
+    vector : Count
+        Operations of each vector besides its elements'.
+    """
+
+    phases: tuple[Count, ...]
+    serial: Count
+    vector: Count = Count()
+
+
+COSTS: Mapping[str, Cost] = MappingProxyType(
+    {
+        # maximum; minus maximum, exp, sum; times 1 / sum
+        "softmax": Cost(
+            (Count(0, 1), EXP + Count(0, 2), Count(1, 0)),
+            TREE + Count(0, 1) + EXP + TREE + RECIPROCAL + Count(1, 0),
+            RECIPROCAL,
+        ),
+        # sum; minus mean, squared, summed; times 1 / deviation, times gain, plus bias
+        "layernorm": Cost(
+            (Count(0, 1), Count(1, 2), Count(2, 1)),
+            TREE + Count(2, 1) + TREE + RSQRT + Count(2, 1),
+            RSQRT + Count(2, 0),
+        ),
+        # squared, summed; times 1 / root of the mean, times gain
+        "rmsnorm": Cost(
+            (Count(1, 1), Count(2, 0)),
+            Count(1, 0) + TREE + RSQRT + Count(2, 0),
+            RSQRT + Count(1, 0),
+        ),
+        "gelu": Cost(
+            (Count(3, 1) + EXP + Count(0, 1) + RECIPROCAL + Count(1, 0),),
+            Count(3, 1) + EXP + Count(0, 1) + RECIPROCAL + Count(1, 0),
+        ),
+        "silu": Cost(
+            (EXP + Count(0, 1) + RECIPROCAL + Count(1, 0),),
+            EXP + Count(0, 1) + RECIPROCAL + Count(1, 0),
+        ),
+        "relu": Cost((Count(0, 1),), Count(0, 1)),
+        "maximum": Cost((Count(0, 1),), Count(0, 1) + TREE),
+        "add": Cost((Count(0, 1),), Count(0, 1)),
+        "multiply": Cost((Count(1, 0),), Count(1, 0)),
+        # a number times another one, added to a sum
+        "accumulate": Cost((Count(1, 1),), Count(1, 1)),
+        # each number times the cosine, its neighbour times the sine, both added
+        "rotary": Cost((Count(2, 1),), Count(1, 1)),
+        # of each share: maximum of maxima, exp(m - maximum), l times it, added; o times it, added;
+        # at last o times 1 / l
+        "merge": Cost(
+            (Count(0, 0), Count(1, 1)),
+            Count(0, 2) + EXP + Count(1, 1) + RECIPROCAL + Count(2, 1),
+            Count(0, 2) + EXP + Count(1, 1),
+        ),
+        # largest magnitude; times 127 / it, rounded
+        "quantize": Cost((Count(0, 1), Count(1, 1)), TREE + RECIPROCAL + Count(1, 1), RECIPROCAL),
+    }
+)
+"""Unit to what one of its operations takes."""
+
+
+def clocks(work: AsicWork, asic: Asic) -> int:
+    """Return the ASIC clocks of a piece of work.
+
+    For each phase max(elements x multiplications / multipliers, elements x additions / adders),
+    rounded up; the operations of each vector likewise; and the latency of the longest chain of
+    operations once, since vectors follow one another through the pipeline. A unit that the device
+    states takes ceil(elements / per_clock) + latency.
+
+    Raises
+    ------
+    PimError
+        E807 for a unit that is neither stated nor known.
+    """
+    stated = asic.units.get(work.unit)
+    if stated is not None:
+        return -(-work.elements // stated.per_clock) + stated.latency
+    if work.unit not in COSTS:
+        raise PimError(
+            "E807",
+            "unknown unit of the ASIC",
+            layer=work.unit,
+            cause=f"Known are {', '.join(COSTS)}",
+            fix="Give its latency and pace in [asic.units] of the device",
+        )
+    cost = COSTS[work.unit]
+    total = cost.serial.multiply * MULTIPLY_LATENCY + cost.serial.add * ADD_LATENCY
+    for times, count in ((work.vectors, cost.vector), *((work.elements, p) for p in cost.phases)):
+        total += max(
+            -(-times * count.multiply // asic.multipliers), -(-times * count.add // asic.adders)
+        )
+    return total
+
+
+def memory_clocks(asic_clocks: int, device: Device, asic_clock_ns: float | None = None) -> int:
+    """Return the memory's clocks that so many of the ASIC's take, rounded up.
+
+    Rounding happens once a piece of work, since what follows it in the memory starts with a clock
+    of the memory. Ratios within 1e-9 of a whole number count as whole.
+
+    Parameters
+    ----------
+    asic_clocks : int
+        Clocks of the ASIC.
+    device : Device
+        For both clocks.
+    asic_clock_ns : float or None
+        The ASIC's clock; None for the device's own.
+    """
+    own = device.asic.clock_ns if device.asic else device.clock_ns
+    exact = asic_clocks * (own if asic_clock_ns is None else asic_clock_ns) / device.clock_ns
+    return ceil(exact - 1e-9 * max(1.0, exact))
+
+
+def vector_bytes(decoder: Decoder) -> int:
+    """Return the SRAM that one sequence's vectors take in a block, in BF16.
+
+    Parameters of the block, the residual, and the larger of: queries, keys, values and attention's
+    result; the normalized vector, the hidden one and the result.
+    """
+    hidden = decoder.d_ff * (2 if decoder.gated else 1)
+    attention = 2 * decoder.queries + 2 * decoder.kv_width
+    live = decoder.d_model + max(attention, 2 * decoder.d_model + hidden)
+    return 2 * (decoder.block_parameters + live)
+
+
+def free_bytes(decoder: Decoder, device: Device) -> int:
+    """Return the SRAM left for scores and waiting values; negative where vectors do not fit."""
+    size = device.asic.sram_bytes if device.asic else 0
+    return size - vector_bytes(decoder)
+
+
+def value_bytes(decoder: Decoder, tokens: int) -> int:
+    """Return the SRAM that the values of ``tokens`` tokens take, all blocks together."""
+    return 2 * decoder.layers * decoder.kv_width * tokens
+
+
+def holds_values(decoder: Decoder, device: Device, tokens: int) -> bool:
+    """Return whether values of ``tokens`` tokens fit in half of what is left beside vectors."""
+    return value_bytes(decoder, tokens) <= free_bytes(decoder, device) // 2

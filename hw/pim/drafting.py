@@ -1,0 +1,47 @@
+"""Steps of a block before they are placed in a program.
+
+Owns ``Draft`` and ``Drafts``. Imports programs and the decoder's operations.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from gateformer.hw.pim.program import AsicWork, Segment
+from gateformer.quant.decoder import Operation
+
+Draft = tuple[Segment | AsicWork, tuple[int, ...], int]
+"""Work, steps that it needs, and useful multiply-accumulates. Steps are counted from the first of
+the drafts; -1 is the step in front of it."""
+
+
+class Drafts:
+    """A list of steps that grows, and where each operation's result comes from."""
+
+    def __init__(self) -> None:
+        self.found: list[Draft] = []
+        self.ends: dict[str, tuple[int, ...]] = {"input": (-1,)}
+
+    def add(self, work: Segment | AsicWork, after: tuple[int, ...], macs: int = 0) -> int:
+        """Append a step; returns its number."""
+        self.found.append((work, after, macs))
+        return len(self.found) - 1
+
+    def asic(
+        self, name: str, unit: str, elements: int, after: tuple[int, ...], vectors: int = 1
+    ) -> int:
+        """Append a step of the ASIC; returns its number."""
+        return self.add(_work(name, unit, elements, vectors), after)
+
+    def end(self, name: str, *steps: int) -> None:
+        """Say which steps end an operation; those of its parts add up."""
+        self.ends[name] = self.ends.get(name, ()) + steps
+
+    def behind(self, one: Operation) -> tuple[int, ...]:
+        """Return the steps that an operation's inputs end with."""
+        return tuple(step for name in one.inputs for step in self.ends[name])
+
+
+@lru_cache(maxsize=4096)
+def _work(name: str, unit: str, elements: int, vectors: int) -> AsicWork:
+    return AsicWork(name, unit, elements, vectors)

@@ -1,0 +1,243 @@
+"""How a decoder's operations become steps of a program.
+
+Owns ``Lowering`` and ``Draft``. Imports the decoder's operations, the layout, the mappings and
+programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+from gateformer.hw.pim.attention import Attention
+from gateformer.hw.pim.drafting import Draft, Drafts
+from gateformer.hw.pim.grid import access, repeated, segment
+from gateformer.hw.pim.isa import Instruction
+from gateformer.hw.pim.layout import Layout, Placed, Striped
+from gateformer.hw.pim.mapping import policy
+from gateformer.hw.pim.program import Loop, Segment
+from gateformer.quant.decoder import (
+    Activate,
+    Choose,
+    Embed,
+    Linear,
+    Norm,
+    Operation,
+    Residual,
+    Rotate,
+)
+
+NORMS = {"layer": "layernorm", "rms": "rmsnorm"}
+
+
+class Lowering:
+    """Lowers the operations of one token.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything stands.
+    free : int
+        Bytes of the ASIC's memory for scores.
+    v_batch, parts : int
+        As ``Compiler`` says.
+    """
+
+    def __init__(self, layout: Layout, free: int, v_batch: int, parts: int) -> None:
+        self.layout = layout
+        self.grid = layout.grid
+        self.parts = parts
+        self.policy = policy(layout.mapping)
+        self.quantized = layout.weights != "bf16"
+        self.attention = Attention(layout, free, v_batch, parts)
+        self._kept: dict[tuple[object, ...], Segment] = {}
+
+    def first(self, position: int) -> list[Draft]:
+        """Return the steps in front of the blocks."""
+        drafts = Drafts()
+        for one in self.layout.decoder.first():
+            self._lower(one, drafts, position, self.layout.final)
+        return drafts.found
+
+    def block(self, position: int, sequence: int) -> list[Draft]:
+        """Return the steps of a block for one sequence."""
+        drafts = Drafts()
+        read = drafts.add(self._read("parameters", self.layout.parameters), ())
+        drafts.ends["parameters"] = (read,)
+        groups = groupby(self.layout.decoder.block(), lambda one: one.name.partition("/")[0])
+        for name, group in groups:
+            if name == "attention":
+                self.attention.lower(list(group), drafts, position, sequence)
+            elif name == "ffn":
+                self._feed_forward(list(group), drafts)
+            else:
+                for one in group:
+                    self._lower(one, drafts, position, self.layout.parameters)
+        return drafts.found
+
+    def last(self) -> list[Draft]:
+        """Return the steps behind the blocks."""
+        drafts = Drafts()
+        read = drafts.add(self._read("norm/parameters", self.layout.final), ())
+        drafts.ends["parameters"] = (read,)
+        for one in self.layout.decoder.last():
+            self._lower(one, drafts, 0, self.layout.final)
+        return drafts.found
+
+    def _lower(self, one: Operation, drafts: Drafts, position: int, parameters: Striped) -> None:
+        after = drafts.behind(one)
+        match one:
+            case Embed():
+                self._embed(one, drafts, position)
+            case Norm():
+                after += drafts.ends["parameters"]
+                drafts.end(one.name, drafts.asic(one.name, NORMS[one.kind], one.width, after))
+            case Linear():
+                drafts.end(one.name, *self._linear(one, drafts, after))
+            case Rotate():
+                drafts.end(one.name, drafts.asic(one.name, "rotary", one.width, after))
+            case Residual():
+                drafts.end(one.name, drafts.asic(one.name, "add", one.width, after))
+            case Choose():
+                drafts.end(one.name, drafts.asic(one.name, "maximum", one.width, after))
+            case _:
+                raise TypeError(f"no lowering for {type(one).__name__}")
+
+    def _embed(self, one: Embed, drafts: Drafts, position: int) -> None:
+        """Read the token's vector, add its position's.
+
+        Which token it is makes no difference to the clock beyond where its vector crosses a row's
+        end: token 0 stands for all.
+        """
+        layout, grid = self.layout, self.grid
+
+        def token() -> Iterable[Loop]:
+            if layout.embedding is not None:
+                yield _reading(layout.embedding, 0, 1)
+                return
+            for tile in layout.head.tiles:
+                yield Loop(tuple(access(grid, "RD_SBK", 0, tile.start, tile.columns, 1)))
+
+        read = drafts.add(self._segment(("embedding",), one.name, token), ())
+        ends: tuple[int, ...] = (read,)
+        if self.quantized and layout.embedding is None:
+            ends = (drafts.asic(f"{one.name}/rescale", "multiply", one.width, ends),)
+        if layout.positions is not None:
+            table = layout.positions
+
+            def place() -> Iterable[Loop]:
+                yield _reading(table, position, 1)
+
+            key = ("position", position)
+            ends += (drafts.add(self._segment(key, f"{one.name}/position", place), ()),)
+            ends = (drafts.asic(f"{one.name}/sum", "add", one.width, ends),)
+        drafts.end(one.name, *ends)
+
+    def _feed_forward(self, ops: list[Operation], drafts: Drafts) -> None:
+        """Lower up, activation and down; in parts, activate one while the next is multiplied."""
+        up, activate, down = ops
+        if not (
+            isinstance(up, Linear) and isinstance(activate, Activate) and isinstance(down, Linear)
+        ):
+            raise TypeError("a feed-forward network is up, activation and down")
+        after = drafts.behind(up)
+        wide = 2 if activate.gated else 1
+        edges = self._edges(activate.width, wide)
+        activated: list[int] = []
+        ready = self._quantize(up, drafts, after)
+        for first, last in edges:
+            outputs = range(first * wide, last * wide)
+            done = self._linear(up, drafts, ready, outputs=outputs, quantize=False)
+            unit = activate.kind
+            done = (drafts.asic(activate.name, unit, last - first, done),)
+            if activate.gated:
+                done = (drafts.asic("ffn/gate", "multiply", last - first, done),)
+            activated += done
+        for place, (first, last) in enumerate(edges):
+            inputs = range(first, last)
+            done = self._linear(down, drafts, (activated[place],), inputs=inputs, carry=place > 0)
+            drafts.end(down.name, *done)
+
+    def _edges(self, width: int, wide: int) -> list[tuple[int, int]]:
+        """Return the parts of the hidden vector: whole tiles of ``down``, whole blocks of ``up``."""
+        tile, units = self.grid.widest, self.grid.units
+        edges = [0]
+        for part in range(1, self.parts):
+            edge = -(-width * part // self.parts // tile) * tile
+            if edges[-1] < edge < width and edge * wide % units == 0:
+                edges.append(edge)
+        return list(zip(edges, [*edges[1:], width], strict=True))
+
+    def _quantize(self, one: Linear, drafts: Drafts, after: tuple[int, ...]) -> tuple[int, ...]:
+        if not self.quantized:
+            return after
+        name, width = f"{one.name}/quantize", one.matrix.inputs
+        return (drafts.asic(name, "quantize", width, after),)
+
+    def _linear(
+        self,
+        one: Linear,
+        drafts: Drafts,
+        after: tuple[int, ...],
+        *,
+        outputs: range | None = None,
+        inputs: range | None = None,
+        carry: bool = False,
+        quantize: bool = True,
+    ) -> tuple[int, ...]:
+        """Add the steps of a matrix product, or of some outputs or inputs of it.
+
+        ``carry`` says that its sums are added to those of earlier inputs, with the bias.
+        """
+        name, matrix = one.name, one.matrix
+        placed = self.layout.head if name == "head" else self.layout.matrices[matrix.name]
+        outputs = outputs or range(matrix.outputs)
+        inputs = inputs or range(matrix.inputs)
+        tiles = range(inputs.start // self.grid.widest, -(-inputs.stop // self.grid.widest))
+        if quantize and self.quantized:
+            after = (drafts.asic(f"{name}/quantize", "quantize", len(inputs), after),)
+        key = (name, outputs, tiles)
+        work = self._segment(key, name, lambda: self._product(placed, outputs, tiles))
+        done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * len(inputs)),)
+        if self.quantized:
+            scaled = len(outputs) * len(tiles)
+            done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done),)
+        last = inputs.stop == matrix.inputs
+        sums = len(tiles) - (not carry) + (matrix.bias and last)
+        if sums:
+            waits = done + (drafts.ends["parameters"] if matrix.bias and last else ())
+            done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits),)
+        return done
+
+    def _product(self, placed: Placed, outputs: range, tiles: range) -> Iterable[Loop]:
+        grid, step = self.grid, self.grid.slots_per_column
+        first = outputs.start // grid.units
+        blocks = -(-outputs.stop // grid.units) - first
+        for tile in (placed.tiles[number] for number in tiles):
+            columns = tile.columns
+            slots = -(-tile.inputs * grid.activation_bytes // grid.access_bytes)
+
+            def body(index: int, columns: int = columns) -> list[Instruction]:
+                return [
+                    Instruction("WR_BIAS", 1, grid.everyone),
+                    *self.policy.multiply(grid, index, columns, 0, step),
+                    Instruction("RD_MAC", 1, grid.everyone),
+                ]
+
+            yield Loop((Instruction("WR_GB", slots, grid.everyone),))
+            yield from repeated(grid, blocks, tile.start + first * columns, columns, body)
+
+    def _read(self, name: str, table: Striped) -> Segment:
+        return self._segment((name,), name, lambda: (_reading(table, 0, 1),))
+
+    def _segment(
+        self, key: tuple[object, ...], name: str, loops: Callable[[], Iterable[Loop]]
+    ) -> Segment:
+        """Return the segment of a key, made only once."""
+        if key not in self._kept:
+            self._kept[key] = segment(self.grid, name, loops())
+        return self._kept[key]
+
+
+def _reading(table: Striped, first: int, vectors: int) -> Loop:
+    return Loop(tuple(table.accesses("RD_SBK", first, vectors)))

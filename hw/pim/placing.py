@@ -1,0 +1,191 @@
+"""Laying a model out in a memory, and saying what would fit where it does not.
+
+Owns ``lay``. Imports the decoder, devices, the layout, the mappings and the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateformer.hw.pim import asic
+from gateformer.hw.pim.device import Device, with_
+from gateformer.hw.pim.device_file import MOST_CHANNELS
+from gateformer.hw.pim.grid import Grid
+from gateformer.hw.pim.layout import Cache, Layout, Placed, Striped
+from gateformer.hw.pim.mapping import policy
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError, PimError
+
+
+def lay(
+    decoder: Decoder,
+    device: Device,
+    mapping: str = "pim-gpt",
+    tokens: int | None = None,
+    batch: int = 1,
+    weights: str = "bf16",
+    v_batch: int = 1,
+) -> Layout:
+    """Lay a model out.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        The model.
+    device : Device
+        The memory.
+    mapping : str
+        A policy's name.
+    tokens : int or None
+        Tokens of each sequence that get room in the cache; None for the model's context.
+    batch : int
+        Sequences.
+    weights : {"bf16", "int8", "int4"}
+        Format of the matrices.
+    v_batch : int
+        Tokens whose values are written together.
+
+    Raises
+    ------
+    ConfigError
+        E022 for tokens, batch or v_batch out of range.
+    PimError
+        E806 where the model does not fit, with what would; E807 for an unknown mapping; E804 for a
+        device without such multipliers.
+    """
+    tokens = decoder.context if tokens is None else tokens
+    _check(decoder, device, tokens, batch, v_batch)
+    found = _lay(decoder, device, mapping, tokens, batch, weights, v_batch)
+    if found.rows <= found.grid.rows:
+        return found
+    least = found.weight_bytes / 2**20
+    raise PimError(
+        "E806",
+        "model larger than the memory",
+        layer=decoder.name,
+        cause=(
+            f"Each of {found.grid.channels} channels holds {found.channel_bytes / 2**20:.0f} MiB; "
+            f"weights take {least:.0f} MiB and the cache of {batch} x {tokens} tokens "
+            f"{found.cache_bytes / 2**20:.0f} MiB"
+        ),
+        fix="; ".join(_fitting(decoder, device, mapping, tokens, batch, weights, v_batch))
+        or "Choose a smaller model or a larger device",
+    )
+
+
+def _check(decoder: Decoder, device: Device, tokens: int, batch: int, v_batch: int) -> None:
+    limits = {"tokens": (tokens, decoder.context), "batch": (batch, 1024)}
+    for name, (value, most) in limits.items():
+        if not 1 <= value <= most:
+            raise ConfigError(
+                "E022",
+                "setting out of range",
+                layer=name,
+                cause=f"It is {value}; {decoder.name} takes from 1 to {most}",
+                fix="Choose a value in this range",
+            )
+    lanes = device.organization.access_bits // 16
+    if v_batch < 1 or lanes % v_batch:
+        raise ConfigError(
+            "E022",
+            "setting out of range",
+            layer="v_batch",
+            cause=f"It is {v_batch}; it must divide the {lanes} numbers of an access",
+            fix="Choose 1 to write every token's values at once",
+        )
+
+
+def _lay(
+    decoder: Decoder,
+    device: Device,
+    mapping: str,
+    tokens: int,
+    batch: int,
+    weights: str,
+    v_batch: int,
+) -> Layout:
+    grid = Grid.of(device, weights)
+    rules = policy(mapping)
+
+    def aligned(index: int) -> int:
+        return grid.rows_of(index) * grid.columns
+
+    matrices: dict[str, Placed] = {}
+    index = 0
+    for matrix in decoder.matrices:
+        matrices[matrix.name] = Placed.at(matrix, grid, index)
+        index = aligned(matrices[matrix.name].end)
+    parameters = Striped(1, decoder.block_parameters, grid, grid.rows_of(index))
+    index = parameters.end * grid.columns
+    caches: list[Cache] = []
+    for _ in range(batch):
+        caches.append(rules.cache(decoder, device, grid, tokens, index))
+        index = aligned(caches[-1].end)
+    staging = None
+    if v_batch > 1 and not asic.holds_values(decoder, device, v_batch * batch):
+        staging = Striped(v_batch * batch, decoder.kv_width, grid, grid.rows_of(index))
+        index = staging.end * grid.columns
+    stride = grid.rows_of(index)
+    row = stride * decoder.layers
+    head = Placed.at(decoder.head, grid, row * grid.columns)
+    row = grid.rows_of(head.end)
+    embedding = positions = None
+    if not decoder.tied:
+        embedding = Striped(decoder.vocab, decoder.d_model, grid, row)
+        row = embedding.end
+    if decoder.positions == "learned":
+        positions = Striped(decoder.context, decoder.d_model, grid, row)
+        row = positions.end
+    final = Striped(1, decoder.norm_parameters, grid, row)
+    return Layout(
+        decoder=decoder,
+        grid=grid,
+        mapping=mapping,
+        tokens=tokens,
+        batch=batch,
+        weights=weights,
+        matrices=matrices,
+        parameters=parameters,
+        caches=tuple(caches),
+        staging=staging,
+        stride=stride,
+        head=head,
+        embedding=embedding,
+        positions=positions,
+        final=final,
+        rows=final.end,
+    )
+
+
+def _fitting(
+    decoder: Decoder,
+    device: Device,
+    mapping: str,
+    tokens: int,
+    batch: int,
+    weights: str,
+    v_batch: int,
+) -> Iterator[str]:
+    """Yield what would fit: a shorter context, more channels, narrower weights."""
+
+    def fits(device: Device, tokens: int, weights: str) -> bool:
+        found = _lay(decoder, device, mapping, tokens, batch, weights, v_batch)
+        return found.rows <= found.grid.rows
+
+    low, high = 0, tokens
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(device, middle, weights) else (low, middle)
+    if low:
+        yield f"{low} tokens fit"
+    channels = device.organization.channels * 2
+    while channels <= MOST_CHANNELS:
+        if fits(with_(device, channels=channels), tokens, weights):
+            yield f"{channels} channels hold it"
+            break
+        channels *= 2
+    known = device.mac.weights if device.mac else {}
+    for name in ("int8", "int4"):
+        if name in known and known[name] > known[weights] and fits(device, tokens, name):
+            yield f"{name} weights fit"
+            break
