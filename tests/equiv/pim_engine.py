@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from equiv.pim_ticks import Command, Outcome
+from equiv.pim_ticks import Command
 
 from gateformer.hw.pim.device import Device, Policy
 from gateformer.hw.pim.isa import COMMANDS, Instruction
 from gateformer.sim.dram.commands import CommandLog
 from gateformer.sim.dram.engine import run
 from gateformer.sim.dram.refresh import Refresh
+
+
+class Issued(NamedTuple):
+    """The clock of the end and every command."""
+
+    clocks: int
+    commands: list[Command]
 
 
 def engine(
@@ -23,7 +31,7 @@ def engine(
     strict: bool = False,
     queue: int = 33,
     host_per_clock: int = 1,
-) -> Outcome:
+) -> Issued:
     """Run the command engine with the reference's settings."""
     found = run(
         instructions,
@@ -35,7 +43,7 @@ def engine(
         host_per_clock=host_per_clock,
     )
     assert found.commands is not None
-    return Outcome(found.clocks, commands_of(found.commands))
+    return Issued(found.clocks, commands_of(found.commands))
 
 
 def commands_of(log: CommandLog) -> list[Command]:

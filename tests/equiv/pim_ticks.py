@@ -19,7 +19,7 @@ What the public simulator leaves open is decided so:
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ SINGLE = {"ACT", "PRE", "RD", "RDA", "WR", "WRA", "MAC", "RDCP", "WRCP", "REFpb"
 class Request(NamedTuple):
     """One command wanted, and where."""
 
+    instruction: str
     command: str
     mode: str
     rows: str
@@ -73,16 +74,20 @@ def latency(command: str, timing: Mapping[str, int]) -> int:
     }.get(command, 1)
 
 
+Stall = tuple[tuple[str, ...], str]
+"""The constraints that end together, any of which may be named, and the instruction that waits."""
+
+
 class Rules:
     """The constraints by level and by the command that must wait."""
 
     def __init__(self, device: Device, strict: bool) -> None:
-        self.waits: dict[tuple[str, str], list[tuple[str, int, int]]] = {}
+        self.waits: dict[tuple[str, str], list[tuple[str, int, int, str]]] = {}
         for one in (*device.constraints, *(device.strict if strict else ())):
             for before in one.before:
                 for after in one.after:
                     self.waits.setdefault((one.level, before), []).append(
-                        (after, one.window, one.wait)
+                        (after, one.window, one.wait, one.text)
                     )
 
 
@@ -108,18 +113,24 @@ class Channel:
         self.completed = 0
         self.finished: int | None = None
         self.log: list[Command] = []
+        self.stalls: Counter[Stall] = Counter()
+        self.idle = 0
         self.resume = 0
 
     def has_room(self) -> bool:
         return len(self.queue) < self.size
 
-    def tick(self, now: int) -> None:
+    def tick(self, now: int, explain: bool) -> None:
         """Issue at most one command."""
         if self.finished is not None:
             return
+        if self.queue and self.idle:
+            self.stalls[("host",), self.queue[0].instruction] += self.idle
+            self.idle = 0
         urgent = len(self.refreshes) > self.postponed or self.begun
         refresh = bool(self.refreshes) and (urgent or not self.queue)
         if not refresh and not self.queue:
+            self.idle += 1
             return
         request = self.refreshes[0] if refresh else self.queue[0]
         if request.command in ("SYNC", "EOC"):
@@ -128,14 +139,21 @@ class Channel:
                 self.resume = now + 2
                 if request.command == "EOC":
                     self.finished = now + 1
+            else:
+                self.stalls[("completion",), request.instruction] += 1
             return
         command = self.wanted(request)
-        if not self.legal(command, request.bank, now):
+        switch = self.modes and request.mode != self.mode
+        if not self.legal(command, request.bank, now) or (
+            switch and not self.legal("TMOD", ANY, now)
+        ):
+            if explain:
+                commands = (command, "TMOD") if switch else (command,)
+                self.stalls[self.binding(commands, request.bank), request.instruction] += 1
             return
-        if self.modes and request.mode != self.mode:
-            if self.legal("TMOD", ANY, now):
-                self.issue("TMOD", request, now)
-                self.begun = refresh
+        if switch:
+            self.issue("TMOD", request, now)
+            self.begun = refresh
             return
         self.issue(command, request, now)
         done = command == request.command
@@ -171,11 +189,23 @@ class Channel:
         """Ask every constraint on the command at every level down to its scope."""
         for place in self.places(command, bank):
             issued = self.issued[place]
-            for after, window, wait in self.rules.waits.get((place[0], command), ()):
+            for after, window, wait, _ in self.rules.waits.get((place[0], command), ()):
                 clocks = issued.get(after, ())
                 if len(clocks) >= window and now < clocks[-window] + wait:
                     return False
         return True
+
+    def binding(self, commands: tuple[str, ...], bank: int) -> tuple[str, ...]:
+        """Return the constraints that will be the last to hold the commands back."""
+        until = {
+            (issued[after][-window] + wait, text)
+            for command in commands
+            for place in self.places(command, bank)
+            for issued in (self.issued[place],)
+            for after, window, wait, text in self.rules.waits.get((place[0], command), ())
+            if len(issued.get(after, ())) >= window
+        }
+        return tuple(sorted(text for end, text in until if end == max(until)[0]))
 
     def places(self, command: str, bank: int) -> tuple[tuple[str, int], ...]:
         if command not in SINGLE:
@@ -260,7 +290,9 @@ class Host:
                 channel.resume = 0
             for column in range(one.column, one.column + one.size):
                 where = ANY if one.op in ("RD_MEM", "WR_MEM") else column
-                left.append(Request(op.command, op.mode, op.rows, one.bank, row, where, op.blocks))
+                left.append(
+                    Request(one.op, op.command, op.mode, op.rows, one.bank, row, where, op.blocks)
+                )
 
 
 class Outcome(NamedTuple):
@@ -268,6 +300,7 @@ class Outcome(NamedTuple):
 
     clocks: int
     commands: list[Command]
+    stalls: Counter[Stall]
 
 
 def tick(
@@ -280,6 +313,7 @@ def tick(
     strict: bool = False,
     queue: int = 33,
     host_per_clock: int = 1,
+    explain: bool = False,
 ) -> Outcome:
     """Run a program clock by clock.
 
@@ -301,6 +335,8 @@ def tick(
         Requests that a channel holds.
     host_per_clock : int
         Instructions decoded in a clock at most.
+    explain : bool
+        Whether to ask in each clock what a channel waits for; takes longer.
     """
     rules = Rules(device, strict)
     channels = [
@@ -319,15 +355,18 @@ def tick(
         for channel in channels:
             if policy != "none" and now % interval == 0:
                 channel.refreshes.append(
-                    Request("REFab", "array", "none")
+                    Request("REFab", "REFab", "array", "none")
                     if policy == "all-bank"
-                    else Request("REFpb", "array", "none", bank=(now // interval - 1) % banks)
+                    else Request(
+                        "REFpb", "REFpb", "array", "none", bank=(now // interval - 1) % banks
+                    )
                 )
-            channel.tick(now)
+            channel.tick(now, explain)
         count = sum(len(channel.log) for channel in channels) if now % PATIENCE == 0 else ANY
         if count >= 0:
             if count == seen:
                 raise RuntimeError(f"nothing issued between clocks {since} and {now}")
             seen, since = count, now
     commands = sorted(command for channel in channels for command in channel.log)
-    return Outcome(max(channel.finished or 0 for channel in channels), commands)
+    stalls = sum((channel.stalls for channel in channels), Counter[Stall]())
+    return Outcome(max(channel.finished or 0 for channel in channels), commands, stalls)
