@@ -7,7 +7,7 @@ from gateformer.quant.lazy import lazy_exports
 if TYPE_CHECKING:
     from gateformer.sim.pim.generation import simulate as simulate
     from gateformer.sim.pim.results import Generation as Generation
-    from gateformer.sim.pim.sensitivity import sensitivity as sensitivity
+    from gateformer.sim.pim.tornado import sensitivity as sensitivity
 
 __getattr__, __dir__ = lazy_exports(
     __name__,

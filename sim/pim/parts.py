@@ -19,8 +19,9 @@ class Settings:
 
     Attributes
     ----------
-    tokens, prompt, batch : int
-        Tokens generated; tokens of the prompt before them; sequences at once.
+    tokens, prompt, batch, v_batch : int
+        Tokens generated; tokens of the prompt before them; sequences at once; tokens whose values
+        are written together.
     mapping, weights : str
         Mapping policy and format of the weights.
     refresh : str
@@ -34,6 +35,7 @@ class Settings:
     tokens: int
     prompt: int
     batch: int
+    v_batch: int
     mapping: str
     weights: str
     refresh: str

@@ -52,8 +52,8 @@ class Generation:
         Commands simulated or worked out once for all channels that do the same.
     bank_macs : int64 array, shape (channels, banks)
         MAC accesses of each bank.
-    channel_commands : int64 array, shape (channels,)
-        Commands of each channel.
+    channel_requests : int64 array, shape (channels,)
+        Requests of each channel.
     capacity : Capacity
         What the model takes.
     bound : bounds.RowStream
@@ -78,7 +78,7 @@ class Generation:
     stalls: Mapping[tuple[str, str], int]
     distinct: int
     bank_macs: Clocks
-    channel_commands: Clocks
+    channel_requests: Clocks
     capacity: Capacity
     bound: bounds.RowStream
     peak: Mapping[str, tuple[str, float]]
@@ -200,13 +200,13 @@ class Generation:
 
     @property
     def imbalance(self) -> dict[str, float]:
-        """Most over mean, less one: of the banks' MACs, and of the channels' commands."""
+        """Most over mean, less one: of the banks' MACs, and of the channels' requests."""
 
         def over(values: Clocks) -> float:
             mean = float(values.mean()) if values.size else 0.0
             return float(values.max()) / mean - 1 if mean else 0.0
 
-        return {"banks": over(self.bank_macs), "channels": over(self.channel_commands)}
+        return {"banks": over(self.bank_macs), "channels": over(self.channel_requests)}
 
     def power(self, name: str | None = None) -> Power | None:
         """Return a set of currents by name; the device's default for None."""
@@ -311,7 +311,7 @@ class Generation:
             ],
             "imbalance": self.imbalance,
             "bank_macs": self.bank_macs.tolist(),
-            "channel_commands": self.channel_commands.tolist(),
+            "channel_requests": self.channel_requests.tolist(),
             "capacity": {**asdict(self.capacity), "share": self.capacity.share},
             "energy": {
                 name: {

@@ -1,0 +1,200 @@
+"""Whole generations: a prompt, then token after token, on one absolute clock.
+
+Owns ``simulate``. Imports the compiler, the timeline, the memory and what a generation is made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gateformer.hw.pim import device as devices
+from gateformer.hw.pim import energy
+from gateformer.hw.pim.compile import Compiler
+from gateformer.hw.pim.device import Device
+from gateformer.quant import models
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError, Problems
+from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.pim import bounds
+from gateformer.sim.pim.collect import Collector
+from gateformer.sim.pim.memory import ClosedMemory, CommandMemory, Memory
+from gateformer.sim.pim.parts import Capacity, Settings
+from gateformer.sim.pim.results import Generation
+from gateformer.sim.pim.timeline import ASIC, MEMORY, serial, together
+
+OVERLAPPED = 2
+"""Parts into which attention and the feed-forward network are cut where memory and ASIC overlap."""
+
+
+def simulate(
+    model: str | Path | Decoder,
+    tokens: int = 1024,
+    *,
+    prompt: int = 0,
+    device: str | Path | Device = "pim-gpt",
+    mapping: str = "pim-gpt",
+    refresh: Literal["none", "all-bank", "per-bank"] = "all-bank",
+    overlap: bool = False,
+    batch: int = 1,
+    channels: int | None = None,
+    weights: str = "bf16",
+    method: Literal["closed", "command"] = "closed",
+    asic_clock_ns: float | None = None,
+    hot: bool = False,
+    v_batch: int = 1,
+) -> Generation:
+    """Generate tokens.
+
+    Every generated token is one pass through all blocks and the LM head; a token of the prompt is
+    one without the LM head. Passes follow one another.
+
+    Parameters
+    ----------
+    model : str, Path or Decoder
+        A known decoder's name, the path of a ``config.json``, or the decoder itself.
+    tokens : int
+        Tokens generated.
+    prompt : int
+        Tokens in front of them.
+    device : str, Path or Device
+        A known device's name, the path of its file, or the device itself.
+    mapping : str
+        A policy's name.
+    refresh : {"all-bank", "per-bank", "none"}
+        Which command refreshes.
+    overlap : bool
+        Whether memory and ASIC work at once; False as in the PIM-GPT paper.
+    batch : int
+        Sequences, all at the same position.
+    channels : int or None
+        Channels, 1 to 64; None for the device's own.
+    weights : {"bf16", "int8", "int4"}
+        Format of the matrices.
+    method : {"closed", "command"}
+        Over bursts, or command by command: the same clocks and counts.
+    asic_clock_ns : float or None
+        The ASIC's clock; None for the device's own.
+    hot : bool
+        Whether refreshes come twice as often, as above 85 degrees C.
+    v_batch : int
+        Tokens whose values are written to the cache together.
+
+    Raises
+    ------
+    PimError, ConfigError or Problems
+        E022 for a setting out of range; E804 to E807 and E811 as devices, models and layouts do.
+    """
+    decoder = _decoder(model)
+    memory_device = _device(device, channels, asic_clock_ns)
+    _check(tokens, prompt, method, refresh)
+    compiler = Compiler(
+        decoder,
+        memory_device,
+        mapping,
+        tokens=prompt + tokens,
+        batch=batch,
+        weights=weights,
+        v_batch=v_batch,
+        parts=OVERLAPPED if overlap else 1,
+    )
+    rule = Refresh(refresh, double=hot)
+    memory = _memory(method, memory_device, rule)
+    bare = None if refresh == "none" else ClosedMemory(memory_device, Refresh("none"))
+    found = Collector(memory_device, together if overlap else serial, memory, bare)
+    for position in range(prompt + tokens):
+        found.token(compiler.token(position, logits=position >= prompt))
+    totals = memory.totals(found.clock)
+    parts = found.parts()
+    layout = compiler.layout
+    busy = dict.fromkeys((MEMORY, ASIC), 0)
+    for part in parts:
+        busy[part.on] += part.clocks
+    return Generation(
+        decoder=decoder,
+        device=memory_device,
+        settings=Settings(
+            tokens=tokens,
+            prompt=prompt,
+            batch=batch,
+            mapping=mapping,
+            weights=weights,
+            refresh=refresh,
+            hot=hot,
+            overlap=overlap,
+            method=method,
+            v_batch=v_batch,
+        ),
+        token_clocks=np.array(found.token_clocks[prompt:], np.int64),
+        prompt_clocks=sum(found.token_clocks[:prompt]),
+        memory_clocks=busy[MEMORY],
+        asic_clocks=busy[ASIC],
+        parts=parts,
+        counts=totals.counts,
+        stalls=totals.stalls,
+        distinct=totals.distinct,
+        bank_macs=found.bank_macs(),
+        channel_requests=found.requests(),
+        capacity=Capacity(layout.weight_bytes, layout.cache_bytes, layout.channel_bytes),
+        bound=bounds.row_stream(memory_device),
+        peak=found.peak(overlap),
+        timelines=found.timelines(),
+        remarks=_remarks(decoder, memory_device),
+    )
+
+
+def _decoder(model: str | Path | Decoder) -> Decoder:
+    if isinstance(model, Decoder):
+        return model
+    if str(model) in models.names() or not str(model).endswith(".json"):
+        return models.load(str(model))
+    from gateformer.quant.frontends import hf_config
+
+    return hf_config.load(Path(model))
+
+
+def _device(
+    device: str | Path | Device, channels: int | None, asic_clock_ns: float | None
+) -> Device:
+    found = device if isinstance(device, Device) else devices.load(device)
+    if channels is not None:
+        found = devices.with_(found, channels=channels)
+    if asic_clock_ns is not None:
+        if not 0 < asic_clock_ns <= 1e6:
+            raise _range("asic_clock_ns", f"It is {asic_clock_ns}; a clock lasts over 0 ns")
+        if found.asic is not None:
+            found = replace(found, asic=replace(found.asic, clock_ns=float(asic_clock_ns)))
+    return found
+
+
+def _check(tokens: int, prompt: int, method: str, refresh: str) -> None:
+    problems = []
+    if tokens < 1:
+        problems.append(_range("tokens", f"It is {tokens}; at least 1 is generated"))
+    if prompt < 0:
+        problems.append(_range("prompt", f"It is {prompt}; it must be at least 0"))
+    for name, value, known in (
+        ("method", method, ("closed", "command")),
+        ("refresh", refresh, ("all-bank", "per-bank", "none")),
+    ):
+        if value not in known:
+            problems.append(_range(name, f"It is '{value}'; known are {', '.join(known)}"))
+    Problems.raise_if_any(problems)
+
+
+def _range(name: str, cause: str) -> ConfigError:
+    return ConfigError("E022", "setting out of range", layer=name, cause=cause)
+
+
+def _memory(method: str, device: Device, refresh: Refresh) -> Memory:
+    return (CommandMemory if method == "command" else ClosedMemory)(device, refresh)
+
+
+def _remarks(decoder: Decoder, device: Device) -> tuple[str, ...]:
+    said = [one for one in (models.notes(decoder.name),) if one]
+    if device.power is not None:
+        said += energy.remarks(device, device.power)
+    return tuple(said)

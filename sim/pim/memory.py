@@ -1,0 +1,88 @@
+"""The memory as a timeline uses it: one segment after another on an absolute clock.
+
+Owns ``Memory``, ``Totals`` and ``CommandMemory``, which steps through every command. Imports the
+command-level engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.program import Segment
+from gateformer.sim.dram.engine import Machine
+from gateformer.sim.dram.refresh import Refresh
+
+FIRST = 1
+"""The first clock: the memory's clocks are counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the memory did.
+
+    Attributes
+    ----------
+    counts : mapping of str to int
+        Commands of all channels.
+    stalls : mapping of (str, str) to int
+        Clocks by constraint and by what waited, all channels.
+    distinct : int
+        Commands worked out one by one.
+    """
+
+    counts: Mapping[str, int]
+    stalls: Mapping[tuple[str, str], int]
+    distinct: int
+
+
+class Memory(Protocol):
+    """Segments run in the order of their clocks."""
+
+    def run(self, segment: Segment, offset: int, start: int) -> int:
+        """Run a segment; return the clock at which its last completion is known.
+
+        Parameters
+        ----------
+        segment : Segment
+            The segment.
+        offset : int
+            Added to its rows.
+        start : int
+            Clock at which its first instruction is decoded, not before the last segment's end.
+        """
+        ...
+
+    def totals(self, clock: int) -> Totals:
+        """Return what was done up to a clock, from the start."""
+        ...
+
+
+class CommandMemory:
+    """Every command of every channel, by the command-level engine.
+
+    Parameters
+    ----------
+    device : Device
+        The memory.
+    refresh : Refresh
+        How it is refreshed.
+    """
+
+    def __init__(self, device: Device, refresh: Refresh) -> None:
+        self._machine = Machine(device, refresh)
+
+    def run(self, segment: Segment, offset: int, start: int) -> int:
+        """Run a segment, command by command."""
+        return self._machine.run(segment.expand(offset), start)
+
+    def totals(self, clock: int) -> Totals:
+        """Return what was done up to a clock."""
+        found = self._machine.result(clock)
+        return Totals(found.counts, found.stalls, found.distinct)
+
+
+class ClosedMemory(CommandMemory):
+    """Whole segments, in closed form."""
