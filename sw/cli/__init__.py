@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "build": "Run a toolchain on the sources.",
     "run": "Do all of it, in a folder that keeps every step.",
     "report": "Write the page of a run again.",
+    "pim": "Simulate transformers on a memory that computes.",
 }
 """Each command and its line in the help, in the order of use."""
 

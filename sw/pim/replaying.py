@@ -1,6 +1,6 @@
 """``pim replay``: a trace of instructions, run command by command.
 
-Owns ``replay``. Imports the trace's reader and the engine.
+Owns ``replay``. Imports the replay of the command-level engine.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateformer.hw.pim import device as memory
-from gateformer.hw.pim import trace_file
 from gateformer.hw.pim.device import Policy
+from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block, percent
-from gateformer.pim.simulating import refuse_place
 from gateformer.pim.waiting import waiting
-from gateformer.sim.dram.engine import run
 from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.dram.replay import replay as replayed
 
 SHOWN = 10
 """Waits that are printed; JSON has all."""
+WORDS = {"host": "host: nothing in the queue", "completion": "data on its way"}
+"""Waits that are no constraint of the device."""
 
 
 def replay(
@@ -28,6 +29,7 @@ def replay(
     policy: Policy | None = None,
     hot: bool = False,
     strict: bool = False,
+    compiled: bool = False,
 ) -> Answer:
     """Run a trace.
 
@@ -43,6 +45,8 @@ def replay(
         Which command refreshes; the device's own where None.
     hot, strict : bool
         Refresh twice as often; the edges that the public simulator's table lacks hold too.
+    compiled : bool
+        Whether numba translates the engine's kernel.
 
     Raises
     ------
@@ -54,19 +58,21 @@ def replay(
     device = memory.load(timing)
     refresh = Refresh(device.refresh.policy if policy is None else policy, double=hot)
     with waiting(f"replaying {trace}"):
-        program = trace_file.read(trace, device)
-        found = run(program, device, refresh=refresh, log=commands is not None, strict=strict)
-        if commands is not None and found.commands is not None:
-            found.commands.write(commands)
+        whole = replayed(
+            trace, device, commands=commands, refresh=refresh, strict=strict, compiled=compiled
+        )
+    found = whole.result
     total = sum(found.counts.values())
     channels = device.organization.channels
     stalls = sorted(found.stalls.items(), key=lambda pair: -pair[1])
     data = {
         "trace": str(trace),
         "device": device.name,
-        "instructions": len(program),
+        "refresh": whole.refresh.policy,
+        "instructions": whole.instructions,
         "clocks": found.clocks,
         "seconds": found.clocks * device.clock_ns * 1e-9,
+        "simulated_in_seconds": whole.seconds,
         "commands": total,
         "distinct_commands": found.distinct,
         "counts": {name: count for name, count in found.counts.items() if count},
@@ -78,14 +84,16 @@ def replay(
     }
     counts = tuple((name, count) for name, count in found.counts.items() if count)
     waits = tuple(
-        (text, name, clocks, percent(clocks / (found.clocks * channels), 2))
+        (WORDS.get(text, text), name, clocks, percent(clocks / (found.clocks * channels), 2))
         for (text, name), clocks in stalls[:SHOWN]
     )
     blocks = (
         Block(f"{trace}: {found.clocks:,} clocks", ("command", "times"), counts),
         Block("Waits, all channels", ("constraint", "waiting", "clocks", "share"), waits),
     )
-    notes = [f"{len(program):,} instructions, {total:,} commands, {found.distinct:,} distinct."]
+    notes = [
+        f"{whole.instructions:,} instructions, {total:,} commands, {found.distinct:,} distinct."
+    ]
     if commands is not None:
         notes.append(f"Log: {commands}")
     return Answer(data, blocks, tuple(notes))

@@ -16,15 +16,15 @@ from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.pim import figures, perfetto
 from gateformer.pim.comparing import Versus, versus
 from gateformer.pim.page import render
+from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.sections import sections
 from gateformer.pim.waiting import waiting
-from gateformer.quant.errors import ConfigError
 from gateformer.sim.pim import simulate as generate
 from gateformer.sim.pim.results import Generation
 
 PAGE, NUMBERS = "report.html", "simulation.json"
-OPTIONS = {"asic_clock_ns": "asic-clock"}
+OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch"}
 """Settings whose option is called otherwise."""
 DEFAULTS: Mapping[str, Any] = {
     "tokens": 1024,
@@ -34,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "refresh": "all-bank",
     "hot": False,
     "overlap": False,
+    "v_batch": 1,
     "batch": 1,
     "channels": None,
     "weights": "bf16",
@@ -97,22 +98,6 @@ def simulate(
     if moved is not None:
         blocks.append(moved)
     return Answer(data, tuple(blocks), tuple(notes))
-
-
-def refuse_place(path: Path) -> None:
-    """Raise where a file cannot be written, before anything is simulated.
-
-    Raises
-    ------
-    ConfigError
-        E003 where its folder is missing, E005 where it is a folder itself.
-    """
-    if not path.absolute().parent.is_dir():
-        raise ConfigError("E003", "folder not found", layer=str(path.parent), fix="Make it first")
-    if path.is_dir():
-        raise ConfigError(
-            "E005", "output is a folder", layer=str(path), fix="Name a file inside it"
-        )
 
 
 def about(model: str, settings: Mapping[str, Any]) -> dict[str, str]:

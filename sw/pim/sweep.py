@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gateformer.flow.files import write_whole
+from gateformer.pim.places import refuse_place
 from gateformer.pim.row import row
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
@@ -152,7 +153,7 @@ def prepare(out: Path) -> None:
     Raises
     ------
     ConfigError
-        E005 where its name ends in neither ``.csv`` nor ``.parquet``.
+        E005 where its name ends in neither ``.csv`` nor ``.parquet``, else as ``refuse_place``.
     ToolError
         E505 for Parquet without pyarrow.
     """
@@ -160,10 +161,7 @@ def prepare(out: Path) -> None:
         raise ConfigError("E005", "invalid --out", layer=str(out), fix="Name a .csv or a .parquet")
     if out.suffix == ".parquet":
         _parquet()
-    if not out.parent.is_dir():
-        raise ConfigError("E003", "folder not found", layer=str(out.parent), fix="Make it first")
-    if out.is_dir():
-        raise ConfigError("E005", "invalid --out", layer=str(out), cause="It is a folder")
+    refuse_place(out)
 
 
 def store(out: Path, rows: Sequence[Point]) -> None:

@@ -1,0 +1,160 @@
+"""``pim compare``: what is simulated here beside what the PIM-GPT paper claims.
+
+Owns ``replicate``, ``Study`` and ``study``. Imports the comparison, and runs simulations in several
+processes. Nothing of a result is written down here: only the paper's own figures are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from gateformer.flow.files import write_whole
+from gateformer.pim.comparing import Versus, versus
+from gateformer.pim.places import refuse_place
+from gateformer.pim.screen import Answer
+from gateformer.pim.waiting import waiting
+from gateformer.quant import models
+
+V_BATCH = 16
+"""Tokens whose values are written together: one access' numbers."""
+SLOW_ASIC_NS = 10.0
+"""The paper's slowest ASIC: 100 MHz in place of 1 GHz."""
+CHANNELS: Mapping[str, tuple[int, ...]] = {
+    "gpt2-small": (1, 2, 4, 8, 16, 32),
+    "gpt3-xl": (8, 16, 32, 64),
+}
+"""Channels that a model's generation is repeated with; gpt3-xl does not fit fewer than six."""
+Job = tuple[str, str, tuple[tuple[str, Any], ...]]
+"""What a run is for, its model, and its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One simulation, reduced to what the page shows.
+
+    Attributes
+    ----------
+    model : str
+        The model.
+    data : mapping
+        ``Generation.as_dict()`` without what is listed token by token.
+    versus : tuple of Versus
+        Modelled machines beside it.
+    """
+
+    model: str
+    data: Mapping[str, Any]
+    versus: tuple[Versus, ...]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All simulations of the page.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens of each.
+    runs : mapping of str to mapping of str to Run
+        By purpose, then by model, or by number of channels.
+    """
+
+    tokens: int
+    runs: Mapping[str, Mapping[str, Run]]
+
+    def across(self, purpose: str) -> Sequence[Run]:
+        """Return a purpose's runs in their order."""
+        return tuple(self.runs[purpose].values())
+
+
+def jobs(tokens: int) -> list[tuple[str, Job]]:
+    """Return every simulation, and the key under which it is kept."""
+    ways: dict[str, dict[str, Any]] = {
+        "paper": {},
+        "overlap": {"overlap": True},
+        "batched": {"v_batch": V_BATCH},
+        "both": {"overlap": True, "v_batch": V_BATCH},
+        "slow ASIC": {"asic_clock_ns": SLOW_ASIC_NS},
+        "no refresh": {"refresh": "none"},
+    }
+    found = [
+        (name, (way, name, tuple({**settings, "tokens": tokens}.items())))
+        for way, settings in ways.items()
+        for name in models.names()
+    ]
+    for name, several in CHANNELS.items():
+        for channels in several:
+            settings = (("channels", channels), ("tokens", tokens))
+            found.append((str(channels), (f"channels {name}", name, settings)))
+    return found
+
+
+def run(job: Job) -> Run:
+    """Simulate one job."""
+    from gateformer.sim.pim import simulate
+
+    _, model, settings = job
+    found = simulate(model, **dict(settings))
+    long = ("token_clocks", "bank_macs", "channel_commands")
+    data = {key: value for key, value in found.as_dict().items() if key not in long}
+    return Run(model, data, tuple(versus(found)))
+
+
+def study(tokens: int, processes: int | None = None) -> Study:
+    """Run all simulations.
+
+    Parameters
+    ----------
+    tokens : int
+        Tokens of each.
+    processes : int or None
+        Processes at once; None for one a core.
+    """
+    wanted = jobs(tokens)
+    runs: dict[str, dict[str, Run]] = {}
+    with (
+        waiting(f"{len(wanted)} generations of {tokens:,} tokens", len(wanted)) as advance,
+        ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool,
+    ):
+        for (key, (purpose, _, _)), found in zip(
+            wanted, pool.map(run, [job for _, job in wanted]), strict=True
+        ):
+            runs.setdefault(purpose, {})[key] = found
+            advance(1)
+    return Study(tokens, runs)
+
+
+def replicate(tokens: int, *, out: Path | None = None) -> Answer:
+    """Simulate all that the page shows; write it where asked.
+
+    Parameters
+    ----------
+    tokens : int
+        Tokens of each generation.
+    out : Path or None
+        The page, in Markdown.
+    """
+    from gateformer.pim.replication_page import blocks, page
+
+    if out is not None:
+        refuse_place(out)
+    found = study(tokens)
+    tables = blocks(found)
+    notes = []
+    if out is not None:
+        write_whole(out, page(found, tables))
+        notes.append(f"Page: {out}")
+    data = {
+        table.title: [dict(zip(table.heads, row, strict=True)) for row in table.rows]
+        for table in tables.values()
+    }
+    return Answer(data, tuple(tables.values()), tuple(notes))
