@@ -169,6 +169,8 @@ class Net:
         if drop == 0 and inside:
             return a
         wraps = overflow is Overflow.WRAP
+        if wraps and lo == hi:
+            return self.const((lo - low) % (high - low + 1) + low)
         limits = (low, high)
         if inside:
             low, high = lo, hi
@@ -280,7 +282,7 @@ class Net:
             arrival = costs.arrival(op, operands, arrivals if args else [latest])
             if arrival > budget and costs.is_post_add(op, operands):
                 arrival = budget
-            elif arrival > budget and latest > 0:
+            elif arrival > budget and latest > 0 and args:
                 clock, arrival = clock + 1, costs.arrival(op, operands, [0.0] * len(args))
         self.clock.append(clock)
         self.arrival.append(arrival)

@@ -166,3 +166,15 @@ def test_a_layers_own_reuse_factor(tmp_path: Path) -> None:
     settings = Settings(token_parallelism=2, layers={"wide1": 3, "mix2": 5})
     design = bench(network(NETWORKS["deep"]), tmp_path, settings).design
     assert design.interval_cycles == 3 * 5
+
+
+@pytest.mark.parametrize("name", ["folded", "layer_norm", "masked", "gelu"])
+def test_registers_nearly_everywhere(name: str, tmp_path: Path) -> None:
+    """A stage's logic may come later than the next one's whole budget: it registers it first."""
+    graph = network(NETWORKS[name], softmax="max")
+    for ns in (1.0, 1.5, 2.0):
+        for p, r in ((2, 1), (3, 2)):
+            settings = Settings(token_parallelism=p, reuse_factor=r, logic_ns=ns)
+            assert (
+                bench(graph, tmp_path / f"{ns}_{r}", settings, count=7).facts.settings == settings
+            )

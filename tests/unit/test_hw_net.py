@@ -180,6 +180,17 @@ def casts() -> Iterator[Case]:
                 ),
             )
 
+    for value, how in product((-77, 78, 4985), Rounding):
+        yield Case(
+            f"wrap_of_constant_{value}_{how.value}".replace("-", "minus_"),
+            lambda t, n, v=value, h=how: t.add(
+                n["a"], t.cast(t.const(v), 2, h, -4, 3, Overflow.WRAP)
+            ),
+            lambda r, v=value, h=how: (
+                r["a"] + fitted(rounded(Fraction(v, 4), h), Fixed(True, 3, 0), Overflow.WRAP)
+            ),
+        )
+
 
 def tables() -> Iterator[Case]:
     for width, sign in product(range(1, 14), "su"):
