@@ -41,9 +41,14 @@ def key_figures(found: Generation) -> list[Figure]:
         Figure("Capacity", percent(taken), "of each channel", "computed"),
     ]  # fmt: skip
     if found.device.powers:
-        joules = found.joules() / found.tokens
-        words = f"a token; {digits(found.average_power(), 3)} W on average"
-        figures.insert(4, Figure("Energy", amount(joules, "J"), words, "modelled"))
+        set_ = f"currents '{found.device.powers[0].name}'"
+        part, most = found.peak[found.device.powers[0].name]
+        figures[4:4] = [
+            Figure("Energy", amount(found.joules() / found.tokens, "J"), f"a token; {set_}",
+                   "modelled"),
+            Figure("Power", f"{digits(found.average_power(), 3)} W",
+                   f"mean; {digits(most, 3)} W in {part}", "modelled"),
+        ]  # fmt: skip
     return figures
 
 

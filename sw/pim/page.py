@@ -78,6 +78,7 @@ def render(
     sections: Sequence[Section],
     command: str,
     settings: Block,
+    remarks: Sequence[str] = (),
 ) -> str:
     """Return the page's text.
 
@@ -93,6 +94,8 @@ def render(
         What makes the page again.
     settings : Block
         All settings, those not given too.
+    remarks : sequence of str
+        What a reader must know besides.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -113,6 +116,7 @@ def render(
         sections=sections,
         command=command,
         settings=settings,
+        remarks=remarks,
         versions=[pair for pair in versions() if pair[0] in ("Python", "gateformer", "numpy")],
         css=Markup(style + (own / "pim.css").read_text("utf-8")),
     )

@@ -143,14 +143,14 @@ def render_page(
         ("setting", "value"),
         tuple((key, str(value)) for key, value in settings.items()),
     )
-    remark = " ".join(found.remarks)
     return render(
         found.decoder.name,
-        f"{lead}. {remark}".strip(),
+        lead,
         figures.key_figures(found),
         sections(found, rows, moved),
         command(model, settings),
         table,
+        found.remarks,
     )
 
 
