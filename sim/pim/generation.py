@@ -46,6 +46,7 @@ def simulate(
     asic_clock_ns: float | None = None,
     hot: bool = False,
     v_batch: int = 1,
+    past: int = 0,
 ) -> Generation:
     """Generate tokens.
 
@@ -82,6 +83,8 @@ def simulate(
         Whether refreshes come twice as often, as above 85 degrees C.
     v_batch : int
         Tokens whose values are written to the cache together.
+    past : int
+        Tokens that stand in the cache when the clock starts, in front of the prompt.
 
     Raises
     ------
@@ -90,12 +93,12 @@ def simulate(
     """
     decoder = _decoder(model)
     memory_device = _device(device, channels, asic_clock_ns)
-    _check(tokens, prompt, method, refresh)
+    _check(tokens, prompt, past, method, refresh)
     compiler = Compiler(
         decoder,
         memory_device,
         mapping,
-        tokens=prompt + tokens,
+        tokens=past + prompt + tokens,
         batch=batch,
         weights=weights,
         v_batch=v_batch,
@@ -105,8 +108,8 @@ def simulate(
     memory = _memory(method, memory_device, rule)
     bare = None if refresh == "none" else ClosedMemory(memory_device, Refresh("none"))
     found = Collector(memory_device, together if overlap else serial, memory, bare)
-    for position in range(prompt + tokens):
-        found.token(compiler.token(position, logits=position >= prompt))
+    for position in range(past, past + prompt + tokens):
+        found.token(compiler.token(position, logits=position >= past + prompt))
     totals = memory.totals(found.clock)
     parts = found.parts()
     layout = compiler.layout
@@ -119,6 +122,7 @@ def simulate(
         settings=Settings(
             tokens=tokens,
             prompt=prompt,
+            past=past,
             batch=batch,
             mapping=mapping,
             weights=weights,
@@ -170,12 +174,13 @@ def _device(
     return found
 
 
-def _check(tokens: int, prompt: int, method: str, refresh: str) -> None:
+def _check(tokens: int, prompt: int, past: int, method: str, refresh: str) -> None:
     problems = []
     if tokens < 1:
         problems.append(_range("tokens", f"It is {tokens}; at least 1 is generated"))
-    if prompt < 0:
-        problems.append(_range("prompt", f"It is {prompt}; it must be at least 0"))
+    for name, count in (("prompt", prompt), ("past", past)):
+        if count < 0:
+            problems.append(_range(name, f"It is {count}; it must be at least 0"))
     for name, value, known in (
         ("method", method, ("closed", "command")),
         ("refresh", refresh, ("all-bank", "per-bank", "none")),

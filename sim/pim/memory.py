@@ -1,7 +1,7 @@
 """The memory as a timeline uses it: one segment after another on an absolute clock.
 
-Owns ``Memory``, ``Totals`` and ``CommandMemory``, which steps through every command. Imports the
-command-level engine.
+Owns ``Memory``, ``Totals``, ``CommandMemory``, which steps through every command, and
+``ClosedMemory``, which does not. Imports the command-level engine and the closed form.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.program import Segment
+from gateformer.sim.dram.closed_form import ClosedForm
 from gateformer.sim.dram.engine import Machine
 from gateformer.sim.dram.refresh import Refresh
 
@@ -84,5 +85,25 @@ class CommandMemory:
         return Totals(found.counts, found.stalls, found.distinct)
 
 
-class ClosedMemory(CommandMemory):
-    """Whole segments, in closed form."""
+class ClosedMemory:
+    """Whole segments, in closed form: the same clocks and counts.
+
+    Parameters
+    ----------
+    device : Device
+        The memory.
+    refresh : Refresh
+        How it is refreshed.
+    """
+
+    def __init__(self, device: Device, refresh: Refresh) -> None:
+        self._memory = ClosedForm(device, refresh)
+
+    def run(self, segment: Segment, offset: int, start: int) -> int:
+        """Run a segment."""
+        return self._memory.run(segment, start, offset)
+
+    def totals(self, clock: int) -> Totals:
+        """Return what was done up to a clock."""
+        found = self._memory.result(clock)
+        return Totals(found.counts, found.stalls, found.distinct)

@@ -19,9 +19,10 @@ class Settings:
 
     Attributes
     ----------
-    tokens, prompt, batch, v_batch : int
-        Tokens generated; tokens of the prompt before them; sequences at once; tokens whose values
-        are written together.
+    tokens, prompt, past : int
+        Tokens generated; tokens of the prompt before them; tokens in the cache before those.
+    batch, v_batch : int
+        Sequences at once; tokens whose values are written together.
     mapping, weights : str
         Mapping policy and format of the weights.
     refresh : str
@@ -34,6 +35,7 @@ class Settings:
 
     tokens: int
     prompt: int
+    past: int
     batch: int
     v_batch: int
     mapping: str

@@ -177,7 +177,7 @@ class Generation:
     @property
     def traffic_cut(self) -> float:
         """How many times more would pass if weights and cache were moved over the link."""
-        positions = np.arange(self.tokens, dtype=np.int64) + 1
+        positions = np.arange(self.tokens, dtype=np.int64) + self.settings.past + 1
         cache = 2 * self.decoder.kv_elements * int(positions.sum()) * self.settings.batch
         weights = (self.decoder.block_weights + self.decoder.head.weights) * self.weight_bytes
         return (cache + weights * self.tokens) / self.link_bytes if self.link_bytes else math.inf
