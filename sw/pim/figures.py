@@ -10,16 +10,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.hw.pim.device import Device
 from gateformer.pim.comparing import Versus
 from gateformer.pim.screen import Block, Cell, amount, digits, percent
+from gateformer.quant.errors import GateformerError
 from gateformer.report.tables import Figure
 from gateformer.sim.pim import bounds
+from gateformer.sim.pim.host import host_traffic
 from gateformer.sim.pim.results import Generation
+from gateformer.sim.pim.tornado import Sensitivity
 
 Array = NDArray[np.float64]
 
 GROUPS = ("matrices", "attention", "LM head", "caches written", "ASIC")
 """What a token's time is divided into, from the bottom of the plot."""
+HOST_SHARES = (0.01, 0.03, 0.1)
+"""Rates of a host's own traffic, of what the link can take."""
 
 
 def key_figures(found: Generation) -> list[Figure]:
@@ -167,6 +173,40 @@ def comparison(found: Generation, rows: Sequence[Versus]) -> Block:
         for one in rows
     )  # fmt: skip
     return Block("Beside other machines (all modelled)", heads, cells)
+
+
+def constant(one: Sensitivity) -> str:
+    """Return a constant's name and what it was moved to."""
+    ends = " / ".join("not" if end is None else digits(end, 3) for end in (one.low, one.high))
+    return f"{one.constant.name} {digits(one.constant.value, 3)}: {ends}"
+
+
+def sensitivity(moved: Sequence[Sensitivity]) -> Block:
+    """Return how far time and energy move when each assumed constant does."""
+    rows = tuple(
+        (constant(one), *(f"{100 * change:+.2f} %" for change in (*one.time, *one.energy)))
+        for one in moved
+    )
+    heads = ("assumed: moved to", "time, lowered", "raised", "energy, lowered", "raised")
+    return Block("Each assumed constant moved by 20 %", heads, rows)
+
+
+def host(device: Device) -> Block:
+    """Return what a host's reads cost while a matrix streams."""
+    rows = []
+    for share in HOST_SHARES:
+        rate = bounds.external_peak(device) * share / 1e9
+        try:
+            found = host_traffic(device, rate)
+        except GateformerError:
+            continue
+        rows.append((
+            rate, percent(found.slowdown - 1), found.visit_clocks, found.switch_clocks,
+            found.accesses / max(found.visits, 1), found.wait_clocks * device.clock_ns,
+        ))  # fmt: skip
+    heads = ("host reads, GB/s", "matrix slower by", "clocks a visit", "of them switching",
+             "accesses a visit", "an access waits, ns")  # fmt: skip
+    return Block("", heads, tuple(rows))
 
 
 def over_tokens(found: Generation) -> tuple[Array, list[tuple[str, Array]]]:

@@ -9,18 +9,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateformer.hw.pim.device import Device
 from gateformer.pim import figures, plots
 from gateformer.pim.comparing import CLAIMS, Versus
 from gateformer.pim.page import Drawing, Section, Words
 from gateformer.pim.plots import Bar
 from gateformer.pim.screen import Block, amount, digits, percent
 from gateformer.sim.pim.results import Generation
+from gateformer.sim.pim.tornado import Sensitivity
 
 MOST = 12
 """Bars of a drawing."""
 
 
-def sections(found: Generation, rows: Sequence[Versus], moved: Block | None) -> list[Section]:
+def sections(
+    found: Generation, rows: Sequence[Versus], moved: Sequence[Sensitivity] | None
+) -> list[Section]:
     """Return the page's sections.
 
     Parameters
@@ -29,13 +33,14 @@ def sections(found: Generation, rows: Sequence[Versus], moved: Block | None) -> 
         The simulation.
     rows : sequence of Versus
         Modelled machines beside it.
-    moved : Block or None
+    moved : sequence of Sensitivity or None
         How far results move with each assumed constant, where that was asked for.
     """
     made = [latency(found), breakdown(found), hits(found), banks(found), waits(found)]
     made.append(bandwidth(found))
     if found.device.powers:
         made.append(energy(found))
+    made.append(host(found.device))
     if rows:
         made.append(beside(found, rows))
     if moved is not None:
@@ -201,9 +206,33 @@ def beside(found: Generation, rows: Sequence[Versus]) -> Section:
     return Section("beside", "Other machines", "modelled", lead, (Drawing(drawn), table))
 
 
-def sensitivity(moved: Block) -> Section:
-    """Return how far the time moves with each constant."""
-    rows = [(str(one[0]), float(one[1] or 0), float(one[2] or 0)) for one in moved.rows]
-    drawn = plots.tornado(rows, "Sensitivity of the time", "change of the time a token, %")
-    lead = "Each assumed constant lowered (orange) and raised (blue) by a fifth, one at a time."
-    return Section("sensitivity", "Sensitivity", "simulated", lead, (Drawing(drawn), moved))
+def sensitivity(moved: Sequence[Sensitivity]) -> Section:
+    """Return how far time and energy move with each constant."""
+    parts = []
+    for words, pick in (("time", 0), ("energy", 1)):
+        changes = [(one, (one.time, one.energy)[pick]) for one in moved]
+        shown = sorted(
+            ((figures.constant(one), *pair) for one, pair in changes if any(pair)),
+            key=lambda row: -max(abs(row[1]), abs(row[2])),
+        )
+        title = f"Change of the {words} a token, %"
+        if shown:
+            parts.append(Drawing(plots.tornado(shown[:MOST], title, title), title=title))
+    lead = (
+        "Each assumed constant lowered (orange) and raised (blue) by a fifth, one at a time; whole "
+        "numbers of clocks move by at least one."
+    )
+    table = figures.sensitivity(moved)
+    folded = Block("", table.heads, table.rows, "Every constant")
+    return Section("sensitivity", "Sensitivity", "simulated", lead, (*parts, folded))
+
+
+def host(device: Device) -> Section:
+    """Return what a host's own traffic costs while a matrix streams."""
+    table = figures.host(device)
+    switching = ", switches the mode" if device.organization.modes else ""
+    lead = (
+        "A host reads at a steady rate while rows stream past the MACs, command by command. A "
+        f"channel turns to it between two rows: it closes the row{switching} and opens another one."
+    )
+    return Section("host", "Host traffic", "simulated", lead, (table,))

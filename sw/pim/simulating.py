@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.pim import figures, perfetto
@@ -23,6 +23,13 @@ from gateformer.pim.waiting import waiting
 from gateformer.sim.pim import simulate as generate
 from gateformer.sim.pim.results import Generation
 
+if TYPE_CHECKING:
+    from gateformer.sim.pim.tornado import Sensitivity
+
+    Moved = tuple[Sensitivity, ...] | None
+
+FEW = 4
+"""Tokens of each simulation with a moved constant."""
 PAGE, NUMBERS = "report.html", "simulation.json"
 OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch"}
 """Settings whose option is called otherwise."""
@@ -96,7 +103,7 @@ def simulate(
         blocks.append(figures.energy(found))
     blocks.append(figures.comparison(found, rows))
     if moved is not None:
-        blocks.append(moved)
+        blocks.append(figures.sensitivity(moved))
     return Answer(data, tuple(blocks), tuple(notes))
 
 
@@ -105,12 +112,11 @@ def about(model: str, settings: Mapping[str, Any]) -> dict[str, str]:
     return {"model": model, **{key: str(value) for key, value in settings.items()}}
 
 
-def numbers(found: Generation, rows: list[Versus], moved: Block | None) -> dict[str, Any]:
+def numbers(found: Generation, rows: list[Versus], moved: Moved) -> dict[str, Any]:
     """Return all figures as JSON values."""
     data = found.as_dict() | {"baselines": [asdict(one) | {"kind": "modelled"} for one in rows]}
     if moved is not None:
-        data["sensitivity"] = [dict(zip(("name", "low", "high"), row[:3], strict=True))
-                               for row in moved.rows]  # fmt: skip
+        data["sensitivity"] = [asdict(one) for one in moved]
     return data
 
 
@@ -130,7 +136,7 @@ def render_page(
     found: Generation,
     settings: Mapping[str, Any],
     rows: list[Versus],
-    moved: Block | None,
+    moved: Moved,
 ) -> str:
     """Return the page's text."""
     batch = f", {settings['batch']} sequences" if settings["batch"] > 1 else ""
@@ -154,6 +160,13 @@ def render_page(
     )
 
 
-def move(model: str, settings: Mapping[str, Any]) -> Block:
-    """Return how far the time moves when each assumed constant does."""
-    raise NotImplementedError
+def move(model: str, settings: Mapping[str, Any]) -> tuple[Sensitivity, ...]:
+    """Return how far time and energy move when each assumed constant does, by a fifth."""
+    from gateformer.sim.pim.tornado import sensitivity as moved
+
+    length = settings["prompt"] + settings["tokens"]
+    tokens = min(FEW, settings["tokens"])
+    past = min(length - tokens, length // 2)
+    rest = {key: value for key, value in settings.items() if key not in ("tokens", "prompt")}
+    with waiting(f"{model}: moving each assumed constant"):
+        return moved(model, tokens=tokens, past=past, **rest)
