@@ -1,7 +1,7 @@
 """What the ASIC's work takes: operations counted, spread over its adders and multipliers.
 
-Owns ``COSTS``, ``clocks``, ``memory_clocks`` and what fits its memory. Imports devices, programs and
-the decoder.
+Owns ``COSTS``, ``clocks``, ``memory_clocks`` and what fits its memory. Imports devices, programs
+and the decoder.
 
 Every operation is made of additions and multiplications of pipelined units that all work at once:
 
@@ -193,11 +193,17 @@ def free_bytes(decoder: Decoder, device: Device) -> int:
     return size - vector_bytes(decoder)
 
 
+def score_bytes(decoder: Decoder, tokens: int) -> int:
+    """Return the SRAM that the scores of all heads over ``tokens`` tokens take."""
+    return 2 * decoder.heads * tokens
+
+
 def value_bytes(decoder: Decoder, tokens: int) -> int:
     """Return the SRAM that the values of ``tokens`` tokens take, all blocks together."""
     return 2 * decoder.layers * decoder.kv_width * tokens
 
 
-def holds_values(decoder: Decoder, device: Device, tokens: int) -> bool:
-    """Return whether values of ``tokens`` tokens fit in half of what is left beside vectors."""
-    return value_bytes(decoder, tokens) <= free_bytes(decoder, device) // 2
+def holds_values(decoder: Decoder, device: Device, waiting: int, tokens: int) -> bool:
+    """Return whether ``waiting`` tokens' values fit beside all scores of ``tokens`` tokens."""
+    need = value_bytes(decoder, waiting) + score_bytes(decoder, tokens)
+    return need <= free_bytes(decoder, device)

@@ -6,13 +6,14 @@ A token's attention is cut into parts. Their steps come in the order score 0, so
 softmax 1, values 0, score 2, ..., so that the ASIC can work on one part's softmax while the memory
 scores the next, and at most two parts' scores stand in the ASIC's memory.
 
-With ``v_batch`` > 1 the values of up to that many tokens wait to be written together; the ASIC weights
-and sums those that wait.
+With ``v_batch`` > 1 the values of up to that many tokens wait to be written together; the ASIC
+weights and sums those that wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from gateformer.hw.pim.drafting import Drafts
 from gateformer.hw.pim.grid import segment
@@ -49,7 +50,7 @@ class Attention:
         """Add the steps of all of ``attention/...``."""
         keys, score, softmax, values, weighted = ops
         cache = self.layout.caches[sequence]
-        wrote = self._keep(("keys", sequence, position), keys, lambda: cache.append_keys(position))
+        wrote = self._keep(("keys", sequence, position), keys, partial(cache.append_keys, position))
         drafts.end(keys.name, drafts.add(wrote, drafts.behind(keys)))
         ready = drafts.behind(score)
         stored = (position + 1) // self.v_batch * self.v_batch
@@ -63,13 +64,13 @@ class Attention:
             part = _before(parts[number], stored)
             if part.tokens > 0:
                 key = ("values", sequence, *part[:2], *_span(part, self.grid.lanes))
-                work = self._keep(key, weighted, lambda: cache.values(part))
+                work = self._keep(key, weighted, partial(cache.values, part))
                 after = (weights[number], *drafts.ends[values.name])
                 results.append(drafts.add(work, after, self._macs(part)))
 
         for number, part in enumerate(parts):
             key = ("score", sequence, *part[:2], *_span(part, self.grid.units))
-            work = self._keep(key, score, lambda part=part: cache.score(part))
+            work = self._keep(key, score, partial(cache.score, part))
             done = drafts.add(work, ready, self._macs(part))
             heads = self.queries * part.heads
             weights.append(
@@ -134,7 +135,7 @@ class Attention:
                 ready += (drafts.add(self._staged("WR_SBK", staging, base + turn, 1), ready),)
         if full:
             key = ("append", sequence, position // self.grid.lanes)
-            work = self._keep(key, values, lambda: cache.append_values(position))
+            work = self._keep(key, values, partial(cache.append_values, position))
             return (drafts.add(work, ready),)
         return ready
 

@@ -9,13 +9,14 @@ differs; a token of a long generation costs little more than the steps that depe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 
 from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.drafting import Draft
 from gateformer.hw.pim.layout import Layout
-from gateformer.hw.pim.lowering import Draft, Lowering
+from gateformer.hw.pim.lowering import Lowering
 from gateformer.hw.pim.placing import lay
 from gateformer.hw.pim.program import Program, Step
 from gateformer.quant.decoder import Decoder
@@ -80,10 +81,11 @@ class Compiler:
                 cause=f"A block's vectors take {need} bytes, {-free} more than there are",
                 fix="Give [asic] of the device a larger sram_bytes",
             )
-        turns = parts > 1 and batch > 1 and free >= asic.vector_bytes(decoder)
-        if turns:
-            free = (free - asic.vector_bytes(decoder)) // 2
-        self.turns = turns
+        each = (free - asic.vector_bytes(decoder)) // 2
+        scores = asic.score_bytes(decoder, self.layout.tokens)
+        self.turns = parts > 1 and batch > 1 and each >= scores
+        if self.turns:
+            free = each
         self._lowering = Lowering(self.layout, free, v_batch, parts)
         self._blocks = [_Blocks(self.layout) for _ in range(batch)]
 
@@ -153,7 +155,7 @@ class _Blocks:
         """Return the blocks' steps, the first of them being number ``base`` of its sequence."""
         if len(drafts) != len(self.drafts) or base != self.base:
             self.drafts, self.columns = [], [[] for _ in drafts]
-        kept = self.drafts or [None] * len(drafts)
+        kept: Sequence[Draft | None] = self.drafts or [None] * len(drafts)
         for place, (old, new) in enumerate(zip(kept, drafts, strict=True)):
             if old is None or old[0] is not new[0] or old[1:] != new[1:]:
                 self.columns[place] = self._column(new, base, len(drafts))

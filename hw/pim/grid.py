@@ -3,9 +3,9 @@
 Owns ``Grid``, ``repeated``, ``mac``, ``access`` and ``segment``. Imports devices, instructions and
 programs.
 
-A bank's columns are numbered through: index i is column ``i % columns`` of row ``i // columns``. What
-is laid out is a run of such indices, the same one in every bank, so vectors are packed without gaps
-and a vector that reaches a row's end goes on in the next row.
+A bank's columns are numbered through: index i is column ``i % columns`` of row ``i // columns``.
+What is laid out is a run of such indices, the same one in every bank, so vectors are packed without
+gaps and a vector that reaches a row's end goes on in the next row.
 """
 
 from __future__ import annotations

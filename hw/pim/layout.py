@@ -3,8 +3,8 @@
 Owns ``Address``, ``Tile``, ``Placed``, ``Striped``, ``Part``, ``Cache`` and ``Layout``. Imports the
 decoder, the grid and programs.
 
-All blocks are laid out alike, ``stride`` rows apart. A matrix' output o has its weights in bank
-``o % banks`` of channel ``o // banks % channels``; inputs are cut into tiles that fill the channel's
+All blocks are laid out alike, ``stride`` rows apart. A matrix' output o has its weights in bank ``o
+% banks`` of channel ``o // banks % channels``; inputs are cut into tiles that fill the channel's
 buffer, and a tile's outputs follow one another without gaps. Biases, gains and tables that no MAC
 multiplies are striped over the channels.
 """

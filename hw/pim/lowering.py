@@ -159,7 +159,7 @@ class Lowering:
             drafts.end(down.name, *done)
 
     def _edges(self, width: int, wide: int) -> list[tuple[int, int]]:
-        """Return the parts of the hidden vector: whole tiles of ``down``, whole blocks of ``up``."""
+        """Return the hidden vector's parts: whole tiles of ``down``, whole blocks of ``up``."""
         tile, units = self.grid.widest, self.grid.units
         edges = [0]
         for part in range(1, self.parts):
@@ -215,7 +215,7 @@ class Lowering:
         blocks = -(-outputs.stop // grid.units) - first
         for tile in (placed.tiles[number] for number in tiles):
             columns = tile.columns
-            slots = -(-tile.inputs * grid.activation_bytes // grid.access_bytes)
+            slots = columns * step
 
             def body(index: int, columns: int = columns) -> list[Instruction]:
                 return [

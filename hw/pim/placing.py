@@ -14,7 +14,10 @@ from gateformer.hw.pim.grid import Grid
 from gateformer.hw.pim.layout import Cache, Layout, Placed, Striped
 from gateformer.hw.pim.mapping import policy
 from gateformer.quant.decoder import Decoder
-from gateformer.quant.errors import ConfigError, PimError
+from gateformer.quant.errors import ConfigError, PimError, Problems
+
+MOST_SEQUENCES = 1024
+"""Sequences of a batch at most."""
 
 
 def lay(
@@ -47,7 +50,7 @@ def lay(
 
     Raises
     ------
-    ConfigError
+    ConfigError or Problems
         E022 for tokens, batch or v_batch out of range.
     PimError
         E806 where the model does not fit, with what would; E807 for an unknown mapping; E804 for a
@@ -74,25 +77,24 @@ def lay(
 
 
 def _check(decoder: Decoder, device: Device, tokens: int, batch: int, v_batch: int) -> None:
-    limits = {"tokens": (tokens, decoder.context), "batch": (batch, 1024)}
-    for name, (value, most) in limits.items():
-        if not 1 <= value <= most:
-            raise ConfigError(
-                "E022",
-                "setting out of range",
-                layer=name,
-                cause=f"It is {value}; {decoder.name} takes from 1 to {most}",
-                fix="Choose a value in this range",
-            )
+    """Raise what is wrong with the settings, all at once."""
     lanes = device.organization.access_bits // 16
-    if v_batch < 1 or lanes % v_batch:
-        raise ConfigError(
-            "E022",
-            "setting out of range",
-            layer="v_batch",
-            cause=f"It is {v_batch}; it must divide the {lanes} numbers of an access",
-            fix="Choose 1 to write every token's values at once",
+
+    def wrong(name: str, value: int, rule: str) -> ConfigError:
+        return ConfigError(
+            "E022", "setting out of range", layer=name, cause=f"It is {value}; it must be {rule}"
         )
+
+    problems = []
+    if not 1 <= tokens <= decoder.context:
+        rule = f"from 1 to {decoder.name}'s context, {decoder.context}"
+        problems.append(wrong("tokens", tokens, rule))
+    if not 1 <= batch <= MOST_SEQUENCES:
+        problems.append(wrong("batch", batch, f"from 1 to {MOST_SEQUENCES}"))
+    if v_batch < 1 or lanes % v_batch:
+        rule = f"a divisor of the {lanes} numbers of an access"
+        problems.append(wrong("v_batch", v_batch, rule))
+    Problems.raise_if_any(problems)
 
 
 def _lay(
@@ -122,7 +124,7 @@ def _lay(
         caches.append(rules.cache(decoder, device, grid, tokens, index))
         index = aligned(caches[-1].end)
     staging = None
-    if v_batch > 1 and not asic.holds_values(decoder, device, v_batch * batch):
+    if v_batch > 1 and not asic.holds_values(decoder, device, v_batch * batch, tokens):
         staging = Striped(v_batch * batch, decoder.kv_width, grid, grid.rows_of(index))
         index = staging.end * grid.columns
     stride = grid.rows_of(index)

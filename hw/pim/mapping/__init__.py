@@ -1,7 +1,7 @@
 """Mapping policies: how a model is laid out and which instructions work on it, one policy a file.
 
-Owns ``Policy``, ``POLICIES`` (filled at import), ``names`` and ``policy``. Imports the policies, the
-layout and the errors.
+Owns ``Policy``, ``POLICIES`` (filled at import), ``names`` and ``policy``. Imports the policies,
+the layout and the errors.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Owns ``HeadCache`` and ``lay_heads``. Imports what all mappings share, devices and the grid.
 
-Values are column-major: bank ``j % banks`` holds number j of a head for all tokens, ``lanes`` tokens
-a column, so that one MAC sums over neighbouring tokens. Tokens that fill the buffer with their weights
-make a tile; the ASIC adds the tiles' sums. A head's numbers go to ``split`` channels, so
-``channels / split`` heads are worked on at once: a round.
+Values are column-major: bank ``j % banks`` holds number j of a head for all tokens, ``lanes``
+tokens a column, so that one MAC sums over neighbouring tokens. Tokens that fill the buffer with
+their weights make a tile; the ASIC adds the tiles' sums. A head's numbers go to ``split`` channels,
+so ``channels / split`` heads are worked on at once: a round.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.grid import Grid, access, repeated
 from gateformer.hw.pim.isa import Instruction
@@ -24,8 +25,6 @@ from gateformer.hw.pim.mapping.base import Keys, Multiply
 from gateformer.hw.pim.program import Loop
 from gateformer.quant.decoder import Decoder
 
-MOST_SETS = 4
-"""Sets of heads at most: enough to hide the softmax, few enough to keep key groups wide."""
 OVERHEAD = 10
 """Clocks of one vector besides its MACs and its row, for choosing a split; an estimate."""
 
@@ -200,7 +199,7 @@ def lay_heads(
     split = _split(decoder, device, grid, tokens)
     at_once = grid.channels // split
     rounds = -(-decoder.kv_heads // at_once)
-    count = min(MOST_SETS, rounds)
+    count = _sets(decoder, device, tokens, at_once)
     edges = [min(decoder.kv_heads, rounds * i // count * at_once) for i in range(count + 1)]
     sets = tuple(range(first, last) for first, last in pairwise(edges))
     keys = Keys.at(decoder, grid, tokens, start, sets, channel_first=True)
@@ -217,6 +216,18 @@ def lay_heads(
         multiply=multiply,
         opens=opens,
     )
+
+
+def _sets(decoder: Decoder, device: Device, tokens: int, at_once: int) -> int:
+    """Return the sets of heads: two, so that softmax and scores can take turns, or more.
+
+    More where two sets' scores of a full cache are too many for the ASIC's memory; one where there
+    is but one round.
+    """
+    rounds = -(-decoder.kv_heads // at_once)
+    one = 2 * asic.score_bytes(decoder, tokens) * at_once // decoder.kv_heads
+    largest = max(1, asic.free_bytes(decoder, device) // one)
+    return min(rounds, max(2, -(-rounds // largest)))
 
 
 def _split(decoder: Decoder, device: Device, grid: Grid, tokens: int) -> int:

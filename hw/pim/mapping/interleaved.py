@@ -2,9 +2,9 @@
 
 Owns ``POLICY``. Imports attention by heads, devices and the grid.
 
-Numbers stand where ``pim-gpt`` puts them, neighbouring outputs in neighbouring banks, but no command
-reaches all banks at once: the difference between both is what all-bank commands are worth. Nor are
-rows opened together before values are written.
+Numbers stand where ``pim-gpt`` puts them, neighbouring outputs in neighbouring banks, but no
+command reaches all banks at once: the difference between both is what all-bank commands are worth.
+Nor are rows opened together before values are written.
 """
 
 from __future__ import annotations

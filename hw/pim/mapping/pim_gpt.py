@@ -3,8 +3,9 @@
 Owns ``POLICY``. Imports attention by heads, devices and the grid.
 
 A token's keys are row-major, all heads one after another in a bank's row; values are column-major;
-both have room for all tokens from the start. Matrices wider than the buffer are cut into tiles whose
-sums the ASIC adds. How heads are dealt to channels is not published: ``heads`` says how it is here.
+both have room for all tokens from the start. Matrices wider than the buffer are cut into tiles
+whose sums the ASIC adds. How heads are dealt to channels is not published: ``heads`` says how it is
+here.
 """
 
 from __future__ import annotations

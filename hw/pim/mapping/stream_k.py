@@ -2,11 +2,11 @@
 
 Owns ``POLICY`` and ``SplitCache``. Imports what all mappings share, devices and the grid.
 
-``lanes`` neighbouring tokens go to one channel, the next ones to the next channel; each channel holds
-all heads of its tokens. The ASIC exponentiates each channel's scores against their own maximum m and
-sums them to l; the channels' weighted values o follow, and the ASIC merges all (m, l, o). So no head is
-too many for the channels, and long sequences can be worked through in chunks that fit the ASIC's
-memory. Matrices are laid out as ``pim-gpt`` does.
+``lanes`` neighbouring tokens go to one channel, the next ones to the next channel; each channel
+holds all heads of its tokens. The ASIC exponentiates each channel's scores against their own
+maximum m and sums them to l; the channels' weighted values o follow, and the ASIC merges all (m, l,
+o). So no head is too many for the channels, and long sequences can be worked through in chunks that
+fit the ASIC's memory. Matrices are laid out as ``pim-gpt`` does.
 """
 
 from __future__ import annotations
