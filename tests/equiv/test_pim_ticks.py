@@ -20,8 +20,9 @@ from equiv.pim_engine import commands_of, engine
 from equiv.pim_fuzz import Case, case
 from equiv.pim_ticks import Outcome, tick
 
-from gateformer.hw.pim.device import load, with_
+from gateformer.hw.pim.device import Device, load, with_
 from gateformer.hw.pim.isa import COMMANDS, SCOPES, Instruction
+from gateformer.sim.dram.check import check
 from gateformer.sim.dram.engine import Machine, Run, run
 from gateformer.sim.dram.refresh import Refresh
 
@@ -242,3 +243,73 @@ def test_engine_equals_reference_on_a_million_commands() -> None:
         seed += 1
     assert set(kinds) == set(COMMANDS) - NEVER_ISSUED
     assert min(kinds.values()) > 1000
+
+
+@pytest.mark.slow
+def test_what_the_engine_issues_is_legal() -> None:
+    for seed in range(400, 1000):
+        one = case(seed, 60)
+        found = of_engine(one, log=True)
+        assert found.commands is not None
+        report = check(
+            found.commands,
+            one.device,
+            strict=one.strict,
+            policy=one.policy,
+            postponed=one.postponed,
+            double=one.double,
+        )
+        assert report.legal, (seed, list(report.lines(3)))
+
+
+UNREACHABLE = {
+    ("PREA", "PRE"): "a PREA leaves nothing to precharge, and REFab or ACT16 comes first",
+    ("PRE", "PRE"): "an ACT of the bank comes between",
+    ("PREA", "ACT"): "REFab comes between, and waits for nRP itself",
+    ("PRE", "ACT16"): "in two rows of the table, of which one is enough",
+    ("REFpb", "REFpb"): "in turn, so a round apart at one bank",
+    ("REFpb", "REFab"): "of two policies",
+    ("PREA", "TMOD"): "a PREA is for an array command, which comes before the mode can change",
+}
+"""What strict order never lets bind: the first commands of such constraints, and why."""
+
+
+@pytest.mark.slow
+def test_the_random_cases_would_notice_a_lost_constraint() -> None:
+    base = load("gddr6-aim")
+    rules = (*base.constraints, *base.strict)
+    left = {
+        at
+        for at, rule in enumerate(rules)
+        if not NEVER_ISSUED.issuperset(rule.after) and not NEVER_ISSUED.issuperset(rule.before)
+    }
+    assert len(left) > 75
+    for seed in range(3000):
+        one = case(seed, 45, channels=1)
+        whole = of_engine(one)
+        for at in sorted(left):
+            if at >= len(base.constraints) and not one.strict:
+                continue
+            less = of_engine(replace(one, device=_without(one.device, at)))
+            if (less.clocks, less.stalls) != (whole.clocks, whole.stalls):
+                left.discard(at)
+    pairs = {
+        next(
+            (
+                pair
+                for pair in UNREACHABLE
+                if pair[0] in rules[at].after and pair[1] in rules[at].before
+            ),
+            rules[at],
+        )
+        for at in left
+    }
+    assert pairs <= set(UNREACHABLE), pairs
+
+
+def _without(device: Device, at: int) -> Device:
+    """Return the device without a constraint, of which the strict ones are counted last."""
+    rules = [*device.constraints, *device.strict]
+    rules[at] = replace(rules[at], wait=0)
+    count = len(device.constraints)
+    return replace(device, constraints=tuple(rules[:count]), strict=tuple(rules[count:]))
