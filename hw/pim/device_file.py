@@ -336,17 +336,20 @@ def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Ite
             if not isinstance(row, Mapping):
                 continue
             at = index - own[key]
-            where = place("constraints") if at < 0 else place(key, at)
+
+            def where(part: str, key: str = key, at: int = at) -> str:
+                return place("constraints") if at < 0 else place(key, at, part)
+
             if isinstance(row.get("wait"), str):
                 try:
                     evaluate(row["wait"], numbers)
                 except ValueError as fault:
-                    yield PimError("E804", "malformed wait", layer=where, cause=str(fault))
+                    yield PimError("E804", "malformed wait", layer=where("wait"), cause=str(fault))
             for side in ("after", "before"):
                 listed = row.get(side)
                 for name in listed if isinstance(listed, list) else ():
                     if isinstance(name, str) and name not in COMMANDS:
-                        error = unknown(where, name, COMMANDS)
+                        error = unknown(where(side), name, COMMANDS)
                         error.what = f"unknown command '{name}'"
                         yield error
 

@@ -132,6 +132,7 @@ def _malformed(path: Path, number: int, line: bytes) -> PimError:
     if words[2] not in NUMBER:
         near = get_close_matches(words[2], COMMANDS, 1)
         fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(COMMANDS)}"
-        return PimError("E810", f"unknown command '{words[2][:40]}'", layer=place, fix=fix)
+        shown = "".join(one if one.isprintable() else "?" for one in words[2][:40])
+        return PimError("E810", f"unknown command '{shown}'", layer=place, fix=fix)
     cause = "Its six other fields must be whole numbers, at least -1"
     return PimError("E810", "malformed command", layer=place, cause=cause, fix=f"Write {FORM}")
