@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from gateformer.hw.pim.device import Device, Policy
@@ -33,6 +34,9 @@ from gateformer.sim.dram.check_log import Columns, Violation, addressed
 from gateformer.sim.dram.check_refresh import refresh
 from gateformer.sim.dram.check_state import state
 from gateformer.sim.dram.check_timing import clocks, timing
+
+KEPT = 10_000
+"""Violations of one rule or constraint that are kept: a log of the wrong device breaks millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,15 @@ class Report:
     commands : int
         Commands in it.
     violations : tuple of Violation
-        In order of their lines.
+        In order of their lines; of each rule and constraint no more than ``KEPT``.
+    counts : mapping of str to int
+        Violations by rule, all of them.
     """
 
     file: str
     commands: int
     violations: tuple[Violation, ...]
+    counts: Mapping[str, int]
 
     @property
     def legal(self) -> bool:
@@ -59,9 +66,9 @@ class Report:
         return not self.violations
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """Violations by rule."""
-        return Counter(one.rule for one in self.violations)
+    def total(self) -> int:
+        """Violations, all of them."""
+        return sum(self.counts.values())
 
     def lines(self, most: int | None = None) -> Iterator[str]:
         """Yield ``file:line: what is wrong`` for the first ``most`` violations, or for all."""
@@ -99,7 +106,8 @@ def check(
     strict : bool
         Whether the edges that the public simulator's table lacks apply too.
     policy : {"none", "all-bank", "per-bank"}, optional
-        Refresh to ask for; by default what the log has, or the device's own if it has none.
+        Refresh to ask for; by default what the log has, or else the device's own (none where its
+        nRFC is 0).
     postponed : int, optional
         Refresh commands that a channel may owe; by default the device's ``most_postponed`` for all
         banks.
@@ -114,10 +122,20 @@ def check(
     in_memory = isinstance(log, commands.CommandLog)
     held = log if isinstance(log, commands.CommandLog) else commands.read(log)
     rules = (*device.constraints, *(device.strict if strict else ()))
-    sound, found = addressed(Columns.of(held), device)
-    found += clocks(sound)
-    found += timing(sound, rules)
-    found += state(sound, device)
-    found += refresh(sound, device, rules, policy, postponed, double)
-    found.sort(key=lambda one: one.line)
-    return Report("log" if in_memory else str(log), len(held), tuple(found))
+    sound, misplaced = addressed(Columns.of(held), device)
+    found = chain(
+        misplaced,
+        clocks(sound),
+        timing(sound, rules),
+        state(sound, device),
+        refresh(sound, device, rules, policy, postponed, double),
+    )
+    kept: list[Violation] = []
+    counts, same = Counter[str](), Counter[tuple[str, str]]()
+    for one in found:
+        counts[one.rule] += 1
+        same[one.rule, one.constraint] += 1
+        if same[one.rule, one.constraint] <= KEPT:
+            kept.append(one)
+    kept.sort(key=lambda one: one.line)
+    return Report("log" if in_memory else str(log), len(held), tuple(kept), counts)

@@ -6,6 +6,7 @@ set, the device and the log's format.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
@@ -137,7 +138,7 @@ class Columns:
         )
 
 
-def addressed(log: Columns, device: Device) -> tuple[Columns, list[Violation]]:
+def addressed(log: Columns, device: Device) -> tuple[Columns, Iterator[Violation]]:
     """Return the commands with valid addresses, channel by channel; and the others' violations.
 
     What has no valid address takes no part in further checks.
@@ -159,13 +160,15 @@ def addressed(log: Columns, device: Device) -> tuple[Columns, list[Violation]]:
         ("row", np.where(functions, 0, log.row), sizes.rows, with_row[code]),
         ("column", log.column, sizes.columns, never),
     )
-    found: list[Violation] = []
-    wrong = never.copy()
-    for what, values, size, needed in fields:
-        outside = (values >= size) | (values < np.where(needed, 0, -1))
-        wrong |= outside
-        for at in np.flatnonzero(outside):
-            text = f"has {what} {values[at]}: the device has {size}, counted from 0"
-            found.append(log.violation("address", int(at), text))
-    right = np.flatnonzero(~wrong)
+    outside = [
+        (values >= size) | (values < np.where(needed, 0, -1)) for _, values, size, needed in fields
+    ]
+    right = np.flatnonzero(~np.logical_or.reduce(outside))
+    found = (
+        log.violation(
+            "address", at, f"has {what} {values[at]}: the device has {size}, counted from 0"
+        )
+        for (what, values, size, _), wrong in zip(fields, outside, strict=True)
+        for at in np.flatnonzero(wrong).tolist()
+    )
     return log.take(right[np.argsort(log.channel[right], kind="stable")]), found

@@ -45,7 +45,8 @@ def refresh(
     rules : tuple of Constraint
         The constraints in force.
     policy : {"none", "all-bank", "per-bank"}, optional
-        What to ask for; None takes what is in the log, or the device's own if nothing is.
+        What to ask for; None takes what is in the log. If nothing is, then the device's own, but
+        none where nRFC is 0: such timing, as the public simulator's own, is without refresh.
     postponed : int, optional
         Refresh commands that a channel may owe; by default the device's most, for all banks.
     double : bool
@@ -55,7 +56,8 @@ def refresh(
     if policy is None:
         held = [name for name, where in names.items() if where.any()]
         policies: dict[str, Policy] = {"REFab": "all-bank", "REFpb": "per-bank"}
-        policy = policies[held[0]] if held else device.refresh.policy
+        rests = "none" if device.timing.get("nRFC") == 0 else device.refresh.policy
+        policy = policies[held[0]] if held else rests
     command, turn = ("REFpb", device.organization.banks) if policy == "per-bank" else ("REFab", 1)
     interval = device.timing.get("nREFI", 0) // (2 if double else 1) // turn
     if policy == "none" or interval == 0 or not log.clock.size:

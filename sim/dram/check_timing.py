@@ -49,6 +49,7 @@ def timing(log: Columns, rules: tuple[Constraint, ...]) -> Iterator[Violation]:
         "bankgroup": _by_place(log, 1),
         "bank": _by_place(log, 2),
     }
+    told: set[tuple[int, int, str]] = set()  # one text may stand in several rows of the table
     for rule in rules:
         after, before = _among(rule.after), _among(rule.before)
         if rule.wait <= 0 or not (present & after).any() or not (present & before).any():
@@ -63,6 +64,9 @@ def timing(log: Columns, rules: tuple[Constraint, ...]) -> Iterator[Violation]:
         gap = log.clock[second] - log.clock[first]
         for at in np.flatnonzero(gap < rule.wait).tolist():
             one, two = int(first[at]), int(second[at])
+            if (one, two, rule.text) in told:
+                continue
+            told.add((one, two, rule.text))
             since = f"{log.name(one)} at {log.clock[one]}"
             if rule.window > 1:
                 since += f", {rule.window} of them back"
