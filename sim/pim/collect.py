@@ -32,21 +32,15 @@ class Collector:
         ``timeline.serial`` or ``timeline.together``.
     memory : Memory
         The memory.
-    bare : Memory or None
-        The same memory without refresh, to tell what refresh costs; None where there is none.
     """
 
-    def __init__(
-        self, device: Device, placing: Placing, memory: Memory, bare: Memory | None
-    ) -> None:
+    def __init__(self, device: Device, placing: Placing, memory: Memory) -> None:
         self.device = device
         self.works = Works(device)
         self.clock = FIRST
         self.token_clocks: list[int] = []
         self._placing = placing
         self._memory = memory
-        self._bare = bare
-        self._bare_clock = FIRST
         self._parts: list[int] = []
         self._shapes: list[_Shape] = []
 
@@ -64,10 +58,6 @@ class Collector:
         end = max(ends)
         self.token_clocks.append(end - self.clock)
         self.clock = end
-        if self._bare is not None:
-            starts, ends = self._placing(program, works, self._bare, self._bare_clock)
-            shape.bare += np.array(ends, np.int64) - np.array(starts, np.int64)
-            self._bare_clock = max(ends)
         for work in works:
             work.uses += 1
 
@@ -79,16 +69,17 @@ class Collector:
     def parts(self) -> tuple[Part, ...]:
         """Return the work by operation, in issue order."""
         names = list(self.works.parts)
-        sums = np.zeros((len(names), 4), np.int64)
+        sums = np.zeros((len(names), 3), np.int64)
         for shape in self._shapes:
             clocks = shape.durations().sum(axis=0)
-            lost = clocks - shape.bare if self._bare is not None else np.zeros_like(clocks)
             tokens = np.full_like(clocks, shape.tokens)
-            for column, values in enumerate((clocks, lost, shape.macs, tokens)):
+            for column, values in enumerate((clocks, shape.macs, tokens)):
                 np.add.at(sums[:, column], shape.parts, values)
-        link, sent, received = (np.zeros(len(names), np.int64) for _ in range(3))
+        lost, link, sent, received = (np.zeros(len(names), np.int64) for _ in range(4))
+        lengthened = self._memory.lost()
         for work in self.works.each():
             if work.segment is not None:
+                lost[work.part] += lengthened.get(id(work.segment), 0)
                 link[work.part] += work.clocks * work.uses
                 sent[work.part] += work.segment.sent * work.uses
                 received[work.part] += work.segment.received * work.uses
@@ -97,10 +88,10 @@ class Collector:
                 name=name,
                 on=on,
                 clocks=int(sums[part, 0]),
-                refresh=int(sums[part, 1]),
+                refresh=int(lost[part]),
                 link=int(link[part]),
-                times=int(sums[part, 3]),
-                macs=int(sums[part, 2]),
+                times=int(sums[part, 2]),
+                macs=int(sums[part, 1]),
                 sent=int(sent[part]),
                 received=int(received[part]),
             )
@@ -161,7 +152,6 @@ class _Shape:
         self.parts = np.array(parts)
         self.first = first
         self.macs = np.zeros(len(parts), np.int64)
-        self.bare = np.zeros(len(parts), np.int64)
         self._starts: list[Clocks] = []
         self._ends: list[Clocks] = []
 

@@ -106,8 +106,7 @@ def simulate(
     )
     rule = Refresh(refresh, double=hot)
     memory = _memory(method, memory_device, rule)
-    bare = None if refresh == "none" else ClosedMemory(memory_device, Refresh("none"))
-    found = Collector(memory_device, together if overlap else serial, memory, bare)
+    found = Collector(memory_device, together if overlap else serial, memory)
     for position in range(past, past + prompt + tokens):
         found.token(compiler.token(position, logits=position >= past + prompt))
     totals = memory.totals(found.clock)

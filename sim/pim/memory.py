@@ -1,7 +1,7 @@
 """The memory as a timeline uses it: one segment after another on an absolute clock.
 
-Owns ``Memory``, ``Totals``, ``CommandMemory``, which steps through every command, and
-``ClosedMemory``, which does not. Imports the command-level engine and the closed form.
+Owns ``Memory``, ``Totals``, ``ClosedMemory``, and ``CommandMemory``, which steps through every
+command. Imports the command-level engine and the closed form.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Protocol
 
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.program import Segment
-from gateformer.sim.dram.closed_form import ClosedForm
+from gateformer.quant.errors import MismatchError
 from gateformer.sim.dram.engine import Machine
 from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.pim.chain import Chain
 
 FIRST = 1
 """The first clock: the memory's clocks are counted from 1."""
@@ -60,9 +61,47 @@ class Memory(Protocol):
         """Return what was done up to a clock, from the start."""
         ...
 
+    def lost(self) -> Mapping[int, int]:
+        """Return, by a segment's id, the clocks by which refreshes lengthened it.
+
+        They are counted against the same segment from the same state with no refresh due.
+        """
+        ...
+
+
+class ClosedMemory:
+    """Whole segments, in closed form.
+
+    Parameters
+    ----------
+    device : Device
+        The memory.
+    refresh : Refresh
+        How it is refreshed.
+    """
+
+    def __init__(self, device: Device, refresh: Refresh) -> None:
+        self._memory = Chain(device, refresh)
+        self._run = self._memory.run
+
+    def run(self, segment: Segment, offset: int, start: int) -> int:
+        """Run a segment."""
+        return self._run(segment, start, offset)
+
+    def totals(self, clock: int) -> Totals:
+        """Return what was done up to a clock."""
+        found = self._memory.result(clock)
+        return Totals(found.counts, found.stalls, found.distinct)
+
+    def lost(self) -> Mapping[int, int]:
+        """Return the clocks by which refreshes lengthened each segment."""
+        return self._memory.lost
+
 
 class CommandMemory:
     """Every command of every channel, by the command-level engine.
+
+    The closed form runs beside it, to tell what refresh costs; the two must agree.
 
     Parameters
     ----------
@@ -74,36 +113,34 @@ class CommandMemory:
 
     def __init__(self, device: Device, refresh: Refresh) -> None:
         self._machine = Machine(device, refresh)
+        self._closed = ClosedMemory(device, refresh)
 
     def run(self, segment: Segment, offset: int, start: int) -> int:
-        """Run a segment, command by command."""
-        return self._machine.run(segment.expand(offset), start)
+        """Run a segment, command by command.
+
+        Raises
+        ------
+        MismatchError
+            E402 where the closed form ends at another clock.
+        """
+        end = self._machine.run(segment.expand(offset), start)
+        other = self._closed.run(segment, offset, start)
+        if end != other:
+            raise MismatchError(
+                "E402",
+                "simulated clocks differ",
+                layer=segment.name,
+                cause=f"From clock {start} it ends at {end}, in closed form at {other}",
+                fix="Report this with the device's file",
+            )
+        return end
 
     def totals(self, clock: int) -> Totals:
         """Return what was done up to a clock."""
         found = self._machine.result(clock)
+        self._closed.totals(clock)
         return Totals(found.counts, found.stalls, found.distinct)
 
-
-class ClosedMemory:
-    """Whole segments, in closed form: the same clocks and counts.
-
-    Parameters
-    ----------
-    device : Device
-        The memory.
-    refresh : Refresh
-        How it is refreshed.
-    """
-
-    def __init__(self, device: Device, refresh: Refresh) -> None:
-        self._memory = ClosedForm(device, refresh)
-
-    def run(self, segment: Segment, offset: int, start: int) -> int:
-        """Run a segment."""
-        return self._memory.run(segment, start, offset)
-
-    def totals(self, clock: int) -> Totals:
-        """Return what was done up to a clock."""
-        found = self._memory.result(clock)
-        return Totals(found.counts, found.stalls, found.distinct)
+    def lost(self) -> Mapping[int, int]:
+        """Return the clocks by which refreshes lengthened each segment."""
+        return self._closed.lost()

@@ -59,7 +59,8 @@ class Part:
     clocks : int
         Clocks of the memory that it takes, ``refresh`` and ``link`` among them.
     refresh, link : int
-        Of them, lost to refresh, and spent on the link beyond what its commands take.
+        Of them, those by which refreshes lengthened it, and those spent on the link beyond what its
+        commands take.
     times : int
         How often it was done.
     macs, sent, received : int

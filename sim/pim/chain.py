@@ -1,0 +1,264 @@
+"""Segments as a chain of states: what follows what is looked up with one key.
+
+Owns ``Chain``. Imports the closed form and its states.
+
+The same few segments follow one another in every block of every token. A link leads from the state
+behind one segment, after so many idle clocks, to the state behind the next one; only refreshes in
+the idle time between leave the chain. Rows count from the block's, so all blocks share their links.
+
+States are told apart no further than the next segment can tell: one that works on all banks alike
+does not see which bank was left open, nor waits of single banks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.program import Segment
+from gateformer.sim.dram.bursts import ALL
+from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
+from gateformer.sim.dram.engine import Run
+from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.dram.shapes import Entry, Outcome, Shape
+from gateformer.sim.dram.snapshot import Snapshot, Still, later, power_up
+from gateformer.sim.dram.stretches import ELSEWHERE
+from gateformer.sim.dram.tables import AF_ROW, WIDTH
+from gateformer.sim.pim.fine import FineShapes
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """A state behind a segment; rows count from the segment's offset."""
+
+    snapshot: Snapshot
+    rows: tuple[int, ...]
+    links: dict[tuple[int, int, int], _Link] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class _Hop:
+    """A link that meets a refresh."""
+
+    clocks: int
+    until: int
+    node: _Node
+    outcome: Outcome
+    uses: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Link:
+    """A segment behind a state, some idle clocks later."""
+
+    segment: Segment
+    entry: Entry
+    idle: int
+    reach: int
+    clocks: int
+    node: _Node
+    rows: tuple[int, ...]
+    ranges: tuple[Rows, ...]
+    uses: int = 0
+    hops: dict[int, _Hop] = field(default_factory=dict)
+
+
+class Chain(ClosedForm):
+    """A memory that runs segments of blocks; as ``ClosedForm``.
+
+    Parameters
+    ----------
+    device, refresh
+        As for ``ClosedForm``.
+
+    Attributes
+    ----------
+    lost : dict of int to int
+        By a segment's id, clocks by which refreshes lengthened it.
+    """
+
+    def __init__(self, device: Device, refresh: Refresh) -> None:
+        super().__init__(device, refresh)
+        self._shapes = FineShapes(self._rules)
+        self._nodes: dict[tuple[Snapshot, tuple[int, ...]], _Node] = {}
+        self._links: list[_Link] = []
+        self._first: dict[Shape, int] = {}
+        self._node = self._known_node(power_up(self._rules, self._shapes.kept), ())
+        self._offset = 0
+        self.lost: dict[int, int] = {}
+
+    def run(self, segment: Segment, start: int = 1, offset: int = 0) -> int:
+        """Run a segment, and wait for its last completion."""
+        until = self._due - start
+        link = self._node.links.get((id(segment), start - self._end, offset - self._offset))
+        if link is None or until <= 0:
+            if self.falls_back:
+                return super().run(segment, start, offset)
+            if link is None:
+                link = self._link(segment, start - self._end, offset)
+            if until <= 0:
+                return self._late(link, start, offset)
+        self._offset = offset
+        if until >= link.reach:
+            link.uses += 1
+            self._node = link.node
+            self._end = end = start + link.clocks
+            return end
+        hop = link.hops.get(until)
+        if hop is None:
+            outcome = link.entry.met.get(until) or self._meet(link.entry, until)
+            node = self._behind(outcome, link.ranges, link.rows)
+            hop = link.hops[until] = _Hop(outcome.clocks, outcome.until, node, outcome)
+        hop.uses += 1
+        self._node = hop.node
+        self._end = end = start + hop.clocks
+        self._due = end + hop.until
+        return end
+
+    def result(self, clocks: int | None = None) -> Run:
+        """Return what has been done from the start, as ``Machine.result`` does."""
+        if not self.falls_back:
+            self._settle()
+        return super().result(clocks)
+
+    def _settle(self) -> None:
+        """Note in the closed form's entries what the links have done since the last time."""
+        self._snapshot = self._node.snapshot
+        for link in self._links:
+            times = link.uses
+            _plain(link.entry).uses += link.uses
+            link.uses = 0
+            for hop in link.hops.values():
+                hop.outcome.uses += hop.uses
+                times += hop.uses
+                self._lose(link.segment, (hop.clocks - link.clocks) * hop.uses)
+                hop.uses = 0
+            link.entry.idle += link.idle * times
+
+    def _lose(self, segment: Segment, clocks: int) -> None:
+        if clocks:
+            self.lost[id(segment)] = self.lost.get(id(segment), 0) + clocks
+
+    def _link(self, segment: Segment, idle: int, offset: int) -> _Link:
+        """Make a link from the state reached so far."""
+        known = self._known.get(id(segment)) or self._learn(segment)
+        shape, ranges, _ = known
+        if offset:
+            self._check(segment, ranges, offset)
+        node = self._node
+        snapshot = node.snapshot
+        wait = min(idle, snapshot.settles)
+        if wait:
+            snapshot = later(snapshot, wait, self._shapes.kept)
+        shift = self._offset - offset
+        rows = tuple(row if row >= AF_ROW else row + shift for row in node.rows)
+        entry, rows = self._entry(shape, ranges, snapshot, rows)
+        plain = _plain(entry)
+        behind = self._behind(plain, ranges, rows)
+        link = _Link(segment, entry, idle, entry.reach, plain.clocks, behind, rows, ranges)
+        node.links[(id(segment), idle, -shift)] = link
+        self._links.append(link)
+        return link
+
+    def _late(self, link: _Link, start: int, offset: int) -> int:
+        """Run a segment behind idle time in which refreshes came due."""
+        node, shape = self._node, link.entry.shape
+        waited = self._refreshed(node.snapshot, shape, start - self._end)
+        shift = self._offset - offset
+        rows = tuple(
+            row if row >= AF_ROW else row + shift
+            for row in (node.rows[label] for label in waited.labels)
+        )
+        entry, rows = self._entry(shape, link.ranges, waited.snapshot, rows)
+        outcome = _plain(entry)
+        if waited.until >= entry.reach:
+            self._due = start + waited.until
+        else:
+            outcome = entry.met.get(waited.until) or self._meet(entry, waited.until)
+            self._due = start + outcome.clocks + outcome.until
+        outcome.uses += 1
+        self._lose(link.segment, outcome.clocks - link.clocks)
+        self._node = self._behind(outcome, link.ranges, rows)
+        self._offset = offset
+        self._end = start + outcome.clocks
+        return self._end
+
+    def _entry(
+        self,
+        shape: Shape,
+        ranges: tuple[Rows, ...],
+        snapshot: Snapshot,
+        rows: tuple[int, ...],
+    ) -> tuple[Entry, tuple[int, ...]]:
+        """Return a shape's entry, and the row of each label of its state."""
+        self._shapes.merging = not shape.masks
+        numbers = tuple(_number(ranges, row, row) for row in rows)
+        first = self._first.get(shape, -2)
+        if first == -2:
+            first = self._first[shape] = _first_row(shape, self._rules.per_bank)
+        if first >= 0:
+            seen, labels = self._seen(snapshot, numbers, first)
+            entry = shape.entry(
+                seen,
+                tuple(numbers[label] if numbers[label] == first else ELSEWHERE for label in labels),
+            )
+            if _plain(entry).clocks >= snapshot.settles:
+                return entry, tuple(rows[label] for label in labels)
+        return shape.entry(snapshot, numbers), rows
+
+    def _meet(self, entry: Entry, until: int) -> Outcome:
+        self._shapes.merging = not entry.shape.masks
+        return entry.meet(until)
+
+    def _seen(
+        self, snapshot: Snapshot, numbers: tuple[int, ...], first: int
+    ) -> tuple[Snapshot, tuple[int, ...]]:
+        """Return a state as seen by a segment that works on all banks alike, and its labels.
+
+        Its first row is that of number ``first``. Any other open row means one precharge of all
+        banks, whichever it is and wherever; waits of bank groups and banks hold nothing back.
+        """
+        key = ("seen", numbers, first)
+        found: tuple[Snapshot, tuple[int, ...]] | None = snapshot.memo.get(key)
+        if found is not None:
+            return found
+        labels: dict[int, int] = {}
+        stills: dict[Still, int] = {}
+        classes = []
+        other = next((label for label, number in enumerate(numbers) if number != first), -1)
+        for still in snapshot.stills:
+            rows = still.rows if isinstance(still.rows, tuple) else (still.rows,)
+            if any(row >= 0 and numbers[row] != first for row in rows):
+                rows = (other,)
+            own = tuple(labels.setdefault(row, len(labels)) if row >= 0 else -1 for row in rows)
+            ready = tuple(one for one in still.ready if one[0] < WIDTH)
+            one = still._replace(rows=own[0] if len(own) == 1 else own, ready=ready)
+            classes.append(stills.setdefault(one, len(stills)))
+        of = tuple(classes[c] for c in snapshot.of)
+        seen = self._shapes.kept.keep(
+            snapshot.register, snapshot.decoded, of, tuple(stills), snapshot.settles
+        )
+        found = snapshot.memo[key] = (seen, tuple(labels))
+        return found
+
+    def _behind(self, outcome: Outcome, ranges: tuple[Rows, ...], rows: tuple[int, ...]) -> _Node:
+        behind = tuple(_row(ranges, number, rows, 0) for number in outcome.rows)
+        return self._known_node(outcome.snapshot, behind)
+
+    def _known_node(self, snapshot: Snapshot, rows: tuple[int, ...]) -> _Node:
+        found = self._nodes.get((snapshot, rows))
+        if found is None:
+            found = self._nodes[(snapshot, rows)] = _Node(snapshot, rows)
+        return found
+
+
+def _plain(entry: Entry) -> Outcome:
+    return entry.plain or entry.explore()
+
+
+def _first_row(shape: Shape, per_bank: bool) -> int:
+    """Return the number of the first row of a shape that works on all banks alike; -1 of others."""
+    orders = [one for body, _, _ in shape._pieces for one in body if one.command >= 0 and one.size]
+    placed = [one for one in orders if one.rows]
+    alike = not shape.masks and all(one.rows == ALL and not one.activates for one in placed)
+    return placed[0].row if alike and placed and not per_bank else -1
