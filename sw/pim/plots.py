@@ -69,7 +69,7 @@ def bars(found: Sequence[Bar], title: str, *, logarithmic: bool = False, name: s
         y = top + step * index
         begin, end = (left, x(one.value)) if one.until is None else (x(one.value), x(one.until))
         tip = f"{one.name}: {one.words}"
-        parts.append(svg.text(left - 10, y + 16, shortened(one.name, 38), "row", "end"))
+        parts.append(svg.text(left - 10, y + 16, shortened(one.name, 34), "row", "end"))
         parts.append(svg.rect(begin, y + 4, max(end - begin, 1.5), step - 9, one.cls, tip, 2))
         parts.append(svg.text(max(end, begin + 1.5) + 8, y + 16, one.words, "row"))
     return svg.drawing(WIDTH, bottom + (40 if logarithmic else 4), title, *parts)

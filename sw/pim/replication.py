@@ -14,8 +14,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from gateformer.baselines.roofline import MACHINES, Work, estimate
 from gateformer.flow.files import write_whole
 from gateformer.pim.comparing import Versus, versus
+from gateformer.pim.figures import constant
 from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer
 from gateformer.pim.waiting import waiting
@@ -30,6 +32,8 @@ CHANNELS: Mapping[str, tuple[int, ...]] = {
     "gpt3-xl": (8, 16, 32, 64),
 }
 """Channels that a model's generation is repeated with; gpt3-xl does not fit fewer than six."""
+GPUS = ("t4", "v100", "a100", "h100")
+"""Machines whose step hardly grows with the batch."""
 Job = tuple[str, str, tuple[tuple[str, Any], ...]]
 """What a run is for, its model, and its settings."""
 
@@ -55,6 +59,47 @@ class Run:
     def __getitem__(self, key: str) -> Any:
         return self.data[key]
 
+    def beside(self, machine: str, tier: str) -> tuple[Versus, ...]:
+        """Return one model of one machine beside it: one, or none."""
+        return tuple(v for v in self.versus if (v.machine, v.tier) == (machine, tier))
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What moving an assumed constant by a fifth does.
+
+    Attributes
+    ----------
+    name : str
+        The constant and what it was moved to.
+    time, energy : tuple of (float, float)
+        Relative changes, lowered and raised.
+    """
+
+    name: str
+    time: tuple[float, float]
+    energy: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """Where a modelled GPU overtakes the memory, every batch simulated.
+
+    Attributes
+    ----------
+    machine, model : str
+        Which.
+    batch : int or None
+        Smallest batch at which the GPU's step is the shorter one; None where there is none.
+    most : int
+        The largest batch that was tried.
+    """
+
+    machine: str
+    model: str
+    batch: int | None
+    most: int
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -66,10 +111,21 @@ class Study:
         Tokens of each.
     runs : mapping of str to mapping of str to Run
         By purpose, then by model, or by number of channels.
+    moved : tuple of Moved
+        What each assumed constant moves for gpt3-xl, most first.
+    overtaken : tuple of Overtaken
+        From which batch on GPUs are faster.
     """
 
     tokens: int
     runs: Mapping[str, Mapping[str, Run]]
+    moved: tuple[Moved, ...]
+    overtaken: tuple[Overtaken, ...]
+
+    @property
+    def currents(self) -> tuple[str, ...]:
+        """Names of the sets of currents, the default first."""
+        return tuple(self.across("paper")[0]["energy"])
 
     def across(self, purpose: str) -> Sequence[Run]:
         """Return a purpose's runs in their order."""
@@ -120,17 +176,46 @@ def study(tokens: int, processes: int | None = None) -> Study:
         Processes at once; None for one a core.
     """
     wanted = jobs(tokens)
+    races = [(gpu, model, tokens) for gpu in GPUS for model in CHANNELS]
     runs: dict[str, dict[str, Run]] = {}
+    words = f"{len(wanted)} generations of {tokens:,} tokens"
     with (
-        waiting(f"{len(wanted)} generations of {tokens:,} tokens", len(wanted)) as advance,
+        waiting(words, len(wanted) + len(races)) as advance,
         ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool,
     ):
-        for (key, (purpose, _, _)), found in zip(
-            wanted, pool.map(run, [job for _, job in wanted]), strict=True
-        ):
-            runs.setdefault(purpose, {})[key] = found
+        overtaken = pool.map(race, races)
+        found = pool.map(run, [job for _, job in wanted])
+        for (key, (purpose, _, _)), one in zip(wanted, found, strict=True):
+            runs.setdefault(purpose, {})[key] = one
             advance(1)
-    return Study(tokens, runs)
+        return Study(tokens, runs, move(tokens), tuple(overtaken))
+
+
+def race(asked: tuple[str, str, int]) -> Overtaken:
+    """Find the batch from which on a GPU is faster, with half of the tokens in the cache."""
+    from gateformer.sim.pim.crossover import crossover
+
+    gpu, model, tokens = asked
+    machine, decoder = MACHINES[gpu], models.load(model)
+    past = max(tokens // 2 - 1, 0)
+    cached = decoder.kv_elements * (past + 1)
+    weights = decoder.block_weights + decoder.head.weights
+
+    def gpu_ms(batch: int) -> float:
+        return estimate(machine, Work(decoder.layers, weights, cached, batch), "fused").ms
+
+    found = crossover(model, gpu_ms, past=past)
+    return Overtaken(gpu, model, found.batch, max(batch for batch, *_ in found.points))
+
+
+def move(tokens: int) -> tuple[Moved, ...]:
+    """Move each assumed constant, for the largest model in the middle of its tokens."""
+    from gateformer.sim.pim.tornado import sensitivity
+
+    few = min(4, tokens)
+    with waiting("moving each assumed constant"):
+        found = sensitivity("gpt3-xl", tokens=few, past=min(tokens - few, tokens // 2))
+    return tuple(Moved(constant(one), one.time, one.energy) for one in found)
 
 
 def replicate(tokens: int, *, out: Path | None = None) -> Answer:
@@ -143,7 +228,8 @@ def replicate(tokens: int, *, out: Path | None = None) -> Answer:
     out : Path or None
         The page, in Markdown.
     """
-    from gateformer.pim.replication_page import blocks, page
+    from gateformer.pim.replication_page import page
+    from gateformer.pim.replication_tables import blocks
 
     if out is not None:
         refuse_place(out)

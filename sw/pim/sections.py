@@ -78,7 +78,7 @@ def breakdown(found: Generation) -> Section:
     colours |= {"link": "s2", "refresh": "s3"}
     drawn = plots.bars(
         [
-            Bar(name, clocks, f"{percent(clocks / whole, 2)}  {clocks:,}", colours.get(name, "s0"))
+            Bar(name, clocks, f"{percent(clocks / whole, 2)} · {clocks:,}", colours.get(name, "s0"))
             for name, clocks in pairs
             if clocks
         ][: 2 * MOST],
@@ -143,7 +143,7 @@ def waits(found: Generation) -> Section:
     drawings = []
     for table, cls in zip(tables, ("s0", "s1"), strict=True):
         bars = [
-            Bar(str(row[0]), float(row[1] or 0), f"{row[2]}  {row[1]:,}", cls)
+            Bar(str(row[0]), float(row[1] or 0), f"{row[2]} · {row[1]:,}", cls)
             for row in table.rows[:MOST]
         ]
         drawings.append(Drawing(plots.bars(bars, table.title), title=table.title))
@@ -175,7 +175,7 @@ def energy(found: Generation) -> Section:
     items = found.energy(default)
     total = sum(items.values())
     bars = [
-        Bar(name, joules, f"{percent(joules / total)}  {amount(joules / found.tokens, 'J')}", "s2")
+        Bar(name, joules, f"{percent(joules / total)} · {amount(joules / found.tokens, 'J')}", "s2")
         for name, joules in sorted(items.items(), key=lambda pair: -pair[1])
         if joules
     ]

@@ -1,0 +1,56 @@
+"""The page beside the PIM-GPT paper, in Markdown: prose from a template, numbers from a study.
+
+Owns ``page`` and ``markdown``. Imports the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+from gateformer.baselines.roofline import MACHINES, MEANINGS
+from gateformer.pim import replication_tables as tables
+from gateformer.pim.replication import Study
+from gateformer.pim.screen import Block, digits, percent, written
+
+
+def page(study: Study, blocks: Mapping[str, Block]) -> str:
+    """Return the page's text; the same study gives the same bytes."""
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    text = (files("gateformer.pim") / "templates" / "replication.md.j2").read_text("utf-8")
+    environment = Environment(
+        loader=DictLoader({"page": text}),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    sources = [
+        (machine.title, key, source)
+        for machine in MACHINES.values()
+        for key, source in machine.sources.items()
+    ]
+    return environment.get_template("page").render(
+        study=study,
+        tables={name: markdown(block) for name, block in blocks.items()},
+        large=study.runs["paper"][tables.LARGEST],
+        runs=study.across("paper"),
+        sources=sources,
+        meanings=MEANINGS,
+        percent=percent,
+        digits=digits,
+        shares=tables.shares,
+        span=tables.span,
+    )
+
+
+def markdown(block: Block) -> str:
+    """Return a table as Markdown."""
+    marks = ("---:" if block.number(index) else "---" for index in range(len(block.heads)))
+    lines = [_line(block.heads), _line(marks), *(_line(map(written, row)) for row in block.rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
