@@ -188,9 +188,22 @@ def vector_bytes(decoder: Decoder) -> int:
 
 
 def free_bytes(decoder: Decoder, device: Device) -> int:
-    """Return the SRAM left for scores and waiting values; negative where vectors do not fit."""
-    size = device.asic.sram_bytes if device.asic else 0
-    return size - vector_bytes(decoder)
+    """Return the SRAM left for scores and waiting values; negative where vectors do not fit.
+
+    Raises
+    ------
+    PimError
+        E804 for a device without an ASIC.
+    """
+    if device.asic is None:
+        raise PimError(
+            "E804",
+            "no ASIC",
+            layer=device.name,
+            cause="It has no [asic]: it can replay traces, not generate",
+            fix="Add [asic], or choose a device that has it",
+        )
+    return device.asic.sram_bytes - vector_bytes(decoder)
 
 
 def score_bytes(decoder: Decoder, tokens: int) -> int:
