@@ -25,9 +25,9 @@ from gateformer.sim.dram.tables import (
     DECODED,
     DISTINCT,
     DONE,
+    DUE,
     FIELDS,
     FINISH,
-    FOLLOW_AT,
     HEAD,
     HOST,
     INDEX,
@@ -45,7 +45,6 @@ from gateformer.sim.dram.tables import (
     P_COMMAND,
     P_MASK,
     P_MODE,
-    P_OP,
     P_ROW,
     P_ROWS,
     P_SIZE,
@@ -75,6 +74,7 @@ from gateformer.sim.dram.tables import (
     T_ROWS,
     T_RUNS,
     T_SEEN,
+    T_SPANS,
     T_STALLS,
     T_WIDTH,
     T_WINDOW_AT,
@@ -118,18 +118,6 @@ def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> tuple[int, int]
     return clock, cause
 
 
-def follow(t: Row, s: Row, at: int, level: int, command: int, clock: int) -> None:
-    """Hold back all that must wait after a command, at one instance of a level."""
-    span = FOLLOW_AT + level * WIDTH + command
-    width = t[T_WIDTH]
-    for entry in range(t[span], t[span + 1], 3):
-        held = at + t[entry]
-        until = clock + t[entry + 1]
-        if until > s[held]:
-            s[held] = until
-            s[held + width] = t[entry + 2]
-
-
 def widen(t: Row, s: Row, b: int, bank: int, command: int, clock: int) -> None:
     """Note a command in every window that counts it, and hold back what the window does."""
     for number in range(t[T_WINDOWS]):
@@ -170,19 +158,23 @@ def issue(
     count: int,
     gap: int,
 ) -> None:
-    """Issue a run of one command: count it, log it, and note what must wait for it."""
+    """Issue a run of one command: count it, log it, and hold back what must wait for it."""
     final = clock + (count - 1) * gap
-    at = b + t[T_READY]
-    follow(t, s, at, 0, command, final)
-    s[b + t[T_COUNTS] + command] += count
-    if t[SCOPE + command] == BANK:
-        follow(t, s, at + (1 + bank // t[T_PER_GROUP]) * WIDTH, 1, command, final)
-        follow(t, s, at + (1 + t[T_GROUPS] + bank) * WIDTH, BANK, command, final)
-        s[b + t[T_BANK_COUNTS] + bank * WIDTH + command] += count
-    if t[T_WINDOWS] > 0:
-        widen(t, s, b, bank, command, clock)
     s[b + LAST] = final
     s[DISTINCT] += count
+    s[b + t[T_COUNTS] + command] += count
+    if t[SCOPE + command] == BANK:
+        s[b + t[T_BANK_COUNTS] + bank * WIDTH + command] += count
+    width = t[T_WIDTH]
+    pair = t[T_SPANS] + 2 * (command * (t[T_BANKS] + 1) + bank + 1)
+    for entry in range(t[pair], t[pair + 1], 3):
+        held = b + t[entry]
+        until = final + t[entry + 1]
+        if until > s[held]:
+            s[held] = until
+            s[held + width] = t[entry + 2]
+    if t[T_WINDOWS] > 0:
+        widen(t, s, b, bank, command, clock)
     if len(log) > 0:
         at = s[LOGGED]
         s[LOGGED] = at + LOG_FIELDS
@@ -282,6 +274,7 @@ def refresh(t: Row, s: Row, log: Row, b: int, start: int) -> None:
         start = clock + 1
         if command in (REFAB, REFPB):
             s[b + SERVED] += 1
+            s[b + DUE] += t[T_INTERVAL]
             return
 
 
@@ -312,7 +305,7 @@ def make_way(
 ) -> bool:
     """Refresh where that comes before a request that could issue at a clock; say whether it did."""
     ahead = s[b + LAST] + 1
-    due = (s[b + SERVED] + 1) * t[T_INTERVAL]
+    due = s[b + DUE]
     urgent = due + t[T_POSTPONED] * t[T_INTERVAL]
     start = max(due, ahead)
     idle = t[T_POSTPONED] > 0 and start < decode and max(next_refresh(t, s, b)[2], start) < decode
@@ -331,57 +324,89 @@ def make_way(
     return True
 
 
-def step(t: Row, s: Row, log: Row, p: Row, i: int, b: int, done: int, decode: int) -> int:
-    """Issue the next command, or run of commands, of an instruction; return the requests served."""
-    op, command, bank, row = p[i + P_OP], p[i + P_COMMAND], p[i + P_BANK], p[i + P_ROW]
-    ahead = s[b + LAST] + 1
-    begin = max(decode, ahead)
-    wanted, switch = command, False
-    if command in (SYNC, EOC):
-        clock, cause = s[b + COMPLETED], COMPLETION
-    else:
-        wanted = prerequisite(t, s, b, command, p[i + P_ROWS], bank, row)
+def serve(t: Row, s: Row, log: Row, p: Row, i: int, b: int, decode: int) -> bool:
+    """Serve an instruction's requests in one class of channels; say whether all are served."""
+    op, command, size, column = p[i], p[i + P_COMMAND], p[i + P_SIZE], p[i + P_COLUMN]
+    rows, bank, row, stride = p[i + P_ROWS], p[i + P_BANK], p[i + P_ROW], p[i + P_STRIDE]
+    switches = t[T_MODES] == 1 and s[b + MODE] != p[i + P_MODE]
+    stalls, open_row = b + t[T_STALLS] + op, b + t[T_ROWS] + bank
+    done = s[DONE]
+    while done < size:
+        if len(log) > 0 and s[LOGGED] + ROOM > len(log):
+            s[DONE] = done
+            return False
+        wanted = command
+        if rows == 1:
+            if s[open_row] != row:
+                wanted = ACT if s[open_row] == -1 else PRE
+        elif rows == 2 and s[b + SAME] != row:
+            wanted = prerequisite(t, s, b, command, rows, bank, row)
         clock, cause = earliest(t, s, b, wanted, bank)
-        if t[T_MODES] == 1 and s[b + MODE] != p[i + P_MODE]:
-            switch = True
+        switch = switches and s[b + MODE] != p[i + P_MODE]
+        if switch:
+            wanted = TMOD
             other, why = earliest(t, s, b, TMOD, bank)
             if other > clock:
                 clock, cause = other, why
-    clock = max(clock, begin)
-    if t[T_INTERVAL] > 0 and make_way(t, s, log, b, op, clock, cause, decode):
-        return 0
+        ahead = s[b + LAST] + 1
+        begin = decode if decode > ahead else ahead
+        if clock < begin:
+            clock = begin
+        if clock >= s[b + DUE] and make_way(t, s, log, b, op, clock, cause, decode):
+            if s[STATUS] == STARVED:
+                return False
+            switches = t[T_MODES] == 1
+            continue
+        if begin > ahead:
+            s[stalls + HOST * KINDS] += begin - ahead
+        if clock > begin:
+            s[stalls + cause * KINDS] += clock - begin
+        if wanted != command:
+            issue(t, s, log, b, wanted, bank, row, column + done * stride, 0, clock, 1, 1)
+            effect(t, s, b, wanted, bank, row, clock)
+            continue
+        count, gap = 1, 1
+        if done + 1 < size and t[SELF_WAIT + command] > 0:
+            gap = t[SELF_WAIT + command]
+            urgent = s[b + DUE] + t[T_POSTPONED] * t[T_INTERVAL]
+            count = min(size - done, (urgent - 1 - clock) // gap + 1)
+            s[stalls + t[SELF_CAUSE + command] * KINDS] += (count - 1) * (gap - 1)
+        issue(t, s, log, b, command, bank, row, column + done * stride, stride, clock, count, gap)
+        enqueue(t, s, b, clock, count, gap)
+        done += count
+        if command == WRA16:
+            effect(t, s, b, command, bank, row, clock)
+    completed = s[b + LAST] + t[LATENCY + command]
+    if completed > s[b + COMPLETED]:
+        s[b + COMPLETED] = completed
+    s[DONE] = s[STUCK] = 0
+    return True
+
+
+def wait_for_all(t: Row, s: Row, log: Row, b: int, op: int, decode: int) -> bool:
+    """Let SYNC or EOC through the queue once all has completed; say whether it went."""
+    while True:
+        if len(log) > 0 and s[LOGGED] + ROOM > len(log):
+            return False
+        ahead = s[b + LAST] + 1
+        begin = max(decode, ahead)
+        clock = max(s[b + COMPLETED], begin)
+        if clock < s[b + DUE] or not make_way(t, s, log, b, op, clock, COMPLETION, decode):
+            break
+        if s[STATUS] == STARVED:
+            return False
     stalls = b + t[T_STALLS] + op
     s[stalls + HOST * KINDS] += begin - ahead
-    s[stalls + cause * KINDS] += clock - begin
-    column = p[i + P_COLUMN] + done * p[i + P_STRIDE]
-    if switch or wanted != command:
-        if switch:
-            wanted = TMOD
-        issue(t, s, log, b, wanted, bank, row, column, 0, clock, 1, 1)
-        effect(t, s, b, wanted, bank, row, clock)
-        return 0
-    count, gap = 1, max(t[SELF_WAIT + command], 1)
-    if done + 1 < p[i + P_SIZE] and t[SELF_WAIT + command] > 0:
-        count = p[i + P_SIZE] - done
-        if t[T_INTERVAL] > 0:
-            urgent = (s[b + SERVED] + 1 + t[T_POSTPONED]) * t[T_INTERVAL]
-            count = min(count, (urgent - 1 - clock) // gap + 1)
-        s[stalls + t[SELF_CAUSE + command] * KINDS] += (count - 1) * (gap - 1)
-    enqueue(t, s, b, clock, count, gap)
+    s[stalls + COMPLETION * KINDS] += clock - begin
+    enqueue(t, s, b, clock, 1, 1)
+    s[b + LAST] = clock
     s[STUCK] = 0
-    if command in (SYNC, EOC):
-        s[b + LAST] = clock
-        return 1
-    issue(t, s, log, b, command, bank, row, column, p[i + P_STRIDE], clock, count, gap)
-    s[b + COMPLETED] = max(s[b + COMPLETED], s[b + LAST] + t[LATENCY + command])
-    if command == WRA16:
-        effect(t, s, b, command, bank, row, clock)
-    return count
+    return True
 
 
 def next_decode(t: Row, s: Row) -> None:
     """Move the host on to the clock of its next decode."""
-    taken = max(s[DECODE], s[ACCEPTED])
+    taken = s[DECODE] if s[DECODE] > s[ACCEPTED] else s[ACCEPTED]
     if s[RESUME] > 0:
         s[DECODE], s[DECODED] = s[RESUME], 0
     elif taken == s[DECODE] and s[DECODED] + 1 < t[T_PER_CLOCK]:
@@ -401,26 +426,24 @@ def advance(t: Row, s: Row, log: Row, p: Row, q: Row) -> int:
     """
     while s[AT] * FIELDS < len(p):
         i, decode = s[AT] * FIELDS, s[DECODE]
-        command, size = p[i + P_COMMAND], p[i + P_SIZE]
-        if command >= 0 and size > 0:
+        command = p[i + P_COMMAND]
+        if command >= 0 and p[i + P_SIZE] > 0:
             mask = p[i + P_MASK]
             for position in range(q[mask] + s[CLASS], q[mask + 1]):
                 b = CLASSES + q[position] * t[T_BLOCK]
-                done = s[DONE]
-                while done < size:
-                    if len(log) > 0 and s[LOGGED] + ROOM > len(log):
-                        s[DONE] = done
-                        return FULL
-                    done += step(t, s, log, p, i, b, done, decode)
-                    if s[STATUS] == STARVED:
-                        return STARVED
-                s[DONE] = 0
+                if command in (SYNC, EOC):
+                    served = wait_for_all(t, s, log, b, p[i], decode)
+                    s[FINISH] = max(s[FINISH], s[b + LAST] + 1)
+                else:
+                    served = serve(t, s, log, p, i, b, decode)
+                if not served:
+                    return STARVED if s[STATUS] == STARVED else FULL
                 s[CLASS] += 1
-                s[ACCEPTED] = max(s[ACCEPTED], accepted(t, s, b))
+                room = accepted(t, s, b)
+                if room > s[ACCEPTED]:
+                    s[ACCEPTED] = room
                 if p[i + P_BLOCKS] == 1:
                     s[RESUME] = max(s[RESUME], s[b + LAST] + t[LATENCY + command] + 1)
-                if command in (SYNC, EOC):
-                    s[FINISH] = max(s[FINISH], s[b + LAST] + 1)
         s[AT] += 1
         next_decode(t, s)
         if command == EOC:

@@ -7,7 +7,10 @@ arrays for compiled code. Imports the device and the instruction set.
     Numbers of the device and the run at ``T_*``; then, a command an entry, ``SCOPE``,
     ``SELF_WAIT``, ``SELF_CAUSE`` and ``LATENCY``; then ``FOLLOW_AT``: who waits after command x at
     level v is the range from entry ``v * WIDTH + x`` to the next, three numbers each (command,
-    wait, cause); last the windowed constraints, ``WINDOW_FIELDS`` numbers each.
+    wait, cause); then the windowed constraints, ``WINDOW_FIELDS`` numbers each. Last, from
+    ``rules[T_SPANS]`` on, all levels in one: command x of bank k (-1: none) holds back what stands
+    from the first to the second number of pair ``x * (banks + 1) + k + 1``: where in a class's
+    block, how long, and by which cause.
 ``state``
     The host at ``AT`` to ``STATUS``; from ``CLASSES`` on one block of ``rules[T_BLOCK]`` numbers
     for each class of identical channels: ``LAST`` to ``TAIL``, then parts that begin at
@@ -45,11 +48,14 @@ AF_ROW = 1 << 29
 AFM = 2
 """Number of the register that AF reads."""
 
+NEVER = 1 << 60
+"""A clock that no run reaches."""
+
 (
     T_GROUPS, T_BANKS, T_PER_GROUP, T_MODES, T_INTERVAL, T_POSTPONED, T_PER_BANK, T_QUEUE,
     T_PER_CLOCK, T_CAUSES, T_READY, T_WIDTH, T_ROWS, T_RUNS, T_RING, T_SEEN, T_COUNTS,
-    T_BANK_COUNTS, T_STALLS, T_BLOCK, T_WINDOW_AT, T_WINDOWS, SCOPE,
-) = range(23)  # fmt: skip
+    T_BANK_COUNTS, T_STALLS, T_BLOCK, T_WINDOW_AT, T_WINDOWS, T_SPANS, SCOPE,
+) = range(24)  # fmt: skip
 SELF_WAIT = SCOPE + WIDTH
 SELF_CAUSE = SELF_WAIT + WIDTH
 LATENCY = SELF_CAUSE + WIDTH
@@ -62,9 +68,9 @@ WINDOW_FIELDS = 8
     CLASSES,
 ) = range(13)  # fmt: skip
 (
-    LAST, COMPLETED, MODE, SERVED, OPENED, SAME, OPEN_SINCE, OPEN_CLOCKS, INDEX, HEAD, TAIL,
+    LAST, COMPLETED, MODE, SERVED, DUE, OPENED, SAME, OPEN_SINCE, OPEN_CLOCKS, INDEX, HEAD, TAIL,
     SCALARS,
-) = range(12)  # fmt: skip
+) = range(13)  # fmt: skip
 (
     P_OP, P_COMMAND, P_MODE, P_ROWS, P_BLOCKS, P_STRIDE, P_SIZE, P_BANK, P_COLUMN, P_MASK, P_ROW,
     FIELDS,
@@ -122,6 +128,7 @@ def rules(
             for before, (wait, cause) in follow.get((level, after), {}).items():
                 flat += (before, wait, cause)
     spans.append(FOLLOW_AT + 3 * WIDTH + 1 + len(flat))
+    ends = FOLLOW_AT + 3 * WIDTH + 1 + len(flat)
     own = [max([(1, 0), *_own(follow, command)]) for command in range(WIDTH)]
     alone = {NUMBER["WRA16"], *(entry[1] for entry in windows)}  # never issued as runs
     waits = latencies(device.timing)
@@ -129,7 +136,7 @@ def rules(
         *(sizes.bank_groups, sizes.banks, sizes.banks_per_group, int(sizes.modes)),
         *(refresh.interval(device), refresh.postponed, int(refresh.policy == "per-bank")),
         *(queue, host_per_clock, len(causes)),
-        *(at[0], width, *at[1:], part, FOLLOW_AT + 3 * WIDTH + 1 + len(flat), len(windows)),
+        *(at[0], width, *at[1:], part, ends, len(windows), ends + len(placed)),
         *(LEVELS.index(SCOPES.get(name, "channel")) for name in COMMANDS),
         *(0 if command in alone else own[command][0] for command in range(WIDTH)),
         *(cause for _, cause in own),
@@ -138,6 +145,7 @@ def rules(
         *flat,
         *placed,
     ]
+    found += _spans(device, follow, at[0], len(found))
     return found, tuple(causes)
 
 
@@ -164,6 +172,24 @@ def _constraints(
                 if one.wait > max((1, *(known[0] for known in wider if known))):
                     follow.setdefault((level, after), {})[before] = (one.wait, cause)
     return follow, windows, causes
+
+
+def _spans(device: Device, follow: Follow, ready: int, start: int) -> list[int]:
+    """Return who waits after each command of each bank, all levels together."""
+    sizes = device.organization
+    pairs: list[int] = []
+    entries: list[int] = []
+    start += 2 * WIDTH * (sizes.banks + 1)
+    for command, name in enumerate(COMMANDS):
+        for bank in range(-1, sizes.banks):
+            deep = SCOPES.get(name) == "bank" and bank >= 0
+            places = (0, 1 + bank // sizes.banks_per_group, 1 + sizes.bank_groups + bank)
+            pairs.append(start + len(entries))
+            for level, place in enumerate(places[: 3 if deep else 1]):
+                for before, (wait, cause) in follow.get((level, command), {}).items():
+                    entries += (ready + place * WIDTH + before, wait, cause)
+            pairs.append(start + len(entries))
+    return pairs + entries
 
 
 def _issued(refresh: Refresh, device: Device) -> frozenset[int]:
@@ -194,6 +220,7 @@ def state(found: Sequence[int]) -> list[int]:
     host[DECODE] = 1
     block = [0] * found[T_BLOCK]
     block[SAME] = block[HEAD] = -1
+    block[DUE] = found[T_INTERVAL] or NEVER
     block[found[T_ROWS] : found[T_ROWS] + found[T_BANKS]] = [-1] * found[T_BANKS]
     return host + block
 
