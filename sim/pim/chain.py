@@ -18,6 +18,7 @@ from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.program import Segment
 from gateformer.sim.dram.bursts import ALL
 from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
+from gateformer.sim.dram.closed_form import _Wait as Wait
 from gateformer.sim.dram.engine import Run
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.shapes import Entry, Outcome, Shape
@@ -38,12 +39,13 @@ class _Node:
 
 @dataclass(eq=False, slots=True)
 class _Hop:
-    """A link that meets a refresh."""
+    """A link that meets a refresh, or has met some in its idle time."""
 
     clocks: int
     until: int
     node: _Node
     outcome: Outcome
+    wait: Wait | None = None
     uses: int = 0
 
 
@@ -52,6 +54,8 @@ class _Link:
     """A segment behind a state, some idle clocks later."""
 
     segment: Segment
+    before: _Node
+    shift: int
     entry: Entry
     idle: int
     reach: int
@@ -61,6 +65,7 @@ class _Link:
     ranges: tuple[Rows, ...]
     uses: int = 0
     hops: dict[int, _Hop] = field(default_factory=dict)
+    late: dict[int, _Hop] = field(default_factory=dict)
 
 
 class Chain(ClosedForm):
@@ -91,24 +96,21 @@ class Chain(ClosedForm):
         """Run a segment, and wait for its last completion."""
         until = self._due - start
         link = self._node.links.get((id(segment), start - self._end, offset - self._offset))
-        if link is None or until <= 0:
+        if link is None:
             if self.falls_back:
                 return super().run(segment, start, offset)
-            if link is None:
-                link = self._link(segment, start - self._end, offset)
-            if until <= 0:
-                return self._late(link, start, offset)
+            link = self._link(segment, start - self._end, offset)
         self._offset = offset
-        if until >= link.reach:
+        if until >= link.reach and until > 0:
             link.uses += 1
             self._node = link.node
             self._end = end = start + link.clocks
             return end
-        hop = link.hops.get(until)
-        if hop is None:
-            outcome = link.entry.met.get(until) or self._meet(link.entry, until)
-            node = self._behind(outcome, link.ranges, link.rows)
-            hop = link.hops[until] = _Hop(outcome.clocks, outcome.until, node, outcome)
+        if until > 0:
+            hop = link.hops.get(until) or self._hop(link, until)
+        else:
+            owed = self._due - self._end
+            hop = link.late.get(owed) or self._late(link, owed)
         hop.uses += 1
         self._node = hop.node
         self._end = end = start + hop.clocks
@@ -128,9 +130,12 @@ class Chain(ClosedForm):
             times = link.uses
             _plain(link.entry).uses += link.uses
             link.uses = 0
-            for hop in link.hops.values():
+            for hop in (*link.hops.values(), *link.late.values()):
                 hop.outcome.uses += hop.uses
-                times += hop.uses
+                if hop.wait is None:
+                    times += hop.uses
+                else:
+                    hop.wait.uses += hop.uses
                 self._lose(link.segment, (hop.clocks - link.clocks) * hop.uses)
                 hop.uses = 0
             link.entry.idle += link.idle * times
@@ -155,33 +160,37 @@ class Chain(ClosedForm):
         entry, rows = self._entry(shape, ranges, snapshot, rows)
         plain = _plain(entry)
         behind = self._behind(plain, ranges, rows)
-        link = _Link(segment, entry, idle, entry.reach, plain.clocks, behind, rows, ranges)
+        link = _Link(
+            segment, node, shift, entry, idle, entry.reach, plain.clocks, behind, rows, ranges
+        )
         node.links[(id(segment), idle, -shift)] = link
         self._links.append(link)
         return link
 
-    def _late(self, link: _Link, start: int, offset: int) -> int:
-        """Run a segment behind idle time in which refreshes came due."""
-        node, shape = self._node, link.entry.shape
-        waited = self._refreshed(node.snapshot, shape, start - self._end)
-        shift = self._offset - offset
+    def _hop(self, link: _Link, until: int) -> _Hop:
+        """Find what a link does that meets a refresh after so many clocks."""
+        outcome = link.entry.met.get(until) or self._meet(link.entry, until)
+        node = self._behind(outcome, link.ranges, link.rows)
+        hop = link.hops[until] = _Hop(outcome.clocks, outcome.until, node, outcome)
+        return hop
+
+    def _late(self, link: _Link, owed: int) -> _Hop:
+        """Find what a link does in whose idle time refreshes came due."""
+        wait = self._refreshed(link.before.snapshot, link.entry.shape, link.idle)
+        wait.uses -= 1  # it is counted with the hop
         rows = tuple(
-            row if row >= AF_ROW else row + shift
-            for row in (node.rows[label] for label in waited.labels)
+            row if row >= AF_ROW else row + link.shift
+            for row in (link.before.rows[label] for label in wait.labels)
         )
-        entry, rows = self._entry(shape, link.ranges, waited.snapshot, rows)
+        entry, rows = self._entry(link.entry.shape, link.ranges, wait.snapshot, rows)
         outcome = _plain(entry)
-        if waited.until >= entry.reach:
-            self._due = start + waited.until
-        else:
-            outcome = entry.met.get(waited.until) or self._meet(entry, waited.until)
-            self._due = start + outcome.clocks + outcome.until
-        outcome.uses += 1
-        self._lose(link.segment, outcome.clocks - link.clocks)
-        self._node = self._behind(outcome, link.ranges, rows)
-        self._offset = offset
-        self._end = start + outcome.clocks
-        return self._end
+        until = wait.until - outcome.clocks
+        if wait.until < entry.reach:
+            outcome = entry.met.get(wait.until) or self._meet(entry, wait.until)
+            until = outcome.until
+        node = self._behind(outcome, link.ranges, rows)
+        hop = link.late[owed] = _Hop(outcome.clocks, until, node, outcome, wait)
+        return hop
 
     def _entry(
         self,

@@ -9,13 +9,50 @@ instruction that meets the refresh, and few behind it until the state is as ever
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-from gateformer.sim.dram.bursts import Order, Rules, Tally
-from gateformer.sim.dram.shapes import Shapes
+from gateformer.hw.pim.program import Segment
+from gateformer.sim.dram.bursts import NEVER, Order, Rules, Tally
+from gateformer.sim.dram.shapes import Outcome, Rows, Shape, Shapes
 from gateformer.sim.dram.snapshot import Snapshot, Snapshots
-from gateformer.sim.dram.stretches import ELSEWHERE, Passage, Place, Stretch
+from gateformer.sim.dram.stretches import BIAS, ELSEWHERE, Passage, Place, Stretch
 from gateformer.sim.dram.tables import AF_ROW
+
+Did = TypeVar("Did")
+State: TypeAlias = tuple[Snapshot, tuple[int, ...]]
+"""A state, and the row of each of its labels."""
+
+
+@dataclass(eq=False, slots=True)
+class _Trail(Generic[Did]):
+    """The way without a refresh, piece by piece.
+
+    Attributes
+    ----------
+    states : list of (Snapshot, tuple of int)
+        Before each piece and behind the last: the state, and each label's row.
+    clocks : list of int
+        Clocks up to there.
+    needs : list of int
+        How far, from the start, a refresh must be so that it does not matter up to a piece's end.
+    used : list
+        What each piece did.
+    """
+
+    states: list[State]
+    clocks: list[int]
+    needs: list[int]
+    used: list[Did]
+
+    def note(self, state: State, clocks: int, need: int, did: Did) -> None:
+        """Note a piece."""
+        self.states.append(state)
+        self.clocks.append(clocks)
+        self.needs.append(max(need, self.needs[-1] if self.needs else 0))
+        self.used.append(did)
 
 
 class FineShapes(Shapes):
@@ -33,6 +70,14 @@ class FineShapes(Shapes):
         self.merging = False
         self._fine: dict[tuple[Stretch, bool], FineStretch] = {}
 
+    def shape(self, segment: Segment) -> tuple[Shape, tuple[Rows, ...]]:
+        """Return a segment's shape, and where its rows lie."""
+        found, rows = super().shape(segment)
+        if not isinstance(found, FineShape):
+            pieces = found._pieces
+            found = self._shapes[pieces] = FineShape(pieces, self)
+        return found, rows
+
     def stretch(
         self, orders: tuple[Order, ...], count: int, stride: int, tracked: bool
     ) -> tuple[Stretch, int, int, int]:
@@ -49,6 +94,110 @@ class FineShapes(Shapes):
             )
             found = self._fine[key] = FineStretch(whole, pieces, self.merging)
         return found, count, origin, stride
+
+
+class FineShape(Shape):
+    """A segment but for where its rows lie, which knows its way without a refresh.
+
+    Parameters
+    ----------
+    pieces, shapes
+        As in ``Shape``.
+    """
+
+    def __init__(
+        self, pieces: tuple[tuple[tuple[Order, ...], int, int], ...], shapes: Shapes
+    ) -> None:
+        super().__init__(pieces, shapes)
+        self._trails: dict[State, _Trail[list[tuple[Passage, int]]]] = {}
+
+    def walk(self, snapshot: Snapshot, rows: tuple[int, ...], until: int) -> tuple[Outcome, int]:
+        """Go through all loops from a state; see ``Shape``.
+
+        Up to the loop that meets a refresh, and from where the state is again as without one, the
+        way is known.
+        """
+        snapshot = self.part(snapshot)
+        left = tuple([ELSEWHERE - n if row == ELSEWHERE else row for n, row in enumerate(rows)])
+        ways = self._ways(len(snapshot.stills) > 1)
+        trail = self._trails.get((snapshot, left))
+        if trail is None:
+            trail = self._trails[(snapshot, left)] = self._plain(ways, (snapshot, left))
+        at = bisect_right(trail.needs, until)
+        clocks = trail.clocks[at]
+        state = trail.states[at]
+        until -= clocks
+        parts = [one for way in trail.used[:at] for one in way]
+        while at < len(ways):
+            state, path, spent, until, _ = _way(ways[at], *state, until)
+            clocks += spent
+            parts += path
+            at += 1
+            if state == trail.states[at] and until >= trail.needs[-1] - trail.clocks[at]:
+                rest = trail.clocks[-1] - trail.clocks[at]
+                parts += [one for way in trail.used[at:] for one in way]
+                clocks += rest
+                until -= rest
+                state = trail.states[-1]
+                break
+        return Outcome(clocks, state[0], state[1], until, parts), trail.needs[-1]
+
+    def _plain(
+        self, ways: list[tuple[Stretch, int, int, int]], state: State
+    ) -> _Trail[list[tuple[Passage, int]]]:
+        trail: _Trail[list[tuple[Passage, int]]] = _Trail([state], [0], [], [])
+        for way in ways:
+            before = trail.clocks[-1]
+            state, path, spent, _, need = _way(way, *state, NEVER)
+            trail.note(state, before + spent, before + need, path)
+        return trail
+
+
+def _way(
+    way: tuple[Stretch, int, int, int], snapshot: Snapshot, left: tuple[int, ...], until: int
+) -> tuple[State, list[tuple[Passage, int]], int, int, int]:
+    """Go through one loop.
+
+    Returns
+    -------
+    tuple
+        The state behind it, its passages and how often each, its clocks, those until the next
+        refresh, and how far that must be so as not to matter.
+    """
+    stretch, remaining, origin, stride = way
+    shift = BIAS - origin
+    place = stretch.place(
+        snapshot,
+        tuple([stretch.token(row + shift if 0 <= row < AF_ROW else row) for row in left]),
+    )
+    clocks = need = 0
+    path: list[tuple[Passage, int]] = []
+    while remaining:
+        passage = place.plain or place.explore()
+        times = 1
+        if until >= place.reach:
+            if place.steady and passage.clocks:
+                times = min(remaining, (until - place.reach) // passage.clocks + 1)
+            spent = times * passage.clocks
+            need = max(need, place.reach + clocks + spent - passage.clocks)
+            until -= spent
+            clocks += spent
+        else:
+            passage = place.met.get(until) or place.meet(until)
+            clocks += passage.clocks
+            until = passage.until
+        remaining -= times
+        behind = origin + stride * (times - 1) - BIAS
+        origin += stride * times
+        left = tuple(
+            [
+                row if row >= AF_ROW else row + behind if row >= 0 else left[ELSEWHERE - row]
+                for row in passage.rows
+            ]
+        )
+        path.append((passage, times))
+        place = passage.to
+    return (place.snapshot, left), path, clocks, until, need
 
 
 class FineStretch(Stretch):
@@ -70,49 +219,126 @@ class FineStretch(Stretch):
         super().__init__(whole.orders, whole.stride, whole.rules, whole.kept, tracked=whole.tracked)
         self._pieces = pieces
         self._merging = merging
+        self._trails: dict[Place, _Trail[Passage]] = {}
 
     def obey(self, place: Place, until: int) -> tuple[Passage, int]:
         """Obey all instructions once; see ``Stretch``."""
-        left = [
-            ELSEWHERE - label if token == ELSEWHERE else token
-            for label, token in enumerate(place.tokens)
-        ]
-        snapshot = place.snapshot
-        clocks = reach = 0
-        passages: Counter[Passage] = Counter()
-        for piece, origin in self._pieces:
-            tokens = tuple(
-                [piece.token(row - origin if 0 <= row < AF_ROW else row) for row in left]
-            )
-            at = piece.place(snapshot, tokens)
-            passage = at.plain or at.explore()
-            if until >= at.reach:
-                reach = max(reach, clocks + at.reach)
-                until -= passage.clocks
-            else:
-                passage = at.met.get(until) or at.meet(until)
-                until = passage.until
+        known = self._trails.get(place)
+        if known is None:
+            known = self._trails[place] = self._plain(place)
+        last = len(self._pieces)
+        at = bisect_right(known.needs, until)
+        state, clocks = known.states[at], known.clocks[at]
+        used = known.used[:at]
+        until -= clocks
+        while at < last:
+            state, passage, until = self._step(at, *state, until)
             clocks += passage.clocks
-            passages[passage] += 1
-            left = [
-                row if row >= AF_ROW else row + origin if row >= 0 else left[ELSEWHERE - row]
-                for row in passage.rows
-            ]
-            snapshot = passage.to.snapshot
-            if self._merging and len(snapshot.stills) > 1:
-                snapshot = merged(snapshot, self.kept)
-        of = place.snapshot.of
-        tallies: tuple[Tally, ...] = tuple(Counter() for _ in place.snapshot.stills)
-        firsts = [of.index(c) for c in range(len(tallies))]
-        for passage, times in passages.items():
-            for first, tally in zip(firsts, tallies, strict=True):
-                for key, number in passage.tallies[passage.of[first]].items():
-                    tally[key] += number * times
+            used.append(passage)
+            at += 1
+            if state == known.states[at] and until >= known.needs[-1] - known.clocks[at]:
+                rest = known.clocks[-1] - known.clocks[at]
+                used += known.used[at:]
+                clocks += rest
+                until -= rest
+                state = known.states[-1]
+                break
+        snapshot, left = state
         tokens = tuple(
             self.token(row if row < 0 or row >= AF_ROW else row - self.stride) for row in left
         )
         to = self.place(snapshot, tokens)
-        return Passage(clocks, to, tuple(left), until, of, tallies), reach
+        return FinePassage(clocks, to, left, until, place.snapshot, used), known.needs[-1]
+
+    def _plain(self, place: Place) -> _Trail[Passage]:
+        """Go through all instructions without a refresh, and note the way."""
+        left = tuple(
+            ELSEWHERE - label if token == ELSEWHERE else token
+            for label, token in enumerate(place.tokens)
+        )
+        state = (place.snapshot, left)
+        trail: _Trail[Passage] = _Trail([state], [0], [], [])
+        for at in range(len(self._pieces)):
+            before = trail.clocks[-1]
+            place = self._place(at, *state)
+            state, passage, _ = self._step(at, *state, NEVER)
+            trail.note(state, before + passage.clocks, before + place.reach, passage)
+        return trail
+
+    def _place(self, at: int, snapshot: Snapshot, left: tuple[int, ...]) -> Place:
+        piece, origin = self._pieces[at]
+        return piece.place(
+            snapshot,
+            tuple([piece.token(row - origin if 0 <= row < AF_ROW else row) for row in left]),
+        )
+
+    def _step(
+        self, at: int, snapshot: Snapshot, left: tuple[int, ...], until: int
+    ) -> tuple[tuple[Snapshot, tuple[int, ...]], Passage, int]:
+        """Obey one instruction; return the state behind it, what it did, and what is left."""
+        place = self._place(at, snapshot, left)
+        passage = place.plain or place.explore()
+        if until >= place.reach:
+            until -= passage.clocks
+        else:
+            passage = place.met.get(until) or place.meet(until)
+            until = passage.until
+        origin = self._pieces[at][1]
+        left = tuple(
+            [
+                row if row >= AF_ROW else row + origin if row >= 0 else left[ELSEWHERE - row]
+                for row in passage.rows
+            ]
+        )
+        snapshot = passage.to.snapshot
+        if self._merging and len(snapshot.stills) > 1:
+            snapshot = merged(snapshot, self.kept)
+        return (snapshot, left), passage, until
+
+
+class FinePassage(Passage):
+    """What a body did once; its tallies are added up when they are asked for.
+
+    Parameters
+    ----------
+    clocks, to, rows, until
+        As in ``Passage``.
+    before : Snapshot
+        The state in which it began.
+    used : list of Passage
+        What its instructions did.
+    """
+
+    __slots__ = ("_sum", "_used")
+
+    def __init__(
+        self,
+        clocks: int,
+        to: Place,
+        rows: tuple[int, ...],
+        until: int,
+        before: Snapshot,
+        used: list[Passage],
+    ) -> None:
+        self._used = used
+        self._sum: tuple[Tally, ...] = ()
+        super().__init__(clocks, to, rows, until, before.of, ())
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What each class did."""
+        if not self._sum:
+            firsts = [self.of.index(c) for c in range(max(self.of) + 1)]
+            self._sum = tuple(Counter() for _ in firsts)
+            for passage, times in Counter(self._used).items():
+                for first, tally in zip(firsts, self._sum, strict=True):
+                    for key, number in passage.tallies[passage.of[first]].items():
+                        tally[key] += number * times
+        return self._sum
+
+    @tallies.setter
+    def tallies(self, found: tuple[Tally, ...]) -> None:
+        self._sum = found
 
 
 def merged(snapshot: Snapshot, kept: Snapshots) -> Snapshot:
