@@ -63,6 +63,7 @@ from gateformer.sim.dram.tables import (
     T_COUNTS,
     T_GROUPS,
     T_INTERVAL,
+    T_LASTS,
     T_MODES,
     T_PER_BANK,
     T_PER_CLOCK,
@@ -105,8 +106,7 @@ ENDED, FULL, STARVED = range(3)
 
 def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> tuple[int, int]:
     """Return the first clock at which no constraint holds a command back, and what held it."""
-    at = b + t[T_READY] + command
-    width = t[T_WIDTH]
+    at, width = b + t[T_READY] + command, t[T_WIDTH]
     clock, cause = s[at], s[at + width]
     if t[SCOPE + command] == BANK:
         near = at + (1 + bank // t[T_PER_GROUP]) * WIDTH
@@ -115,6 +115,12 @@ def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> tuple[int, int]
         near = at + (1 + t[T_GROUPS] + bank) * WIDTH
         if s[near] > clock:
             clock, cause = s[near], s[near + width]
+        return clock, cause
+    pair = t[T_SPANS] + 2 * (WIDTH * (t[T_BANKS] + 1) + command)
+    for entry in range(t[pair], t[pair + 1], 3):
+        until = s[b + t[entry]] + t[entry + 1]
+        if until > clock:
+            clock, cause = until, t[entry + 2]
     return clock, cause
 
 
@@ -158,9 +164,9 @@ def issue(
     count: int,
     gap: int,
 ) -> None:
-    """Issue a run of one command: count it, log it, and hold back what must wait for it."""
+    """Issue a run of one command: count it, log it, and tell single banks how long they wait."""
     final = clock + (count - 1) * gap
-    s[b + LAST] = final
+    s[b + LAST] = s[b + t[T_LASTS] + command] = final
     s[DISTINCT] += count
     s[b + t[T_COUNTS] + command] += count
     if t[SCOPE + command] == BANK:

@@ -8,9 +8,10 @@ arrays for compiled code. Imports the device and the instruction set.
     ``SELF_WAIT``, ``SELF_CAUSE`` and ``LATENCY``; then ``FOLLOW_AT``: who waits after command x at
     level v is the range from entry ``v * WIDTH + x`` to the next, three numbers each (command,
     wait, cause); then the windowed constraints, ``WINDOW_FIELDS`` numbers each. Last, from
-    ``rules[T_SPANS]`` on, all levels in one: command x of bank k (-1: none) holds back what stands
-    from the first to the second number of pair ``x * (banks + 1) + k + 1``: where in a class's
-    block, how long, and by which cause.
+    ``rules[T_SPANS]`` on, the same as it is walked, in pairs of first and last places. Pair
+    ``x * (banks + 1) + k + 1``: which commands of single banks wait after command x of bank k (-1:
+    none): where in a class's block, how long, by which cause. After these, pair x: after which
+    commands a command x of the whole channel waits: the same three numbers, the longest first.
 ``state``
     The host at ``AT`` to ``STATUS``; from ``CLASSES`` on one block of ``rules[T_BLOCK]`` numbers
     for each class of identical channels: ``LAST`` to ``TAIL``, then parts that begin at
@@ -53,9 +54,9 @@ NEVER = 1 << 60
 
 (
     T_GROUPS, T_BANKS, T_PER_GROUP, T_MODES, T_INTERVAL, T_POSTPONED, T_PER_BANK, T_QUEUE,
-    T_PER_CLOCK, T_CAUSES, T_READY, T_WIDTH, T_ROWS, T_RUNS, T_RING, T_SEEN, T_COUNTS,
+    T_PER_CLOCK, T_CAUSES, T_READY, T_WIDTH, T_LASTS, T_ROWS, T_RUNS, T_RING, T_SEEN, T_COUNTS,
     T_BANK_COUNTS, T_STALLS, T_BLOCK, T_WINDOW_AT, T_WINDOWS, T_SPANS, SCOPE,
-) = range(24)  # fmt: skip
+) = range(25)  # fmt: skip
 SELF_WAIT = SCOPE + WIDTH
 SELF_CAUSE = SELF_WAIT + WIDTH
 LATENCY = SELF_CAUSE + WIDTH
@@ -115,7 +116,7 @@ def rules(
     width = WIDTH * sum(instances)
     at, part = [], SCALARS
     for length in (
-        2 * width, sizes.banks, 3 * (queue + 2), ring, seen, WIDTH, WIDTH * sizes.banks,
+        2 * width, WIDTH, sizes.banks, 3 * (queue + 2), ring, seen, WIDTH, WIDTH * sizes.banks,
         len(causes) * KINDS,
     ):  # fmt: skip
         at.append(part)
@@ -145,7 +146,7 @@ def rules(
         *flat,
         *placed,
     ]
-    found += _spans(device, follow, at[0], len(found))
+    found += _spans(device, follow, at[0], at[1], len(found))
     return found, tuple(causes)
 
 
@@ -174,21 +175,35 @@ def _constraints(
     return follow, windows, causes
 
 
-def _spans(device: Device, follow: Follow, ready: int, start: int) -> list[int]:
-    """Return who waits after each command of each bank, all levels together."""
+def _spans(device: Device, follow: Follow, ready: int, lasts: int, start: int) -> list[int]:
+    """Return who waits after each command of each bank, and after whom each channel command waits.
+
+    Commands of single banks are told when they may issue; those of the whole channel, of which
+    there are fewer, look back at what was issued last.
+    """
     sizes = device.organization
+    single = {number for number, name in enumerate(COMMANDS) if SCOPES.get(name) == "bank"}
     pairs: list[int] = []
     entries: list[int] = []
-    start += 2 * WIDTH * (sizes.banks + 1)
-    for command, name in enumerate(COMMANDS):
+    start += 2 * WIDTH * (sizes.banks + 2)
+    for command in range(WIDTH):
         for bank in range(-1, sizes.banks):
-            deep = SCOPES.get(name) == "bank" and bank >= 0
+            deep = command in single and bank >= 0
             places = (0, 1 + bank // sizes.banks_per_group, 1 + sizes.bank_groups + bank)
             pairs.append(start + len(entries))
             for level, place in enumerate(places[: 3 if deep else 1]):
                 for before, (wait, cause) in follow.get((level, command), {}).items():
-                    entries += (ready + place * WIDTH + before, wait, cause)
+                    if before in single:
+                        entries += (ready + place * WIDTH + before, wait, cause)
             pairs.append(start + len(entries))
+    for command in range(WIDTH):
+        pairs.append(start + len(entries))
+        held = [(after, follow.get((0, after), {}).get(command)) for after in range(WIDTH)]
+        if command not in single:
+            found = sorted(((*known, after) for after, known in held if known), reverse=True)
+            for wait, cause, after in found:
+                entries += (lasts + after, wait, cause)
+        pairs.append(start + len(entries))
     return pairs + entries
 
 
@@ -221,6 +236,7 @@ def state(found: Sequence[int]) -> list[int]:
     block = [0] * found[T_BLOCK]
     block[SAME] = block[HEAD] = -1
     block[DUE] = found[T_INTERVAL] or NEVER
+    block[found[T_LASTS] : found[T_LASTS] + WIDTH] = [-NEVER] * WIDTH
     block[found[T_ROWS] : found[T_ROWS] + found[T_BANKS]] = [-1] * found[T_BANKS]
     return host + block
 
