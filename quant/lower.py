@@ -5,10 +5,11 @@ Owns ``lower`` and the rules that say where a value is cast. Imports expansions,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from gateformer.quant.errors import GateformerError, Problems
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.expand import (
     Affine,
     Attention,
@@ -60,10 +61,13 @@ class Lowered:
         Primitives only, every value typed.
     notes : tuple of Note
         Softmax modes, quantized weights.
+    idle : tuple of GateformerError
+        E001 for each given type that changed nothing; the caller may raise them.
     """
 
     graph: Graph
     notes: tuple[Note, ...]
+    idle: tuple[GateformerError, ...] = ()
 
 
 def lower(graph: Graph, types: Types, options: Options | None = None) -> Graph:
@@ -114,10 +118,30 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
             raise
         to.faults.append(error)
     Problems.raise_if_any(to.faults)
+    idle = tuple(_idle(to, graph))
     for name in graph.outputs:
         builder.output(_named(to, graph, made[name], name))
     graph = round_into_bias(hoist_casts(prune(builder.build())))
-    return Lowered(graph, tuple(to.notes))
+    return Lowered(graph, tuple(to.notes), idle)
+
+
+def _idle(to: Lowering, graph: Graph) -> Iterator[GateformerError]:
+    """An error for each given type that no expansion asked for."""
+    fixed = {n.output: n.op.type for n in graph.nodes if isinstance(n.op, Quantize)}
+    for name in sorted(to.types.given.keys() - to.asked):
+        if name in fixed:
+            what = "type of a value that the model itself quantizes"
+            fix = "Leave it out"
+            cause = f"Its quantizer gives {fixed[name]}"
+        else:
+            layer = next((x for x in graph.layers if name == x or name.startswith(f"{x}/")), "")
+            points = sorted(x for x in to.asked if layer and x.startswith(f"{layer}/"))
+            near = get_close_matches(name, points or to.asked, 1)
+            what = "type of a point that the model does not have"
+            listed = ", ".join(x.removeprefix(layer) for x in points)
+            cause = f"'{layer}' has {listed}" if points else ""
+            fix = f"Did you mean '{near[0]}'?" if near else "Leave it out"
+        yield ConfigError("E001", what, layer=f"types.{name}", cause=cause, fix=fix)
 
 
 def _expand(to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str, str]) -> None:
@@ -162,7 +186,7 @@ class _Plan:
                 settled.add(node.output)
                 if _is_given(node, types) or isinstance(node.op, Elementwise | Embedding):
                     self._want(node, casts, types)
-            elif self._wanted(node.output):
+            elif self._wanted(node.output) or _is_given(node, types):
                 casts.add(node.output)
                 settled.add(node.output)
         self.casts = frozenset(casts)
@@ -171,9 +195,11 @@ class _Plan:
         """One bit for a mask, whole numbers for an index, the quantizer's for a quantized input."""
         if name in self.graph.masks:
             return Fixed(False, 1, 0)
+        if (given := to.given(name)) is not None:
+            return given
         readers = self.readers[name]
         rows = [n.op.table.shape[0] for n in readers if isinstance(n.op, Embedding)]
-        if rows and name not in to.types.given:
+        if rows:
             return Fixed(False, max(1, (max(rows) - 1).bit_length()), 0)
         kinds = [n.op for n in readers if isinstance(n.op, Quantize)]
         same = len(kinds) == len(readers) and len({k.type for k in kinds}) == 1

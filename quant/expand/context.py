@@ -61,6 +61,7 @@ class Lowering:
         self.layer = ""
         self.notes: list[Note] = []
         self.faults: list[GateformerError] = []
+        self.asked: set[str] = set()
         self._missing: set[str] = set()
 
     def value(self, name: str) -> Value:
@@ -71,9 +72,19 @@ class Lowering:
         """Report a choice about the present layer."""
         self.notes.append(Note(self.layer, choice, detail))
 
+    def known(self, name: str, also: str | None = None) -> tuple[Fixed, str] | None:
+        """Type and origin of a point, as `Types.find`; the point counts as one of the layer's."""
+        self.asked.add(name)
+        return self.types.find(name, also)
+
+    def given(self, name: str) -> Fixed | None:
+        """Type that the user gave a point."""
+        self.asked.add(name)
+        return self.types.given.get(name)
+
     def find(self, name: str, also: str | None = None) -> tuple[Fixed, str]:
         """Type and origin of a point; a missing one is reported with all others at the end."""
-        found = self.types.find(name, also)
+        found = self.known(name, also)
         if found is None:
             self._miss(name)
             return Fixed(True, LIMITS.get(name.rsplit("/", 1)[-1], 16), 6), "missing"
@@ -98,7 +109,7 @@ class Lowering:
 
     def chosen(self, point: str) -> Fixed | None:
         """Given or calibrated type of ``<layer>/<point>``; None where only a default applies."""
-        found = self.types.find(f"{self.layer}/{point}")
+        found = self.known(f"{self.layer}/{point}")
         return found[0] if found is not None and found[1] != "default" else None
 
     def add(self, op: Primitive, *inputs: str, point: str) -> str:
@@ -137,7 +148,7 @@ class Lowering:
             The type.
         """
         name = f"{self.layer}/{point}"
-        if kind is None and self.types.find(name) is None:
+        if kind is None and self.known(name) is None:
             kind = op.infer(*(self.value(n) for n in inputs)).type
             kind = kind if kind.width <= LIMITS[point] else None
         return self.finish_as(op, *inputs, output=name, kind=kind or self.type(name))
@@ -151,7 +162,7 @@ class Lowering:
             f"{self.layer}/{point}",
             self.value(name).fixed.width <= LIMITS[point],
         )
-        if narrow and self.types.find(name_of_type) is None:
+        if narrow and self.known(name_of_type) is None:
             return name
         kind = self.type(name_of_type)
         return self.cast_to(name, kind, point)
@@ -220,7 +231,7 @@ class Lowering:
         """
         found = dyadic(real, exact_bits)
         name = f"{self.layer}/{point}"
-        given = self.types.given.get(name)
+        given = self.given(name)
         if found is not None and given is None:
             return found
         kind = given or best_type(real, width or self.options.weight_bits)

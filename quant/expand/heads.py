@@ -124,7 +124,8 @@ class Heads:
     def narrow(self, context: str, widest: int) -> str:
         """Cast contexts to ``<layer>/context`` where they are wider, or where that is given."""
         to = self.to
-        if f"{to.layer}/context" in to.types.given or to.value(context).fixed.width > widest:
+        given = to.given(f"{to.layer}/context")
+        if given is not None or to.value(context).fixed.width > widest:
             return to.cast(context, "context")
         return context
 

@@ -42,6 +42,6 @@ class Softmax(Composite):
         total = to.add(Reduce("sum", "features"), weight, point="total")
         share = divide(to, weight, total, 0, 1, "share")
         kind = to.type(output)
-        if to.types.given.get(output) is None and kind.signed and kind.width > 1:
+        if to.given(output) is None and kind.signed and kind.width > 1:
             kind = Fixed(False, kind.width - 1, kind.frac)
         return to.finish_as(Rescale(0), share, output=output, kind=kind)

@@ -88,6 +88,39 @@ def test_a_given_type_wins_even_after_layout() -> None:
     assert lowered.values["y"].fixed == Fixed(True, 4, 2)
 
 
+def test_a_given_type_casts_an_exact_sum_too() -> None:
+    builder = Builder("n")
+    x = builder.input("x", (3, 4))
+    y = builder.add(Linear(EYE, None, (4,)), x, name="y", layer="y")
+    builder.output(builder.add(Add(), y, x, name="z", layer="z"))
+    lowered = lower(builder.build(), Types({"y": Fixed(True, 6, 3)}, default=DEFAULT))
+    assert lowered.values["y"].fixed == Fixed(True, 6, 3)
+
+
+def test_a_quantized_input_takes_the_given_type() -> None:
+    builder = Builder("n")
+    x = builder.input("x", (4,))
+    builder.output(builder.add(Quantize(Fixed(True, 8, 4)), x, name="q", layer="q"))
+    lowered = lower(builder.build(), Types({"x": Fixed(True, 12, 6)}))
+    assert lowered.values["x"].fixed == Fixed(True, 12, 6)
+    assert lowered.values["q"].fixed == Fixed(True, 8, 4)
+
+
+def test_given_types_that_change_nothing_are_named() -> None:
+    builder = Builder("n")
+    x = builder.input("x", (3, 4))
+    y = builder.add(Linear(EYE, None, (4,)), x, name="y", layer="y")
+    builder.output(builder.add(Quantize(Fixed(True, 8, 4)), y, name="q", layer="q"))
+    given = {"y/kernel": Fixed(True, 5, 3), "y/kernl": Fixed(True, 5, 3), "q": Fixed(True, 6, 2)}
+    idle = [str(e) for e in lower_noted(builder.build(), Types(given, default=DEFAULT)).idle]
+    assert idle == [
+        "E001 type of a value that the model itself quantizes: 'types.q'. "
+        "Its quantizer gives fixed<8,4>. Leave it out.",
+        "E001 type of a point that the model does not have: 'types.y/kernl'. "
+        "'y' has /bias, /kernel. Did you mean 'y/kernel'?",
+    ]
+
+
 def test_an_output_that_is_an_input_keeps_its_name() -> None:
     builder = Builder("n")
     x = builder.input("x", (2,))

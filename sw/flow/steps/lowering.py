@@ -11,6 +11,7 @@ from gateformer.flow.notes import write_notes
 from gateformer.flow.step import Outcome, Step, View
 from gateformer.flow.steps.calibrating import Calibrate
 from gateformer.flow.steps.folding import Fold
+from gateformer.quant.errors import Problems
 from gateformer.quant.expand.context import Options
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered
@@ -24,11 +25,13 @@ class Lower(Step[Lowered]):
     uses = ("quantize.softmax",)
 
     def make(self, view: View) -> Lowered:
-        """Return the typed graph and the choices made."""
+        """Return the typed graph and the choices made; E001 for types that would change nothing."""
         from gateformer.quant.lower import lower_noted
 
         graph, _ = view.get(Fold)
-        return lower_noted(graph, view.get(Calibrate).types, options(view.config))
+        lowered = lower_noted(graph, view.get(Calibrate).types, options(view.config))
+        Problems.raise_if_any(lowered.idle)
+        return lowered
 
     def write(self, view: View, product: Lowered, folder: Path) -> Outcome:
         """Write the graph, the type of every value and the choices."""
