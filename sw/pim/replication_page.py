@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 from gateformer.baselines.roofline import MACHINES, MEANINGS
+from gateformer.hw.pim.device import load
 from gateformer.pim import replication_tables as tables
 from gateformer.pim.replication import Study
 from gateformer.pim.screen import Block, digits, percent, written
@@ -31,7 +32,10 @@ def page(study: Study, blocks: Mapping[str, Block]) -> str:
         for machine in MACHINES.values()
         for key, source in machine.sources.items()
     ]
+    asic = load("pim-gpt").asic
     return environment.get_template("page").render(
+        adders=asic.adders if asic else 0,
+        multipliers=asic.multipliers if asic else 0,
         study=study,
         tables={name: markdown(block) for name, block in blocks.items()},
         large=study.runs["paper"][tables.LARGEST],

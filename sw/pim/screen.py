@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from rich.table import Table
 
+NUMBER = re.compile(r"[-+]?[\d.,]+( %|x)?")
+"""Words that are a number."""
 Cell = str | int | float | None
 
 
@@ -40,9 +43,11 @@ class Block:
     folded: str = ""
 
     def number(self, column: int) -> bool:
-        """Tell whether a column holds numbers or shares."""
-        cells = [row[column] for row in self.rows]
-        return any(isinstance(one, int | float) or str(one).endswith(" %") for one in cells)
+        """Tell whether a column holds nothing but numbers, shares and factors."""
+        cells = [row[column] for row in self.rows if row[column] is not None]
+        return bool(cells) and all(
+            isinstance(one, int | float) or NUMBER.fullmatch(one) for one in cells
+        )
 
 
 @dataclass(frozen=True, slots=True)
