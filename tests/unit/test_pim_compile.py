@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateformer.hw.pim import device
+from gateformer.hw.pim.arithmetic import accumulate, product, read, to_bf16
 from gateformer.hw.pim.asic import COSTS
 from gateformer.hw.pim.compile import Compiler, compile_token
 from gateformer.hw.pim.isa import Instruction
@@ -42,6 +43,10 @@ class Memory:
     def put(self, where: Address, values: np.ndarray) -> None:
         self.cells[where] = values
 
+    def multiply(self, sums: np.ndarray, cells: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return sums and products of columns."""
+        return sums + (cells * numbers).sum((-1, -2))
+
     def run(self, program: Iterator[Instruction], buffers: Buffers) -> list[np.ndarray]:
         """Return what each RD_MAC reads: channel x bank."""
         found = []
@@ -65,12 +70,19 @@ class Memory:
                     assert cells.shape[2] == one.size
                     start = one.slot * self.slot
                     numbers = self.buffer[:, start : start + one.size * width]
-                    products = cells.reshape(*cells.shape[:2], -1) * numbers[:, None, :]
-                    self.sums[:, banks] += products.sum(-1)
+                    numbers = numbers.reshape(len(numbers), 1, one.size, width)
+                    self.sums[:, banks] = self.multiply(self.sums[:, banks], cells, numbers)
                 case _:
                     raise AssertionError(one)
         assert next(buffers, None) is None
         return found
+
+
+class ExactMemory(Memory):
+    """The same with the banks' own arithmetic."""
+
+    def multiply(self, sums: np.ndarray, cells: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return accumulate(sums, cells.astype(np.float32), numbers.astype(np.float32))
 
 
 def rng() -> np.random.Generator:
@@ -103,12 +115,33 @@ def test_matrix_products(
     where = placed.where(*(one.ravel() for one in np.indices(matrix.shape)))
     state.put(where, matrix.ravel())
     cut = [vector[None, tile.first : tile.first + tile.inputs] for tile in placed.tiles]
-    read = state.run(step.expand(), iter(cut))
-    partial = np.array(read).reshape(len(placed.tiles), -1)[:, :outputs]
+    results = state.run(step.expand(), iter(cut))
+    partial = np.array(results).reshape(len(placed.tiles), -1)[:, :outputs]
     assert np.allclose(partial.sum(0), matrix @ vector)
     assert step.macs == outputs * inputs
     assert isinstance(step.work, Segment)
-    assert step.work.received == len(read) * channels * 32
+    assert step.work.received == len(results) * channels * 32
+
+
+@pytest.mark.parametrize("mapping", names())
+@pytest.mark.parametrize("shape", [(130, 1024), (20, 2500), (300, 700)])
+def test_matrix_products_bit_by_bit(mapping: str, shape: tuple[int, int]) -> None:
+    outputs, inputs = shape
+    decoder = Decoder("drawn", 1, inputs, 1, 1, 16, outputs, 8, 64)
+    compiler = Compiler(decoder, PIM_GPT, mapping, tokens=16)
+    placed = compiler.layout.matrices["up"]
+    matrix = to_bf16(rng().normal(size=shape))
+    vector = to_bf16(rng().normal(size=inputs))
+    state = ExactMemory(compiler.layout, 16, compiler.layout.stride)
+    state.put(placed.where(*(one.ravel() for one in np.indices(shape))), matrix.ravel())
+    cut = [vector[None, tile.first : tile.first + tile.inputs] for tile in placed.tiles]
+    (step,) = segments(compiler.token(0), "ffn/up")
+    found = read(np.array(state.run(step.expand(), iter(cut))))
+    total = np.zeros(outputs, np.float32)
+    for tile in found.reshape(len(placed.tiles), -1)[:, :outputs]:
+        total = total + tile
+    expected = product(matrix, vector, widest=placed.grid.widest, lanes=placed.grid.lanes)
+    assert np.array_equal(to_bf16(total), expected)
 
 
 def attention_case(
@@ -163,18 +196,18 @@ def test_scores(mapping: str, tokens: int, position: int, channels: int, parts: 
             for g in groups
             for query in range(shared)
         ]
-        read = iter(state.run(step.expand(), iter([one[None] for one in loads])))
+        left = iter(state.run(step.expand(), iter([one[None] for one in loads])))
         first = part.first_token // grid.units
         last = (part.first_token + part.tokens - 1) // grid.units
         for group in groups:
             for query in range(shared):
                 for stripe in range(first, last + 1):
                     for head in range(group.first, group.first + group.heads):
-                        sums = next(read)
+                        sums = next(left)
                         some = np.arange(stripe * grid.units, (stripe + 1) * grid.units)
                         some = some[some < tokens]
                         scores[head * shared + query, some] = sums[channel[some], bank[some]]
-        assert next(read, None) is None
+        assert next(left, None) is None
     expected = np.einsum("thd,hqd->hqt", keys, queries.reshape(-1, shared, TINY.d_head))
     used = slice(0, position + 1)
     assert np.allclose(scores[:, used], expected.reshape(TINY.heads, tokens)[:, used])
@@ -232,8 +265,8 @@ def test_values_by_heads(
                     places[-1] += [(begin, query, each) for each in range(local)]
     results = run_values(layout, segments(program, "attention/values"), values, loads)
     found = np.zeros((TINY.kv_heads, shared, TINY.d_head))
-    for read, where in zip(results, places, strict=True):
-        for sums, (begin, query, each) in zip(read, where, strict=True):
+    for some, where in zip(results, places, strict=True):
+        for sums, (begin, query, each) in zip(some, where, strict=True):
             for channel in range(at_once * split):
                 head = begin + channel // split
                 group = each * split + channel % split
@@ -280,9 +313,9 @@ def test_values_by_shares_of_the_keys(
     results = run_values(layout, segments(program, "attention/values"), values, loads)
     groups = -(-TINY.d_head // grid.banks)
     found = np.zeros((TINY.kv_heads, shared, groups * grid.banks))
-    for read in results:
+    for each in results:
         order = [(*pair, group) for pair in pairs for group in range(groups)]
-        for sums, (head, query, group) in zip(read, order, strict=True):
+        for sums, (head, query, group) in zip(each, order, strict=True):
             at = slice(group * grid.banks, (group + 1) * grid.banks)
             found[head, query, at] += sums.sum(0)
     expected = np.einsum("hqt,thd->hqd", by_head, values)
@@ -439,9 +472,9 @@ def test_values_that_wait_are_written_together(name: str) -> None:
     assert isinstance(step.work, AsicWork)
     assert step.work.elements == decoder.queries * (41 - 32)
     if compiler.layout.staging is not None:
-        read = segments(compiler.token(40), "attention/read_waiting_values")[0].work
-        assert isinstance(read, Segment)
-        assert read.received >= (40 - 32) * decoder.kv_width * 2
+        back = segments(compiler.token(40), "attention/read_waiting_values")[0].work
+        assert isinstance(back, Segment)
+        assert back.received >= (40 - 32) * decoder.kv_width * 2
 
 
 def test_waiting_values_stand_in_the_asic_where_they_fit() -> None:

@@ -1,0 +1,158 @@
+"""What the banks' multipliers and the ASIC's sums compute, bit by bit.
+
+Owns ``to_bf16``, ``accumulate``, ``read``, ``product``, ``integer_product`` and ``merge``. Imports
+nothing of the package. docs/pim_decisions.md gives the reasons.
+
+- BF16 x BF16 is exact in FP32 (8 x 8 significant bits).
+- A column's products are added in a tree of neighbours: lanes 0 + 1, 2 + 3, ..., then those sums'
+  neighbours; each addition is FP32, rounded to nearest even.
+- The tree's sum is added to the bank's FP32 accumulator, columns ascending.
+- WR_BIAS sets the accumulator; nothing else clears it. RD_MAC rounds it to BF16 and leaves it.
+- The ASIC adds what the tiles of a wide matrix give in FP32, tiles ascending, then the bias, and
+  rounds once to BF16.
+- Whole-number weights are multiplied with INT8 numbers and added exactly in INT32; RD_MAC rounds to
+  BF16, and the ASIC scales each tile's result in FP32.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float32]
+
+
+def to_bf16(values: ArrayLike) -> Floats:
+    """Round to BF16, to nearest even; kept as FP32 whose low 16 bits are zero.
+
+    Infinities stay, a NaN stays one, subnormal numbers are rounded like all others.
+    """
+    exact = np.asarray(values, np.float32)
+    bits = exact.view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) & np.uint64(0xFFFF0000)
+    found = rounded.astype(np.uint32).view(np.float32)
+    return np.where(np.isnan(exact), np.float32(np.nan), found)
+
+
+def accumulate(accumulator: ArrayLike, weights: Floats, inputs: Floats) -> Floats:
+    """Add columns' products to accumulators, as MAC_ABK and MAC_SBK do.
+
+    Parameters
+    ----------
+    accumulator : array_like of float32, shape (...)
+        What WR_BIAS or earlier columns left.
+    weights : array of float32, shape (..., columns, lanes)
+        BF16 numbers; a power of two of lanes.
+    inputs : array of float32, shape (columns, lanes) or as weights
+        BF16 numbers of the buffer.
+
+    Returns
+    -------
+    array of float32, shape (...)
+    """
+    found = np.asarray(accumulator, np.float32)
+    products = np.multiply(weights, inputs, dtype=np.float32)
+    while products.shape[-1] > 1:
+        products = products[..., 0::2] + products[..., 1::2]
+    for column in range(products.shape[-2]):
+        found = found + products[..., column, 0]
+    return found
+
+
+def read(accumulator: ArrayLike) -> Floats:
+    """Return what RD_MAC gives: lane b is bank b's accumulator, rounded to BF16."""
+    return to_bf16(accumulator)
+
+
+def product(
+    matrix: Floats, vector: Floats, *, widest: int, lanes: int, bias: Floats | None = None
+) -> Floats:
+    """Return a matrix times a vector as banks and ASIC compute it.
+
+    Parameters
+    ----------
+    matrix : array of float32, shape (outputs, inputs)
+        BF16 numbers.
+    vector : array of float32, shape (inputs,)
+        BF16 numbers.
+    widest, lanes : int
+        Inputs of a tile (``Grid.widest``), numbers of a column.
+    bias : array of float32, shape (outputs,), optional
+        BF16 numbers.
+
+    Returns
+    -------
+    array of float32, shape (outputs,)
+        BF16 numbers.
+    """
+    total: Floats | None = None
+    for first in range(0, matrix.shape[1], widest):
+        weights = _columns(matrix[:, first : first + widest], lanes)
+        inputs = _columns(vector[first : first + widest], lanes)
+        tile = read(accumulate(np.zeros(len(matrix), np.float32), weights, inputs))
+        total = tile if total is None else total + tile
+    if total is None:
+        raise ValueError("a product needs inputs")
+    return to_bf16(total if bias is None else total + bias)
+
+
+def integer_product(
+    matrix: NDArray[np.integer],
+    vector: Floats,
+    scales: Floats,
+    *,
+    widest: int,
+    bias: Floats | None = None,
+) -> Floats:
+    """Return the same with weights of INT8 or INT4, scaled for each output.
+
+    The ASIC quantizes each tile of the vector to INT8: q = round(x 127 / max |x|), ties to even.
+
+    Parameters
+    ----------
+    matrix : array of int, shape (outputs, inputs)
+        Weights from -128 to 127, or from -8 to 7.
+    vector : array of float32, shape (inputs,)
+        BF16 numbers.
+    scales : array of float32, shape (outputs,)
+        What 1 stands for in each row of the matrix.
+    widest : int
+        Inputs of a tile.
+    bias : array of float32, shape (outputs,), optional
+        BF16 numbers.
+    """
+    total = np.zeros(len(matrix), np.float32)
+    for first in range(0, matrix.shape[1], widest):
+        some = np.asarray(vector[first : first + widest], np.float32)
+        step = np.float32(np.abs(some).max() / np.float32(127)) or np.float32(1)
+        whole = np.rint(some / step).astype(np.int64)
+        sums = matrix[:, first : first + widest].astype(np.int64) @ whole
+        if np.abs(sums).max(initial=0) >= 1 << 31:
+            raise OverflowError("a tile's sum does not fit INT32")
+        total = total + read(sums.astype(np.float32)) * (scales * step)
+    return to_bf16(total if bias is None else total + bias)
+
+
+class Share(NamedTuple):
+    """Attention over some keys: maximum, sum of exponentials, weighted sum of values."""
+
+    m: Floats
+    l: Floats  # noqa: E741 - (m, l, o) are the field's letters
+    o: Floats
+
+
+def merge(one: Share, other: Share) -> Share:
+    """Return attention over the keys of both shares; the order of merging is ascending."""
+    m = np.maximum(one.m, other.m)
+    a, b = np.exp(one.m - m), np.exp(other.m - m)
+    return Share(m, one.l * a + other.l * b, one.o * a[..., None] + other.o * b[..., None])
+
+
+def _columns(values: Floats, lanes: int) -> Floats:
+    """Return numbers as columns of lanes, the last one filled up with zeros."""
+    width = values.shape[-1]
+    missing = -width % lanes
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
+    return padded.reshape(*values.shape[:-1], -1, lanes)

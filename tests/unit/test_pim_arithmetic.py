@@ -1,0 +1,149 @@
+"""Arithmetic of banks and ASIC: against scalars one by one, and through compiled programs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateformer.hw.pim.arithmetic import (
+    Share,
+    accumulate,
+    integer_product,
+    merge,
+    product,
+    read,
+    to_bf16,
+)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+def bf16(*shape: int) -> np.ndarray:
+    return to_bf16(rng().normal(size=shape))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1.0, 1.0),
+        (1 + 2**-8, 1.0),  # a tie goes to the even one
+        (1 + 3 * 2**-8, 1 + 2**-6),
+        (1 + 2**-8 + 2**-20, 1 + 2**-7),
+        (-1 - 2**-8, -1.0),
+        (3.39e38, np.float32(3.3895314e38)),
+        (3.4028235e38, np.inf),
+        (np.inf, np.inf),
+        (-np.inf, -np.inf),
+        (0.0, 0.0),
+        (1e-40, np.float32(9.1835e-41)),
+    ],
+)
+def test_rounding(value: float, expected: float) -> None:
+    assert to_bf16(value) == np.float32(expected)
+
+
+def test_a_nan_stays_one() -> None:
+    assert np.isnan(to_bf16([np.nan, np.uint32(0x7FFFFFFF).view(np.float32)])).all()
+
+
+def test_rounding_again_changes_nothing() -> None:
+    once = to_bf16(rng().normal(size=1000))
+    assert np.array_equal(to_bf16(once), once)
+    assert (once.view(np.uint32) & 0xFFFF == 0).all()
+
+
+def by_hand(weights: np.ndarray, inputs: np.ndarray) -> np.float32:
+    """One bank's accumulator, number by number."""
+    sum_ = np.float32(0)
+    for column in range(len(weights)):
+        level = [np.float32(w * x) for w, x in zip(weights[column], inputs[column], strict=True)]
+        while len(level) > 1:
+            level = [np.float32(a + b) for a, b in zip(level[0::2], level[1::2], strict=True)]
+        sum_ = np.float32(sum_ + level[0])
+    return sum_
+
+
+def test_accumulators_against_scalars() -> None:
+    weights, inputs = bf16(5, 7, 16), bf16(7, 16)
+    found = accumulate(np.zeros(5, np.float32), weights, inputs)
+    assert found.dtype == np.float32
+    assert found.tolist() == [by_hand(one, inputs) for one in weights]
+
+
+def test_columns_in_two_goes_are_the_same() -> None:
+    weights, inputs = bf16(3, 8, 16), bf16(8, 16)
+    first = accumulate(np.zeros(3, np.float32), weights[:, :5], inputs[:5])
+    assert np.array_equal(
+        accumulate(first, weights[:, 5:], inputs[5:]),
+        accumulate(np.zeros(3, np.float32), weights, inputs),
+    )
+
+
+def test_the_order_of_columns_is_part_of_the_operation() -> None:
+    weights, inputs = bf16(200, 64, 16), bf16(64, 16)
+    there = accumulate(np.zeros(200, np.float32), weights, inputs)
+    back = accumulate(np.zeros(200, np.float32), weights[:, ::-1], inputs[::-1])
+    assert not np.array_equal(there, back)
+
+
+def test_tiles_are_added_in_the_asic() -> None:
+    matrix, vector, bias = bf16(9, 70), bf16(70), bf16(9)
+    tiles = []
+    for first in (0, 32, 64):
+        weights, inputs = np.zeros((9, 32), np.float32), np.zeros(32, np.float32)
+        size = min(32, 70 - first)
+        weights[:, :size], inputs[:size] = (
+            matrix[:, first : first + 32],
+            vector[first : first + 32],
+        )
+        sums = [by_hand(row.reshape(2, 16), inputs.reshape(2, 16)) for row in weights]
+        tiles.append(read(np.array(sums, np.float32)))
+    expected = to_bf16(((tiles[0] + tiles[1]) + tiles[2]) + bias)
+    assert np.array_equal(product(matrix, vector, widest=32, lanes=16, bias=bias), expected)
+
+
+def test_products_are_near_the_true_ones() -> None:
+    matrix, vector = bf16(50, 2500), bf16(2500)
+    found = product(matrix, vector, widest=1024, lanes=16)
+    true = matrix.astype(np.float64) @ vector
+    assert np.abs(found - true).max() <= 3 * 2**-9 * np.abs(true).max()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-128, 127), (-8, 7)])
+def test_whole_number_weights(low: int, high: int) -> None:
+    matrix = rng().integers(low, high + 1, (40, 5000))
+    vector, scales = bf16(5000), np.abs(bf16(40)) / 100
+    found = integer_product(matrix, vector, scales, widest=2048)
+    true = (matrix * scales[:, None].astype(np.float64)) @ vector
+    assert np.abs(found - true).max() <= 0.02 * np.abs(true).max()
+
+
+def test_a_vector_of_zeros_gives_zeros() -> None:
+    matrix = np.ones((3, 5), np.int64)
+    found = integer_product(matrix, np.zeros(5, np.float32), np.ones(3, np.float32), widest=4)
+    assert found.tolist() == [0, 0, 0]
+
+
+def test_a_sum_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        integer_product(
+            np.full((1, 2**18), 127), np.ones(2**18, np.float32), np.ones(1), widest=2**18
+        )
+
+
+def attention(scores: np.ndarray, values: np.ndarray) -> Share:
+    m = scores.max(-1)
+    weights = np.exp(scores - m[:, None])
+    return Share(m, weights.sum(-1), weights @ values)
+
+
+def test_merged_shares_are_the_whole_attention() -> None:
+    scores, values = rng().normal(size=(4, 90)) * 5, rng().normal(size=(90, 8))
+    whole = attention(scores, values)
+    merged = attention(scores[:, :20], values[:20])
+    for first, last in ((20, 21), (21, 90)):
+        merged = merge(merged, attention(scores[:, first:last], values[first:last]))
+    assert np.allclose(merged.o / merged.l[:, None], whole.o / whole.l[:, None])
+    assert np.allclose(merged.m, whole.m)
