@@ -27,8 +27,10 @@ _WORDS = """
 KEYWORDS = frozenset(_WORDS.split())
 """Reserved words: IEEE 1364-2001 Annex B, and SystemVerilog types that tools read in .v files."""
 
-OWN = frozenset({"clk", "rst", "valid", "in_valid", "out_valid", "slot", "frame_last"})
-"""Names that the generated core uses for itself."""
+OWN = frozenset({
+    "clk", "rst", "in", "out", "valid", "in_valid", "out_valid", "slot", "frame_last",
+})  # fmt: skip
+"""Names that the generated core uses for itself, or would with ``_valid`` behind."""
 
 DERIVED = re.compile(r"(.+?)(_valid|_d\d+|_d\d+_valid)")
 """Names that the core makes from a value's: its valid bit, its delay lines."""
@@ -40,13 +42,15 @@ def identifier(name: str) -> str:
     return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
 
 
-def check_names(values: Iterable[tuple[str, str]]) -> None:
+def check_names(values: Iterable[tuple[str, str]], inputs: Iterable[str] = ()) -> None:
     """Refuse names that Verilog cannot carry.
 
     Parameters
     ----------
     values : iterable of (value, layer)
         All values of a graph.
+    inputs : iterable of str
+        Those among them that the core has ports ``in_<name>`` for.
 
     Raises
     ------
@@ -57,6 +61,7 @@ def check_names(values: Iterable[tuple[str, str]]) -> None:
     owners: dict[str, str] = {}
     every = list(values)
     plain = {identifier(value) for value, _ in every}
+    ports = {f"in_{identifier(value)}" for value in inputs} | {f"out_{name}" for name in plain}
     for value, layer in every:
         name = identifier(value)
         cause = ""
@@ -66,6 +71,8 @@ def check_names(values: Iterable[tuple[str, str]]) -> None:
             cause = f"'{name}' is a reserved word of the generated Verilog"
         elif (made := DERIVED.fullmatch(name)) and made[1] in plain:
             cause = f"'{name}' is what Verilog calls a part of '{made[1]}'"
+        elif name in ports:
+            cause = f"'{name}' is what Verilog calls the port of '{name.partition('_')[2]}'"
         elif owners.setdefault(name, value) != value:
             cause = f"'{value}' and '{owners[name]}' are both '{name}' in Verilog"
         if cause:

@@ -117,7 +117,7 @@ def plan(graph: Graph, settings: Settings) -> Plan:
     ScheduleError
         E310 for what has no hardware.
     """
-    check_names((v.name, v.layer) for v in graph.values.values())
+    check_names(((v.name, v.layer) for v in graph.values.values()), graph.inputs)
     return _Planner(classify(graph, settings)).run()
 
 

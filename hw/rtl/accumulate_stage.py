@@ -34,7 +34,11 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
         low = self.facts.element_bounds(source)[0].reshape(-1)
         # Inside each element's own range, which is all that the tree has wires for.
         neutral = [0 if op.kind == "sum" else int(n) & ((1 << kind.width) - 1) for n in low]
-        width = made.width + (not made.signed)
+        inside = made
+        if op.kind == "max" and int(low.min()) < made.min:
+            # What is proven of the result may not hold before its last clock.
+            inside = Fixed.for_range(int(low.min()), made.max, made.frac)
+        width = inside.width + (not inside.signed)
         before = stage.circuit.latencies["y"] if stage.circuit else 0
         flags = self._step_flags(before)
         rows = per if stage.tokens else per // stage.width
@@ -42,7 +46,7 @@ class AccumulateWrapper(Wrapper[AccumulateStage]):
         every = []
         for lane in range(stage.lanes):
             names = self._masked(beat, lane, per, kind.width, neutral)
-            results = self._tree(stage, lane, names, kind, made, rows)
+            results = self._tree(stage, lane, names, kind, inside, rows)
             regs, steps = [], []
             for r, text in enumerate(results):
                 tag = f"total_{lane}_{r}"

@@ -96,8 +96,8 @@ class DotWrapper(Wrapper[DotStage]):
             self.ports.insert(4, "input  wire swap")
             self.out.swap = True
         elif beats > 1:
-            self.counter("key_beat", beats, "key_valid")
-            self.body.append("  wire swap = key_valid && key_beat_last;\n")
+            self.counter("beat_of_key", beats, "key_valid")
+            self.body.append("  wire swap = key_valid && beat_of_key_last;\n")
         else:
             self.body.append("  wire swap = key_valid;\n")
         if stage.fold > 1:

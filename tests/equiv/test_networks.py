@@ -13,6 +13,13 @@ from gateformer.hw.rtl.emit import emit
 from gateformer.hw.settings import Settings
 from gateformer.quant.execute import run
 from gateformer.quant.expand import Pool
+from gateformer.quant.graph import Builder
+from gateformer.quant.ops.cast import Constant
+from gateformer.quant.ops.elementwise import Add
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import Fixed
 from gateformer.sim.dataflow import simulate_clocks
 from gateformer.sim.rtl.build import build
 from gateformer.sim.rtl.simulate import job_of, judge, run_jobs
@@ -178,3 +185,32 @@ def test_registers_nearly_everywhere(name: str, tmp_path: Path) -> None:
             assert (
                 bench(graph, tmp_path / f"{ns}_{r}", settings, count=7).facts.settings == settings
             )
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_a_maximum_that_is_negative_until_its_last_clock(p: int, tmp_path: Path) -> None:
+    """What is proven of a maximum over all tokens, or keys, holds for no part of them."""
+    builder = Builder("peaks")
+    x = builder.input("x", (6, 2), Fixed(True, 5, 0))
+    raised = np.array([-90, -80, -70, -60, -50, 40]).reshape(6, 1)
+    steps = builder.add(Constant(raised, 0), name="steps", layer="sum")
+    tokens = builder.add(Add(), x, steps, name="sum", layer="sum")
+    builder.output(builder.add(Reduce("max", "tokens"), tokens, name="peak", layer="peak"))
+    heads = builder.add(Reshape((6, 1, 2)), x, name="heads", layer="score")
+    score = builder.add(MatMul("features"), heads, heads, name="score", layer="score")
+    far = builder.add(Constant(20 * raised.reshape(1, 1, 6), 0), name="far", layer="score")
+    moved = builder.add(Add(), score, far, name="moved", layer="score")
+    builder.output(builder.add(Reduce("max", "features"), moved, name="most", layer="most"))
+    graph = builder.build()
+    assert not graph.values["peak"].fixed.signed
+    for r in (1, 3, 4):
+        settings = Settings(token_parallelism=p, reuse_factor=r)
+        assert bench(graph, tmp_path / str(r), settings).facts.settings == settings
+
+
+def test_a_layer_may_be_called_like_what_counts_beats(tmp_path: Path) -> None:
+    def net(m: Maker) -> None:
+        beat = m.linear(m.builder.input("x", (5, 2)), 2, "beat")
+        m.builder.output(m.attention(beat, beat, "mix", size=2))
+
+    bench(network(net), tmp_path, Settings(token_parallelism=2))

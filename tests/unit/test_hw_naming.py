@@ -28,15 +28,22 @@ def test_identifiers(name: str, expected: str) -> None:
         (["clk"], "'clk' is a reserved word of the generated Verilog"),
         (["a", "a_valid"], "'a_valid' is what Verilog calls a part of 'a'"),
         (["a_d3", "a"], "'a_d3' is what Verilog calls a part of 'a'"),
+        (["out"], "'out' is a reserved word of the generated Verilog"),
+        (["a", "out_a"], "'out_a' is what Verilog calls the port of 'a'"),
+        (["x", "in_x"], "'in_x' is what Verilog calls the port of 'x'"),
         (["a/b", "a_b"], "'a_b' and 'a/b' are both 'a_b' in Verilog"),
     ],
 )
 def test_names_that_verilog_cannot_carry(names: list[str], cause: str) -> None:
     with pytest.raises((ScheduleError, Problems)) as caught:
-        check_names((name, f"layer {name}") for name in names)
+        check_names(((name, f"layer {name}") for name in names), ["x"])
     errors = getattr(caught.value, "errors", [caught.value])
     assert [(e.code, e.cause) for e in errors] == [("E320", cause)]
     assert errors[0].layer.removeprefix("layer ") in names
+
+
+def test_only_inputs_have_input_ports() -> None:
+    check_names([("a", "a"), ("in_a", "b"), ("out_proj", "c")], ["x"])
 
 
 def test_all_are_told_at_once() -> None:
