@@ -248,6 +248,7 @@ class ClosedForm:
     def _refreshed(self, snapshot: Snapshot, shape: Shape, clocks: int) -> _Wait:
         """Refresh up to a segment's start, so many clocks behind the end of the one before."""
         until = self._due - self._end
+        snapshot = shape.part(snapshot)
         key = (until, clocks, shape.first)
         found: _Wait | None = snapshot.memo.get(key)
         if found is None:

@@ -126,7 +126,7 @@ class Shape:
             for channel in range(rules.channels)
         )
         """First instruction that each channel takes part in."""
-        self._tracked = bool(self.masks) or _longest_pause(pieces) > rules.queue - 2
+        self._tracked = bool(self.masks) or _host_lag(pieces) > rules.queue - 2
         self._pieces = pieces
         self._stretches: dict[bool, list[tuple[Stretch, int, int, int]]] = {}
         self._parted: dict[Snapshot, Snapshot] = {}
@@ -157,8 +157,7 @@ class Shape:
         Outcome, int
             What happens, and how far the refresh must be so as not to matter.
         """
-        if self.masks:
-            snapshot = self._part(snapshot)
+        snapshot = self.part(snapshot)
         clocks = reach = 0
         parts: list[tuple[Passage, int]] = []
         left = [ELSEWHERE - n if row == ELSEWHERE else row for n, row in enumerate(rows)]
@@ -203,8 +202,10 @@ class Shape:
             self._stretches[tracked] = found
         return found
 
-    def _part(self, snapshot: Snapshot) -> Snapshot:
+    def part(self, snapshot: Snapshot) -> Snapshot:
         """Part the classes of a state until each mask takes or leaves each whole."""
+        if not self.masks:
+            return snapshot
         found = self._parted.get(snapshot)
         if found is None:
             signs = [
@@ -322,18 +323,22 @@ def _renumber(order: Order, rows: tuple[Rows, ...]) -> Order:
     return order if number == order.row else replace(order, row=number)
 
 
-def _longest_pause(pieces: Sequence[tuple[tuple[Order, ...], int, int]]) -> int:
-    """Return the most instructions in a row of which no channel hears."""
-    longest = current = 0
+def _host_lag(pieces: Sequence[tuple[tuple[Order, ...], int, int]]) -> int:
+    """Return how many more decodes than requests any stretch of a segment has at most.
+
+    The host, held back by a full queue, is a queue's length ahead of the channel. It falls behind
+    the channel, so that having been held back matters, only by that many decodes more than requests.
+    """
+    most = lag = 0
     for orders, count, _ in pieces:
-        silent = [order.command < 0 or order.size == 0 for order in orders]
-        if all(silent):
-            current += len(silent) * count
-            continue
-        for one in silent * min(count, 2):
-            longest = max(longest, current)
-            current = current + 1 if one else 0
-    return max(longest, current)
+        steps = [1 if order.command < 0 else 1 - order.size for order in orders]
+        for time in range(min(count, 2)):
+            if time == 1:
+                lag += max(sum(steps), 0) * (count - 2)
+            for step in steps:
+                lag = max(lag + step, 0)
+                most = max(most, lag)
+    return most
 
 
 def _trace(path: list[tuple[Passage, int, int]], label: int, before: list[int]) -> int:
