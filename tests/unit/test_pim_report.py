@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,9 +12,24 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gateformer.pim import perfetto, plots
+from gateformer.baselines.roofline import MACHINES
+from gateformer.pim import (
+    figures,
+    perfetto,
+    plots,
+    replication,
+    replication_page,
+    replication_tables,
+    screen,
+    simulating,
+)
+from gateformer.pim.comparing import versus
 from gateformer.pim.plots import Bar
+from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim import simulate as generate
 from gateformer.sim.pim.parts import Slice
+from gateformer.sim.pim.results import Generation
+from gateformer.sim.pim.tornado import Constant, Sensitivity
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 SLICES = [
@@ -94,3 +110,139 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     assert len(places) <= plots.POINTS
     assert (places[0], places[-1]) == (0, 4999)
     assert list(plots.sampled(3)) == [0, 1, 2]
+
+
+TINY = Decoder(
+    name="tiny & <small>", layers=2, d_model=64, heads=4, kv_heads=4, d_head=16, d_ff=256,
+    vocab=500, context=64,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> Generation:
+    return generate(TINY, 3, prompt=2, method="command")
+
+
+MOVED = (
+    Sensitivity(Constant("timing", "nRP", 12), 10, 14, (-0.01, 0.02), (0.0, 0.01)),
+    Sensitivity(Constant("asic", "clock_ns", 1.0), None, 1.2, (0.0, 0.1), (0.0, 0.0)),
+)
+
+
+class Reader(HTMLParser):
+    """Notes tags that are not closed, and what a page would load or run."""
+
+    VOID = ("meta", "br", "link", "img")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "link", "img", "iframe"):
+            self.loads.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_loads_nothing(found: Generation) -> None:
+    settings = {**simulating.DEFAULTS, "tokens": 3, "prompt": 2, "hot": True}
+    page = simulating.render_page("tiny", found, settings, versus(found), MOVED)
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    assert not reader.loads
+    assert "tiny &amp; &lt;small&gt;" in page
+    assert "gateformer pim simulate tiny --tokens 3 --prompt 2 --hot" in page
+    for section in ("latency", "breakdown", "rows", "banks", "waits", "bandwidth", "energy",
+                    "host", "beside", "sensitivity"):  # fmt: skip
+        assert f'<section id="{section}">' in page
+    assert "nan" not in page.lower().replace("nanoseconds", "")
+    assert page == simulating.render_page("tiny", found, settings, versus(found), MOVED)
+
+
+def test_slices_of_a_generation_add_up(found: Generation, tmp_path: Path) -> None:
+    tally = perfetto.write(tmp_path / "t.json", found.slices(), 1.0, {})
+    assert tally.clocks["token"] == found.clocks
+    assert tally.clocks["memory"] + tally.clocks["asic"] == found.clocks
+
+
+def test_time_over_tokens_adds_up(found: Generation) -> None:
+    places, layers = figures.over_tokens(found)
+    assert list(places) == [0, 1, 2, 3, 4]
+    ms = sum(ys.sum() for _, ys in layers)
+    assert ms == pytest.approx(found.clocks * found.device.clock_ns * 1e-6)
+
+
+def test_energy_table_adds_up(found: Generation) -> None:
+    rows = {row[0]: row[1:] for row in figures.energy(found).rows}
+    for column, one in enumerate(found.device.powers):
+        items = [float(rows[item][column]) for item in found.energy(one.name)]
+        assert sum(items) == pytest.approx(float(rows["total"][column]))
+
+
+def test_machines_beside_a_generation_are_modelled(found: Generation) -> None:
+    rows = versus(found)
+    assert {one.machine for one in rows} == set(MACHINES)
+    for one in rows:
+        assert one.faster == pytest.approx(one.ms / found.ms_per_token)
+    (eager,) = (one for one in rows if (one.machine, one.tier) == ("t4", "eager"))
+    assert eager.ms == pytest.approx(0.7 * TINY.layers)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (1.0, "1"), (1474.56, "1,475"), (0.5900, "0.59"), (12345.6, "12,346"),
+     (0.000012345, "1.234e-05"), (98.4375, "98.44"), (-0.25, "-0.25")],
+)  # fmt: skip
+def test_numbers_are_short(value: float, words: str) -> None:
+    assert screen.digits(value) == words
+
+
+def test_amounts_take_a_prefix() -> None:
+    assert screen.amount(0.0038, "J") == "3.8 mJ"
+    assert screen.amount(15.9e6, "B") == "15.9 MB"
+    assert screen.amount(0.0, "J") == "0 J"
+
+
+def study_of(run: replication.Run) -> replication.Study:
+    """Return a study in which every way took the same."""
+    ways = ("paper", "overlap", "batched", "both", "slow ASIC", "no refresh")
+    runs = {way: {"gpt3-xl": run} for way in ways}
+    runs["channels gpt3-xl"] = {"8": run, "16": run}
+    return replication.Study(
+        3,
+        runs,
+        (replication.Moved("nRP 12: 10 / 14", (-0.1, 0.1), (0.0, 0.0)),),
+        (replication.Overtaken("t4", "gpt3-xl", None, 64),),
+    )
+
+
+def test_tables_beside_the_paper(found: Generation) -> None:
+    run = replication.Run("gpt3-xl", found.as_dict(), tuple(versus(found)))
+    study = study_of(run)
+    tables = replication_tables.blocks(study)
+    (gain,) = tables["gains"].rows
+    assert gain[2:] == (0, "0.00 %", 0, "0.00 %", 0, "0.00 %")
+    assert [row[4] for row in tables["channels"].rows] == ["100.0 %", "50.0 %"]
+    assert tables["batches"].rows == (("T4", "over 64"),)
+    (ours,) = (row for row in tables["claims"].rows if row[0] == "not VMM, gpt3-xl")
+    assert ours[1:3] == ("1.16 %", screen.percent(found.other_share, 2))
+    t4, xeon = tables["power"].rows
+    assert t4[1:3] == ("7.9 to 8.3x", "2.8 to 3x")
+    assert xeon[1:3] == ("1.4 to 1.5x", "0.51 to 0.56x")
+    page = replication_page.page(study, tables)
+    for line in page.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|")
+    assert "modelled" in page
+    assert page == replication_page.page(study, tables)
+
+
+def test_jobs_are_all_distinct() -> None:
+    found = replication.jobs(8)
+    assert len({job for _, job in found}) == len(found)
