@@ -78,8 +78,8 @@ class Chain(ClosedForm):
 
     Attributes
     ----------
-    lost : dict of int to int
-        By a segment's id, clocks by which refreshes lengthened it.
+    lengthened : dict of int to int
+        By a segment's id, the clocks by which refreshes lengthened it, once ``result`` was asked.
     """
 
     def __init__(self, device: Device, refresh: Refresh) -> None:
@@ -90,7 +90,7 @@ class Chain(ClosedForm):
         self._first: dict[Shape, int] = {}
         self._node = self._known_node(power_up(self._rules, self._shapes.kept), ())
         self._offset = 0
-        self.lost: dict[int, int] = {}
+        self.lengthened: dict[int, int] = {}
 
     def run(self, segment: Segment, start: int = 1, offset: int = 0) -> int:
         """Run a segment, and wait for its last completion."""
@@ -142,7 +142,7 @@ class Chain(ClosedForm):
 
     def _lose(self, segment: Segment, clocks: int) -> None:
         if clocks:
-            self.lost[id(segment)] = self.lost.get(id(segment), 0) + clocks
+            self.lengthened[id(segment)] = self.lengthened.get(id(segment), 0) + clocks
 
     def _link(self, segment: Segment, idle: int, offset: int) -> _Link:
         """Make a link from the state reached so far."""

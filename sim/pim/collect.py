@@ -5,7 +5,8 @@ Owns ``Collector``. Imports the timeline, the loads and what a generation is mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from gateformer.hw.pim import energy
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.program import Program
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.memory import FIRST, CommandMemory, Memory
+from gateformer.sim.pim.memory import FIRST, ClosedMemory, Memory
 from gateformer.sim.pim.parts import Clocks, Part, Timeline
 from gateformer.sim.pim.timeline import Work, Works
 
 Placing = Callable[[Program, Sequence[Work], Memory, int], tuple[list[int], list[int]]]
 """Program, works, memory and first clock to the first clock of each step and the one behind it."""
+
+_PART, _MACS = attrgetter("part"), attrgetter("macs")
 
 
 class Collector:
@@ -47,14 +50,14 @@ class Collector:
     def token(self, program: Program) -> None:
         """Run a token behind the last one."""
         works = self.works.of(program.steps)
-        parts = [work.part for work in works]
+        parts = list(map(_PART, works))
         if parts != self._parts:
             self._parts = parts
             self._shapes.append(_Shape(program, parts, len(self.token_clocks)))
         shape = self._shapes[-1]
         starts, ends = self._placing(program, works, self._memory, self.clock)
         shape.add(starts, ends)
-        shape.macs += np.array([step.macs for step in program.steps], np.int64)
+        shape.macs += np.array(list(map(_MACS, program.steps)), np.int64)
         end = max(ends)
         self.token_clocks.append(end - self.clock)
         self.clock = end
@@ -118,16 +121,21 @@ class Collector:
     def peak(self, overlap: bool) -> dict[str, tuple[str, float]]:
         """Return, by set of currents, the operation that draws most and its mean power in W.
 
-        Each operation of the last token is run once on its own, without refresh.
+        The last segment of each is run once more, one behind the other and without refresh.
         """
         names = list(self.works.parts)
         last = {work.part: work for work in self.works.each() if work.segment is not None}
         found: dict[str, tuple[str, float]] = {}
+        memory = ClosedMemory(self.device, Refresh("none"))
+        clock = FIRST
+        before: Mapping[str, int] = {}
         for work in last.values():
-            assert work.segment is not None
-            machine = CommandMemory(self.device, Refresh("none"))
-            clocks = machine.run(work.segment, 0, FIRST) - FIRST
-            counts = machine.totals(FIRST + clocks).counts
+            if work.segment is None:
+                continue
+            end = memory.run(work.segment, clock, 0)
+            after = memory.totals(end).counts
+            counts = {name: count - before.get(name, 0) for name, count in after.items()}
+            clocks, clock, before = end - clock, end, after
             sent = work.segment.sent + work.segment.received
             for power in self.device.powers:
                 items = energy.items(

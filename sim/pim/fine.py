@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -39,20 +40,24 @@ class _Trail(Generic[Did]):
     needs : list of int
         How far, from the start, a refresh must be so that it does not matter up to a piece's end.
     used : list
-        What each piece did.
+        What all pieces did.
+    ends : list of int
+        How much of that is in front of each piece.
     """
 
     states: list[State]
     clocks: list[int]
     needs: list[int]
     used: list[Did]
+    ends: list[int]
 
-    def note(self, state: State, clocks: int, need: int, did: Did) -> None:
+    def note(self, state: State, clocks: int, need: int, did: Sequence[Did]) -> None:
         """Note a piece."""
         self.states.append(state)
         self.clocks.append(clocks)
         self.needs.append(max(need, self.needs[-1] if self.needs else 0))
-        self.used.append(did)
+        self.used.extend(did)
+        self.ends.append(len(self.used))
 
 
 class FineShapes(Shapes):
@@ -74,7 +79,7 @@ class FineShapes(Shapes):
         """Return a segment's shape, and where its rows lie."""
         found, rows = super().shape(segment)
         if not isinstance(found, FineShape):
-            pieces = found._pieces
+            pieces = tuple(found._pieces)
             found = self._shapes[pieces] = FineShape(pieces, self)
         return found, rows
 
@@ -106,10 +111,11 @@ class FineShape(Shape):
     """
 
     def __init__(
-        self, pieces: tuple[tuple[tuple[Order, ...], int, int], ...], shapes: Shapes
+        self, pieces: Sequence[tuple[tuple[Order, ...], int, int]], shapes: Shapes
     ) -> None:
         super().__init__(pieces, shapes)
-        self._trails: dict[State, _Trail[list[tuple[Passage, int]]]] = {}
+        self._trails: dict[State, _Trail[tuple[Passage, int]]] = {}
+        self._begins: dict[tuple[int, State], Place] = {}
 
     def walk(self, snapshot: Snapshot, rows: tuple[int, ...], until: int) -> tuple[Outcome, int]:
         """Go through all loops from a state; see ``Shape``.
@@ -127,15 +133,15 @@ class FineShape(Shape):
         clocks = trail.clocks[at]
         state = trail.states[at]
         until -= clocks
-        parts = [one for way in trail.used[:at] for one in way]
+        parts = trail.used[: trail.ends[at]]
         while at < len(ways):
-            state, path, spent, until, _ = _way(ways[at], *state, until)
+            state, path, spent, until, _ = self._way(at, ways[at], state, until)
             clocks += spent
             parts += path
             at += 1
             if state == trail.states[at] and until >= trail.needs[-1] - trail.clocks[at]:
                 rest = trail.clocks[-1] - trail.clocks[at]
-                parts += [one for way in trail.used[at:] for one in way]
+                parts += trail.used[trail.ends[at] :]
                 clocks += rest
                 until -= rest
                 state = trail.states[-1]
@@ -144,60 +150,64 @@ class FineShape(Shape):
 
     def _plain(
         self, ways: list[tuple[Stretch, int, int, int]], state: State
-    ) -> _Trail[list[tuple[Passage, int]]]:
-        trail: _Trail[list[tuple[Passage, int]]] = _Trail([state], [0], [], [])
-        for way in ways:
+    ) -> _Trail[tuple[Passage, int]]:
+        trail: _Trail[tuple[Passage, int]] = _Trail([state], [0], [], [], [0])
+        for at, way in enumerate(ways):
             before = trail.clocks[-1]
-            state, path, spent, _, need = _way(way, *state, NEVER)
+            state, path, spent, _, need = self._way(at, way, state, NEVER)
             trail.note(state, before + spent, before + need, path)
         return trail
 
+    def _begin(self, at: int, way: tuple[Stretch, int, int, int], state: State) -> Place:
+        snapshot, left = state
+        stretch, _, origin, _ = way
+        shift = BIAS - origin
+        tokens = (stretch.token(row + shift if 0 <= row < AF_ROW else row) for row in left)
+        found = self._begins[(at, state)] = stretch.place(snapshot, tuple(tokens))
+        return found
 
-def _way(
-    way: tuple[Stretch, int, int, int], snapshot: Snapshot, left: tuple[int, ...], until: int
-) -> tuple[State, list[tuple[Passage, int]], int, int, int]:
-    """Go through one loop.
+    def _way(
+        self, at: int, way: tuple[Stretch, int, int, int], state: State, until: int
+    ) -> tuple[State, list[tuple[Passage, int]], int, int, int]:
+        """Go through one loop.
 
-    Returns
-    -------
-    tuple
-        The state behind it, its passages and how often each, its clocks, those until the next
-        refresh, and how far that must be so as not to matter.
-    """
-    stretch, remaining, origin, stride = way
-    shift = BIAS - origin
-    place = stretch.place(
-        snapshot,
-        tuple([stretch.token(row + shift if 0 <= row < AF_ROW else row) for row in left]),
-    )
-    clocks = need = 0
-    path: list[tuple[Passage, int]] = []
-    while remaining:
-        passage = place.plain or place.explore()
-        times = 1
-        if until >= place.reach:
-            if place.steady and passage.clocks:
-                times = min(remaining, (until - place.reach) // passage.clocks + 1)
-            spent = times * passage.clocks
-            need = max(need, place.reach + clocks + spent - passage.clocks)
-            until -= spent
-            clocks += spent
-        else:
-            passage = place.met.get(until) or place.meet(until)
-            clocks += passage.clocks
-            until = passage.until
-        remaining -= times
-        behind = origin + stride * (times - 1) - BIAS
-        origin += stride * times
-        left = tuple(
-            [
-                row if row >= AF_ROW else row + behind if row >= 0 else left[ELSEWHERE - row]
-                for row in passage.rows
-            ]
-        )
-        path.append((passage, times))
-        place = passage.to
-    return (place.snapshot, left), path, clocks, until, need
+        Returns
+        -------
+        tuple
+            The state behind it, its passages and how often each, its clocks, those until the next
+            refresh, and how far that must be so as not to matter.
+        """
+        place = self._begins.get((at, state)) or self._begin(at, way, state)
+        left = state[1]
+        _, remaining, origin, stride = way
+        clocks = need = 0
+        path: list[tuple[Passage, int]] = []
+        while remaining:
+            passage = place.plain or place.explore()
+            times = 1
+            if until >= place.reach:
+                if place.steady and passage.clocks:
+                    times = min(remaining, (until - place.reach) // passage.clocks + 1)
+                spent = times * passage.clocks
+                need = max(need, place.reach + clocks + spent - passage.clocks)
+                until -= spent
+                clocks += spent
+            else:
+                passage = place.met.get(until) or place.meet(until)
+                clocks += passage.clocks
+                until = passage.until
+            remaining -= times
+            behind = origin + stride * (times - 1) - BIAS
+            origin += stride * times
+            left = tuple(
+                [
+                    row if row >= AF_ROW else row + behind if row >= 0 else left[ELSEWHERE - row]
+                    for row in passage.rows
+                ]
+            )
+            path.append((passage, times))
+            place = passage.to
+        return (place.snapshot, left), path, clocks, until, need
 
 
 class FineStretch(Stretch):
@@ -220,6 +230,7 @@ class FineStretch(Stretch):
         self._pieces = pieces
         self._merging = merging
         self._trails: dict[Place, _Trail[Passage]] = {}
+        self._begins: dict[tuple[int, Snapshot, tuple[int, ...]], Place] = {}
 
     def obey(self, place: Place, until: int) -> tuple[Passage, int]:
         """Obey all instructions once; see ``Stretch``."""
@@ -257,20 +268,22 @@ class FineStretch(Stretch):
             for label, token in enumerate(place.tokens)
         )
         state = (place.snapshot, left)
-        trail: _Trail[Passage] = _Trail([state], [0], [], [])
+        trail: _Trail[Passage] = _Trail([state], [0], [], [], [0])
         for at in range(len(self._pieces)):
             before = trail.clocks[-1]
             place = self._place(at, *state)
             state, passage, _ = self._step(at, *state, NEVER)
-            trail.note(state, before + passage.clocks, before + place.reach, passage)
+            trail.note(state, before + passage.clocks, before + place.reach, (passage,))
         return trail
 
     def _place(self, at: int, snapshot: Snapshot, left: tuple[int, ...]) -> Place:
-        piece, origin = self._pieces[at]
-        return piece.place(
-            snapshot,
-            tuple([piece.token(row - origin if 0 <= row < AF_ROW else row) for row in left]),
-        )
+        key = (at, snapshot, left)
+        found = self._begins.get(key)
+        if found is None:
+            piece, origin = self._pieces[at]
+            tokens = (piece.token(row - origin if 0 <= row < AF_ROW else row) for row in left)
+            found = self._begins[key] = piece.place(snapshot, tuple(tokens))
+        return found
 
     def _step(
         self, at: int, snapshot: Snapshot, left: tuple[int, ...], until: int

@@ -5,6 +5,9 @@ Owns ``simulate``. Imports the compiler, the timeline, the memory and what a gen
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -107,9 +110,10 @@ def simulate(
     rule = Refresh(refresh, double=hot)
     memory = _memory(method, memory_device, rule)
     found = Collector(memory_device, together if overlap else serial, memory)
-    for position in range(past, past + prompt + tokens):
-        found.token(compiler.token(position, logits=position >= past + prompt))
-    totals = memory.totals(found.clock)
+    with _no_collection():
+        for position in range(past, past + prompt + tokens):
+            found.token(compiler.token(position, logits=position >= past + prompt))
+        totals = memory.totals(found.clock)
     parts = found.parts()
     layout = compiler.layout
     busy = dict.fromkeys((MEMORY, ASIC), 0)
@@ -147,6 +151,18 @@ def simulate(
         timelines=found.timelines(),
         remarks=_remarks(decoder, memory_device),
     )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage: the looking is slow, and nothing is let go."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _decoder(model: str | Path | Decoder) -> Decoder:

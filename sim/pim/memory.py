@@ -43,17 +43,17 @@ class Totals:
 class Memory(Protocol):
     """Segments run in the order of their clocks."""
 
-    def run(self, segment: Segment, offset: int, start: int) -> int:
+    def run(self, segment: Segment, start: int, offset: int) -> int:
         """Run a segment; return the clock at which its last completion is known.
 
         Parameters
         ----------
         segment : Segment
             The segment.
-        offset : int
-            Added to its rows.
         start : int
             Clock at which its first instruction is decoded, not before the last segment's end.
+        offset : int
+            Added to its rows.
         """
         ...
 
@@ -69,33 +69,17 @@ class Memory(Protocol):
         ...
 
 
-class ClosedMemory:
-    """Whole segments, in closed form.
-
-    Parameters
-    ----------
-    device : Device
-        The memory.
-    refresh : Refresh
-        How it is refreshed.
-    """
-
-    def __init__(self, device: Device, refresh: Refresh) -> None:
-        self._memory = Chain(device, refresh)
-        self._run = self._memory.run
-
-    def run(self, segment: Segment, offset: int, start: int) -> int:
-        """Run a segment."""
-        return self._run(segment, start, offset)
+class ClosedMemory(Chain):
+    """Whole segments, in closed form; parameters as for ``Chain``."""
 
     def totals(self, clock: int) -> Totals:
         """Return what was done up to a clock."""
-        found = self._memory.result(clock)
+        found = self.result(clock)
         return Totals(found.counts, found.stalls, found.distinct)
 
     def lost(self) -> Mapping[int, int]:
         """Return the clocks by which refreshes lengthened each segment."""
-        return self._memory.lost
+        return self.lengthened
 
 
 class CommandMemory:
@@ -115,7 +99,7 @@ class CommandMemory:
         self._machine = Machine(device, refresh)
         self._closed = ClosedMemory(device, refresh)
 
-    def run(self, segment: Segment, offset: int, start: int) -> int:
+    def run(self, segment: Segment, start: int, offset: int) -> int:
         """Run a segment, command by command.
 
         Raises
@@ -124,7 +108,7 @@ class CommandMemory:
             E402 where the closed form ends at another clock.
         """
         end = self._machine.run(segment.expand(offset), start)
-        other = self._closed.run(segment, offset, start)
+        other = self._closed.run(segment, start, offset)
         if end != other:
             raise MismatchError(
                 "E402",

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import cast
 
 from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device
@@ -21,6 +23,7 @@ from gateformer.sim.pim.loads import Load, link_clocks, load_of
 from gateformer.sim.pim.memory import Memory
 
 MEMORY, ASIC = "memory", "asic"
+_WORK, _OFFSET = attrgetter("work"), attrgetter("offset")
 
 
 @dataclass(eq=False, slots=True)
@@ -60,23 +63,23 @@ class Works:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.parts: dict[tuple[str, str], int] = {}
-        self._known: dict[int, tuple[Segment | AsicWork, Work]] = {}
+        self._known: dict[int, Work] = {}
+        self._kept: list[Segment | AsicWork] = []
 
     def of(self, steps: Sequence[Step]) -> list[Work]:
         """Return the work of each step."""
-        known = self._known
-        try:
-            return [known[id(step.work)][1] for step in steps]
-        except KeyError:
+        found = list(map(self._known.get, map(id, map(_WORK, steps))))
+        if None in found:
             for step in steps:
-                if id(step.work) not in known:
-                    # The object is kept beside its work, so that no other one gets its id.
-                    known[id(step.work)] = (step.work, self._make(step.work))
-            return [known[id(step.work)][1] for step in steps]
+                if id(step.work) not in self._known:
+                    self._known[id(step.work)] = self._make(step.work)
+                    self._kept.append(step.work)  # so that no other object gets its id
+            found = list(map(self._known.get, map(id, map(_WORK, steps))))
+        return cast(list[Work], found)
 
     def each(self) -> list[Work]:
         """Return all work seen."""
-        return [work for _, work in self._known.values()]
+        return list(self._known.values())
 
     def _make(self, work: Segment | AsicWork) -> Work:
         if isinstance(work, Segment):
@@ -117,15 +120,16 @@ def serial(
     tuple of list of int
         First clock of each step, and the clock behind its last.
     """
-    starts, ends = [], []
-    for step, work in zip(program.steps, works, strict=True):
-        starts.append(clock)
-        if work.segment is None:
+    ends: list[int] = []
+    run, note, first = memory.run, ends.append, clock
+    for offset, work in zip(map(_OFFSET, program.steps), works, strict=True):
+        segment = work.segment
+        if segment is None:
             clock += work.clocks
         else:
-            clock = memory.run(work.segment, step.offset, clock) + work.clocks
-        ends.append(clock)
-    return starts, ends
+            clock = run(segment, clock, offset) + work.clocks
+        note(clock)
+    return [first, *ends[:-1]], ends
 
 
 def together(
@@ -146,7 +150,7 @@ def together(
             ends.append(asic_free)
         else:
             start = memory_free if memory_free > ready else ready
-            memory_free = memory.run(work.segment, step.offset, start) + work.clocks
+            memory_free = memory.run(work.segment, start, step.offset) + work.clocks
             ends.append(memory_free)
         starts.append(start)
     return starts, ends
