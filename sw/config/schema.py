@@ -89,11 +89,11 @@ class Schedule(Section):
     """How the network is laid out in space and time."""
 
     token_parallelism: Count = 1
-    """Tokens that enter a clock."""
+    """Tokens that enter together, as one beat; a frame is tokens / this many beats, rounded up."""
     reuse_factor: Count = 1
-    """Clocks over which a layer's multiplies are folded."""
+    """Clocks over which the multiplies of a beat are folded; beats then come that much slower."""
     layers: dict[str, Count] = Field(default_factory=dict)
-    """Reuse factor of single layers."""
+    """Reuse factor of single layers; the largest sets the pace of the whole pipeline."""
     clock_ns: Annotated[float, Field(ge=0.1, le=10_000)] = 5.0
     """Clock period."""
     logic_ns: Annotated[float, Field(ge=1.0, le=10_000)] = 3.5
