@@ -48,7 +48,7 @@ def command(
     latency, interval = (metrics[f"schedule.{n}_cycles"] for n in ("latency", "interval"))
     console.print(
         f"Latency {latency} cycles ({float(latency or 0) * clock / 1000:.3g} us at {clock} ns), "
-        f"one frame every {interval} cycles",
+        f"one frame every {'clock' if interval == 1 else f'{interval} cycles'}",
         highlight=False,
     )
     console.print(table(metrics))
@@ -82,5 +82,5 @@ def table(metrics: Metrics) -> Table:
         percent = metrics[f"estimate.{name}_percent"]
         share = "" if percent is None else f"{percent} %"
         style = "red" if isinstance(percent, int | float) and percent > 100 else ""
-        result.add_row(name.upper(), f"{metrics[f'estimate.{name}']:,}", share, style=style)
+        result.add_row(name.upper(), f"{metrics[f'estimate.{name}']:,.12g}", share, style=style)
     return result

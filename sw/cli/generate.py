@@ -31,16 +31,18 @@ def rtl(
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog, AXI4-Stream top, testbench with vectors, VHDL wrappers and file list."""
+    from gateformer.config.write import to_toml
     from gateformer.flow.publish import publish
+    from gateformer.flow.run import RESOLVED
     from gateformer.flow.steps.generating import Generate, sources
     from gateformer.flow.steps.scheduling import Schedule
     from gateformer.flow.steps.vectors import Vectors
     from gateformer.flow.view import Memory
 
-    config = few_frames(read(design, override, data))
-    view = Memory(config)
+    config = read(design, override, data)
+    view = Memory(few_frames(config))
     made = view.get(Schedule).design
-    files = sources(view.get(Generate), made, view.get(Vectors))
+    files = sources(view.get(Generate), made, view.get(Vectors)) | {RESOLVED: to_toml(config)}
     folder = publish(files, out or Path(f"{config.name}_rtl"))
     if as_json:
         clocks = {"latency_cycles": made.latency_cycles, "interval_cycles": made.interval_cycles}

@@ -51,7 +51,9 @@ class Generate(Step[Rtl]):
             "generate.modules": modules,
             "generate.lines": lines,
         }
-        return Outcome(metrics, f"{modules} modules, {lines:,} lines in {seconds:.1f} s")
+        return Outcome(
+            metrics, f"{modules} modules, {lines:,} lines; {seconds:.1f} s from the model's file"
+        )
 
 
 def sources(rtl: Rtl, design: Design, frames: Frames) -> dict[str, str]:

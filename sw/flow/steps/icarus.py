@@ -83,7 +83,8 @@ class Icarus(Step[Runs]):
         if stalled is not None:
             metrics |= stalled_metrics("icarus", stalled)
             error = error or verdict("Icarus, with stalls", stalled, None)
-        return Outcome(metrics, words(plain), error)
+        kept = f"; waveform {plain.waves.name}" if plain.waves else ""
+        return Outcome(metrics, words(plain) + kept, error)
 
 
 def with_waves(plain: SimulationResult, seen: SimulationResult) -> SimulationResult:

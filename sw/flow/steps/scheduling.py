@@ -114,7 +114,7 @@ def solver(config: Config) -> str:
 def fit_words(metrics: dict[str, Metric], config: Config) -> str:
     """Return in words what the design takes of the device."""
     parts = ", ".join(
-        f"{metrics[f'estimate.{name}']:,} {name.upper()}" for name in RESOURCES if name != "ff"
+        f"{metrics[f'estimate.{name}']:,.12g} {name.upper()}" for name in RESOURCES if name != "ff"
     )
     fits = "fits" if metrics["estimate.fits"] else "does NOT fit"
     return f"{parts}: {fits} {config.schedule.device}"

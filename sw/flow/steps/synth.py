@@ -58,7 +58,7 @@ class Synth(Step[Total]):
                 error = round(100 * (predicted / found - 1), 1)
                 metrics[f"estimate.{name}_error_percent"] = error
         write_whole(folder / "modules.json", json.dumps(modules(product), indent=1) + "\n")
-        told = ", ".join(f"{metrics[f'synth.{name}']:,} {name.upper()}" for name in RESOURCES)
+        told = ", ".join(f"{metrics[f'synth.{name}']:,.12g} {name.upper()}" for name in RESOURCES)
         return Outcome(metrics, f"{told}; {metrics['synth.logic_ns']} ns of logic")
 
 
