@@ -124,9 +124,9 @@ def _accuracy(run: Run) -> dict[str, Markup | None] | None:
 
 def commands(run: Run) -> list[str]:
     """Return what makes this run again from its resolved configuration."""
-    config = shlex.quote(str(Path(run.folder.name) / CONFIG))
     return [
-        f"gateformer run {config} --out again",
-        f"gateformer generate rtl {config} --out rtl",
-        f"gateformer report {shlex.quote(run.folder.name)}",
+        f"cd {shlex.quote(run.folder.name)}",
+        f"gateformer run {CONFIG} --out ../again",
+        f"gateformer generate rtl {CONFIG} --out ../rtl",
+        "gateformer report .",
     ]

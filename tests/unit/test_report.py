@@ -210,7 +210,7 @@ def test_the_page_says_what_was_found(run_dir: Path) -> None:
         "class 2 against b",
         "2.71 ns",
         "xcvu13p",
-        "gateformer run toy/config.resolved.toml",
+        "gateformer run config.resolved.toml",
     ):
         assert words in text
 
