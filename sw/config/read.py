@@ -135,7 +135,9 @@ def _check_there(source: Path) -> None:
 
 def _siblings(source: Path) -> list[str]:
     try:
-        return [path.name for path in source.absolute().parent.iterdir()]
+        return [
+            path.name for path in source.absolute().parent.iterdir() if path.name != source.name
+        ]
     except OSError:
         return []
 

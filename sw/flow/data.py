@@ -197,7 +197,8 @@ def _labels(arrays: Arrays, key: str, count: int, path: Path) -> IntArray:
     flat: Array = array.reshape(len(array), -1) if array.ndim else array.reshape(0, 1)
     if flat.shape != (count, 1):
         raise _bad(path, "malformed data", f"'{key}' has shape {array.shape} for {count} samples")
-    labels = flat[:, 0].astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        labels = flat[:, 0].astype(np.int64)
     if (labels != flat[:, 0]).any() or (labels < 0).any():
         raise _bad(path, "malformed data", f"'{key}' holds other values than class indices")
     return labels

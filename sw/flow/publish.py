@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
     files : mapping of str to str
         Text by name.
     folder : Path
-        Where to.
+        Where to; a link is followed.
 
     Raises
     ------
@@ -28,10 +29,10 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
         E703 where the folder holds other files; E701 where the disk is full. Nothing is then
         changed.
     """
-    folder = folder.absolute()
+    folder = Path(os.path.realpath(folder))
+    refuse_strangers(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     old = folder.with_name(f".{folder.name}.old")
-    refuse_strangers(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         discard(partial)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateformer.config.schema import Config
 from gateformer.config.write import to_toml
-from gateformer.flow.files import digest_tree, discard, disk_full, write_whole
+from gateformer.flow.files import digest_tree, disk_full, write_whole
 from gateformer.flow.keys import closure, key_of
 from gateformer.flow.progress import Quiet, Watcher
 from gateformer.flow.result import Result, Row, Status
@@ -102,11 +102,13 @@ def _one(
         try:
             record, error = _make(place, view, doer, folder, key)
         except (MismatchError, ToolError) as raised:
-            discard(place.path / folder)
             note = f"{raised.code} {raised.what}"
             record, error = Record(step.name, key, 0.0, note=note, failed=True), raised
+            with place.staged(folder) as partial:
+                save_record(partial, record)
         status = "failed" if error else "done"
         result.errors += [error] if error else []
+    place.took(record)
     view.spent[step.name] = record.seconds
     if status != "failed":
         view.finished[step] = place.path / folder

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gateformer.flow.files import digest_file, digest_of, discard, write_whole
 from gateformer.flow.step import Metrics
@@ -70,6 +72,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._keys: dict[str, str] = {}
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -86,7 +89,8 @@ class RunFolder:
                 fix="Choose a new or an empty folder with --out",
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        # Opened to append, and no link is followed: nothing outside is emptied.
+        with open_lock(self.path / ".lock") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -100,8 +104,17 @@ class RunFolder:
             for path in self.path.iterdir():
                 if path.name.endswith(UNFINISHED):
                     discard(path)
-            write_whole(self.path / MARK, json.dumps({"format": FORMAT}) + "\n")
+            self._mark()
             yield
+
+    def took(self, record: Record) -> None:
+        """Note that this run made or reused a step."""
+        self._keys[record.step] = record.key
+        self._mark()
+
+    def _mark(self) -> None:
+        text = json.dumps({"format": FORMAT, "steps": self._keys}, indent=1)
+        write_whole(self.path / MARK, text + "\n")
 
     def record(self, folder: str) -> Record | None:
         """Return a finished step's record, or None where it is damaged or not there."""
@@ -129,6 +142,28 @@ class RunFolder:
         except BaseException:
             discard(partial)
             raise
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open the lock's file; RunError where it is a link or no plain file."""
+    try:
+        found = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise RunError(
+            "E705", "damaged run folder", layer=str(path), cause="It is no plain file"
+        ) from error
+    return os.fdopen(found, "r+")
+
+
+def keys_of(folder: Path) -> dict[str, str] | None:
+    """Return the key of each step that a folder's last run took; None where it does not say."""
+    try:
+        steps = json.loads((folder / MARK).read_text("utf-8"))["steps"]
+        return {str(name): str(key) for name, key in steps.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def save_record(folder: Path, record: Record) -> None:

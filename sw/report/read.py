@@ -15,12 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.flow.state import RECORD, read_metrics
+from gateformer.flow.state import METRICS, RECORD, keys_of, read_metrics
 from gateformer.flow.steps import all_steps
+from gateformer.quant.errors import RunError
 
 Array = NDArray[Any]
 CONFIG = "config.resolved.toml"
 _FOLDER = re.compile(r"\d+-(\w+)")
+_NUMBERS = re.compile(
+    r"(schedule|events|simulate\.\w+)\.(?!skipped)\w+|(estimate|synth)\.(lut|ff|dsp|bram|logic_ns)"
+    r"|accuracy\.(float|integer|ratio|samples|argmax_agreement)"
+)
+"""Metrics that the report reads as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,19 @@ def read(folder: Path) -> Run:
         E703 where the folder is no run, E705 where its metrics are damaged.
     """
     metrics = read_metrics(folder)
+    for name, value in metrics.items():
+        if _NUMBERS.fullmatch(name) and not isinstance(value, int | float | None):
+            raise RunError(
+                "E705", "damaged run folder", layer=str(folder / METRICS),
+                cause=f"'{name}' is no number",
+            )  # fmt: skip
+    keys = keys_of(folder)
     places = {
         found[1]: path
         for path in sorted(folder.iterdir())
-        if path.is_dir() and (found := _FOLDER.fullmatch(path.name))
+        if path.is_dir()
+        and (found := _FOLDER.fullmatch(path.name))
+        and (keys is None or _is_of(path, keys.get(found[1])))
     }
 
     def listed(step: str, name: str) -> list[dict[str, Any]]:
@@ -141,6 +156,12 @@ def read(folder: Path) -> Run:
         outputs=_arrays(places.get("accuracy")),
         config=config.read_text("utf-8", errors="replace") if config.is_file() else "",
     )
+
+
+def _is_of(folder: Path, key: str | None) -> bool:
+    """Whether the last run took a step's folder; an earlier one may have left it."""
+    record = _json(folder, RECORD)
+    return isinstance(record, dict) and key is not None and record.get("key") == key
 
 
 def _whole(design: dict[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def figures(run: Run) -> list[Figure]:
         found.append(Figure("Interval", f"{interval:,} cycles", words, source))
     metric = get("accuracy.metric")
     if metric is not None:
-        words = f"{metric.upper()}; float has {get('accuracy.float'):.4f}"
+        words = f"{str(metric).upper()}; float has {get('accuracy.float'):.4f}"
         found.append(Figure("Accuracy", f"{get('accuracy.integer'):.4f}", words, "computed"))
     device = get("estimate.device")
     made = get("synth.lut") is not None

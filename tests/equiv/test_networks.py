@@ -208,9 +208,9 @@ def test_a_maximum_that_is_negative_until_its_last_clock(p: int, tmp_path: Path)
         assert bench(graph, tmp_path / str(r), settings).facts.settings == settings
 
 
-def test_a_layer_may_be_called_like_what_counts_beats(tmp_path: Path) -> None:
-    def net(m: Maker) -> None:
-        beat = m.linear(m.builder.input("x", (5, 2)), 2, "beat")
-        m.builder.output(m.attention(beat, beat, "mix", size=2))
-
-    bench(network(net), tmp_path, Settings(token_parallelism=2))
+def test_a_value_may_be_called_like_a_counter(tmp_path: Path) -> None:
+    builder = Builder("names")
+    x = builder.input("beat", (5, 2), Fixed(True, 5, 0))
+    heads = builder.add(Reshape((5, 1, 2)), x, name="heads", layer="score")
+    builder.output(builder.add(MatMul("features"), heads, heads, name="score", layer="score"))
+    bench(builder.build(), tmp_path, Settings(token_parallelism=2))

@@ -252,6 +252,7 @@ HOSTILE = [
     (["run", "net.h5", "--out", "mine"], 9, "E703"),
     (["run", "net.h5", "--out", "/proc/none/run"], 9, "E70"),
     (["generate", "rtl", "net.h5", "--out", "mine"], 9, "E703"),
+    (["generate", "rtl", "net.h5", "--out", "/"], 9, "E703"),
     (["generate", "vhdl", "net.h5"], 2, "E005"),
     (["build", "net.h5", "--tool", "make"], 2, "E005"),
     (["simulate", "net.h5", "--simulator", "modelsim"], 2, "E005"),

@@ -166,3 +166,10 @@ def test_values(text: str, value: object) -> None:
 )
 def test_default_names_are_safe(source: str, bare: bool, name: str) -> None:
     assert default_name(Path(source), bare) == name
+
+
+def test_a_dangling_link_is_not_suggested_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "net.h5").symlink_to("absent")
+    with pytest.raises(ConfigError, match="E003") as caught:
+        load(tmp_path / "net.h5")
+    assert caught.value.fix == "Check the path"

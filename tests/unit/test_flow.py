@@ -20,9 +20,10 @@ from gateformer.config.schema import Config
 from gateformer.errors import GateformerError, MismatchError, RunError, ToolError
 from gateformer.flow import files
 from gateformer.flow.keys import closure
+from gateformer.flow.publish import publish
 from gateformer.flow.result import Result
 from gateformer.flow.run import run
-from gateformer.flow.state import RunFolder, read_metrics
+from gateformer.flow.state import RunFolder, keys_of, read_metrics
 from gateformer.flow.step import Off, Outcome, Step, View, switched_off
 from gateformer.flow.view import Memory
 
@@ -327,3 +328,50 @@ def test_what_does_not_need_the_failed_step_is_done(
     assert result.error is fault
     assert statuses(result) == ["failed", "skipped", "done"]
     assert result.rows[1].note == "it needs number"
+
+
+def test_what_an_earlier_run_left_is_no_part_of_this_one(tmp_path: Path) -> None:
+    go(tmp_path)
+    assert set(keys_of(tmp_path) or ()) == {"number", "double"}
+    first = keys_of(tmp_path)
+    run(config(3), STEPS, tmp_path, ["number"])
+    last = keys_of(tmp_path)
+    assert (tmp_path / "02-double").is_dir()
+    assert set(last or ()) == {"number"} and last != first
+
+
+def test_a_tool_that_fails_leaves_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go(tmp_path)
+
+    def refuse(self: Double, view: View) -> int:
+        raise ToolError("E502", "tool failed", layer="iverilog")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Double, "make", refuse)
+        assert statuses(go(tmp_path, seed=2))[1] == "failed"
+    record = json.loads((tmp_path / "02-double/step.json").read_text())
+    assert record["failed"] and record["note"] == "E502 tool failed"
+    assert record["key"] == (keys_of(tmp_path) or {})["double"]
+    assert not (tmp_path / "02-double/double.txt").exists()
+    assert statuses(go(tmp_path, seed=2))[:2] == ["reused", "done"]
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    folder, thesis = tmp_path / "run", tmp_path / "thesis.tex"
+    thesis.write_text("mine")
+    go(folder)
+    (folder / ".lock").unlink()
+    (folder / ".lock").symlink_to(thesis)
+    with pytest.raises(RunError, match="E705"):
+        go(folder)
+    assert thesis.read_text() == "mine"
+
+
+def test_sources_go_where_a_link_points(tmp_path: Path) -> None:
+    there, link = tmp_path / "there", tmp_path / "link"
+    there.mkdir()
+    link.symlink_to(there)
+    for text in ("one", "two"):
+        assert publish({"a.v": text}, link) == there
+        assert (there / "a.v").read_text() == text
+        assert link.is_symlink() and names(tmp_path) == {"there", "link"}

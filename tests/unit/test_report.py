@@ -285,6 +285,29 @@ def test_a_failed_step_decides_the_verdict(run_dir: Path) -> None:
     assert tables.verdict(read(run_dir))[:2] == ("bad", "The step read_back failed")
 
 
+def test_steps_of_an_earlier_run_are_not_shown(run_dir: Path) -> None:
+    """Their folders stay for another run to reuse, but they tell of another design."""
+    for place in run_dir.glob("??-*"):
+        path = place / "step.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "key": "now"}))
+    keys = dict.fromkeys(("import", "fold", "calibrate", "lower", "accuracy"), "now")
+    mark = {"format": 1, "steps": {**keys, "synth": "another"}}
+    (run_dir / "run.json").write_text(json.dumps(mark))
+    found = read(run_dir)
+    assert found.layers and found.types
+    assert not found.modules and not found.design
+    status = {row.name: row.status for row in found.steps}
+    assert (status["import"], status["synth"], status["schedule"]) == ("done", "not run", "not run")
+    parsed(render(found))
+
+
+@pytest.mark.parametrize("name", ["synth.lut", "schedule.latency_cycles", "accuracy.float"])
+def test_a_metric_that_is_no_number_is_refused(run_dir: Path, name: str) -> None:
+    start(run_dir, {**METRICS, name: "many"})
+    with pytest.raises(RunError, match=f"E705.*{name}"):
+        write(run_dir)
+
+
 def test_costs_of_stages_and_modules_meet_in_their_layer(run_dir: Path) -> None:
     lines = {line.name: line for line in tables.layer_lines(read(run_dir))}
     assert lines["attention"].predicted == {"lut": 110, "ff": 70, "dsp": 9, "bram": 0.5}

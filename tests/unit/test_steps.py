@@ -56,6 +56,14 @@ def test_data_with_labels_and_calibration(tmp_path: Path) -> None:
     assert calibration.labels.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300, -1.0, 0.5])
+def test_labels_that_are_no_classes(tmp_path: Path, wrong: float) -> None:
+    x = np.zeros((2, 4, 3))
+    table = save(tmp_path / "d.npz", x_test=x, y_test=np.array([0.0, wrong]))
+    with pytest.raises(DataError, match=r"E602.*class indices"):
+        read_samples(table, network(), "test")
+
+
 def test_test_inputs_serve_where_calibration_has_none(tmp_path: Path) -> None:
     table = save(tmp_path / "d.npz", x_test=np.zeros((2, 4, 3)))
     samples = read_samples(table, network(), "calibration")
