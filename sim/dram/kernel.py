@@ -16,6 +16,7 @@ from gateformer.hw.pim.isa import COMMANDS
 from gateformer.sim.dram.tables import (
     ACCEPTED,
     AT,
+    CAUSE,
     CAUSED_BY,
     CLASS,
     CLASSES,
@@ -55,6 +56,7 @@ from gateformer.sim.dram.tables import (
     SELF_CAUSE,
     SELF_WAIT,
     SERVED,
+    SHIFT,
     STATUS,
     STUCK,
     T_BANK_COUNTS,
@@ -77,7 +79,6 @@ from gateformer.sim.dram.tables import (
     T_SEEN,
     T_SPANS,
     T_STALLS,
-    T_WIDTH,
     T_WINDOW_AT,
     T_WINDOWS,
     TAIL,
@@ -104,24 +105,22 @@ ENDED, FULL, STARVED = range(3)
 """Why ``advance`` returned: the program has ended, the log is full, refresh leaves no room."""
 
 
-def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> tuple[int, int]:
-    """Return the first clock at which no constraint holds a command back, and what held it."""
-    at, width = b + t[T_READY] + command, t[T_WIDTH]
-    clock, cause = s[at], s[at + width]
+def earliest(t: Row, s: Row, b: int, command: int, bank: int) -> int:
+    """Return the first clock at which nothing holds a command back, and what did, as one number."""
+    at = b + t[T_READY] + command
+    best = s[at]
     if t[SCOPE + command] == BANK:
-        near = at + (1 + bank // t[T_PER_GROUP]) * WIDTH
-        if s[near] > clock:
-            clock, cause = s[near], s[near + width]
-        near = at + (1 + t[T_GROUPS] + bank) * WIDTH
-        if s[near] > clock:
-            clock, cause = s[near], s[near + width]
-        return clock, cause
+        near = s[at + (1 + bank // t[T_PER_GROUP]) * WIDTH]
+        if near > best | CAUSE:
+            best = near
+        near = s[at + (1 + t[T_GROUPS] + bank) * WIDTH]
+        return near if near > best | CAUSE else best
     pair = t[T_SPANS] + 2 * (WIDTH * (t[T_BANKS] + 1) + command)
-    for entry in range(t[pair], t[pair + 1], 3):
+    for entry in range(t[pair], t[pair + 1], 2):
         until = s[b + t[entry]] + t[entry + 1]
-        if until > clock:
-            clock, cause = until, t[entry + 2]
-    return clock, cause
+        if until > best | CAUSE:
+            best = until
+    return best
 
 
 def widen(t: Row, s: Row, b: int, bank: int, command: int, clock: int) -> None:
@@ -145,9 +144,8 @@ def widen(t: Row, s: Row, b: int, bank: int, command: int, clock: int) -> None:
         if s[counted] >= size:
             until = s[ring + s[counted] % size] + t[entry + 3]
             held = at + t[entry + 2]
-            if until > s[held]:
-                s[held] = until
-                s[held + t[T_WIDTH]] = t[entry + 4]
+            if until > s[held] >> SHIFT:
+                s[held] = until << SHIFT | t[entry + 4]
 
 
 def issue(
@@ -166,19 +164,19 @@ def issue(
 ) -> None:
     """Issue a run of one command: count it, log it, and tell single banks how long they wait."""
     final = clock + (count - 1) * gap
-    s[b + LAST] = s[b + t[T_LASTS] + command] = final
+    s[b + LAST] = final
+    shifted = final << SHIFT
+    s[b + t[T_LASTS] + command] = shifted
     s[DISTINCT] += count
     s[b + t[T_COUNTS] + command] += count
     if t[SCOPE + command] == BANK:
         s[b + t[T_BANK_COUNTS] + bank * WIDTH + command] += count
-    width = t[T_WIDTH]
     pair = t[T_SPANS] + 2 * (command * (t[T_BANKS] + 1) + bank + 1)
-    for entry in range(t[pair], t[pair + 1], 3):
+    for entry in range(t[pair], t[pair + 1], 2):
         held = b + t[entry]
-        until = final + t[entry + 1]
-        if until > s[held]:
+        until = shifted + t[entry + 1]
+        if until > s[held] | CAUSE:
             s[held] = until
-            s[held + width] = t[entry + 2]
     if t[T_WINDOWS] > 0:
         widen(t, s, b, bank, command, clock)
     if len(log) > 0:
@@ -251,28 +249,28 @@ def prerequisite(t: Row, s: Row, b: int, command: int, rows: int, bank: int, row
     return command
 
 
-def next_refresh(t: Row, s: Row, b: int) -> tuple[int, int, int, int, bool]:
-    """Return a refresh's next command, its bank, clock and cause, and whether TMOD comes first."""
+def next_refresh(t: Row, s: Row, b: int) -> tuple[int, int, int, bool]:
+    """Return a refresh's next command, its bank, its clock and cause, and if TMOD comes first."""
     final, bank = REFAB, -1
     if t[T_PER_BANK] == 1:
         final, bank = REFPB, s[b + SERVED] % t[T_BANKS]
     command = prerequisite(t, s, b, final, 0, bank, -1)
-    clock, cause = earliest(t, s, b, command, bank)
+    best = earliest(t, s, b, command, bank)
     switch = t[T_MODES] == 1 and s[b + MODE] == 1
     if switch:
-        other, why = earliest(t, s, b, TMOD, bank)
-        if other > clock:
-            clock, cause = other, why
-    return command, bank, clock, cause, switch
+        other = earliest(t, s, b, TMOD, bank)
+        if other > best | CAUSE:
+            best = other
+    return command, bank, best, switch
 
 
 def refresh(t: Row, s: Row, log: Row, b: int, start: int) -> None:
     """Carry one refresh through, from a clock on; nothing else issues until it has."""
     kind = BY_REFPB if t[T_PER_BANK] == 1 else BY_REFAB
     while True:
-        command, bank, clock, cause, switch = next_refresh(t, s, b)
-        clock = max(clock, start)
-        s[b + t[T_STALLS] + cause * KINDS + kind] += clock - start
+        command, bank, best, switch = next_refresh(t, s, b)
+        clock = max(best >> SHIFT, start)
+        s[b + t[T_STALLS] + (best & CAUSE) * KINDS + kind] += clock - start
         if switch:
             command = TMOD
         issue(t, s, log, b, command, bank, -1, -1, 0, clock, 1, 1)
@@ -314,7 +312,7 @@ def make_way(
     due = s[b + DUE]
     urgent = due + t[T_POSTPONED] * t[T_INTERVAL]
     start = max(due, ahead)
-    idle = t[T_POSTPONED] > 0 and start < decode and max(next_refresh(t, s, b)[2], start) < decode
+    idle = t[T_POSTPONED] > 0 and start < decode and next_refresh(t, s, b)[2] >> SHIFT < decode
     if not idle:
         if clock < urgent:
             return False
@@ -347,18 +345,19 @@ def serve(t: Row, s: Row, log: Row, p: Row, i: int, b: int, decode: int) -> bool
                 wanted = ACT if s[open_row] == -1 else PRE
         elif rows == 2 and s[b + SAME] != row:
             wanted = prerequisite(t, s, b, command, rows, bank, row)
-        clock, cause = earliest(t, s, b, wanted, bank)
+        best = earliest(t, s, b, wanted, bank)
         switch = switches and s[b + MODE] != p[i + P_MODE]
         if switch:
             wanted = TMOD
-            other, why = earliest(t, s, b, TMOD, bank)
-            if other > clock:
-                clock, cause = other, why
+            other = earliest(t, s, b, TMOD, bank)
+            if other > best | CAUSE:
+                best = other
+        clock = best >> SHIFT
         ahead = s[b + LAST] + 1
         begin = decode if decode > ahead else ahead
         if clock < begin:
             clock = begin
-        if clock >= s[b + DUE] and make_way(t, s, log, b, op, clock, cause, decode):
+        if clock >= s[b + DUE] and make_way(t, s, log, b, op, clock, best & CAUSE, decode):
             if s[STATUS] == STARVED:
                 return False
             switches = t[T_MODES] == 1
@@ -366,7 +365,7 @@ def serve(t: Row, s: Row, log: Row, p: Row, i: int, b: int, decode: int) -> bool
         if begin > ahead:
             s[stalls + HOST * KINDS] += begin - ahead
         if clock > begin:
-            s[stalls + cause * KINDS] += clock - begin
+            s[stalls + (best & CAUSE) * KINDS] += clock - begin
         if wanted != command:
             issue(t, s, log, b, wanted, bank, row, column + done * stride, 0, clock, 1, 1)
             effect(t, s, b, wanted, bank, row, clock)

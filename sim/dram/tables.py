@@ -10,8 +10,9 @@ arrays for compiled code. Imports the device and the instruction set.
     wait, cause); then the windowed constraints, ``WINDOW_FIELDS`` numbers each. Last, from
     ``rules[T_SPANS]`` on, the same as it is walked, in pairs of first and last places. Pair
     ``x * (banks + 1) + k + 1``: which commands of single banks wait after command x of bank k (-1:
-    none): where in a class's block, how long, by which cause. After these, pair x: after which
-    commands a command x of the whole channel waits: the same three numbers, the longest first.
+    none): where in a class's block, and how long by which cause, as ``wait << SHIFT | cause``.
+    After these, pair x: after which commands a command x of the whole channel waits: the same two
+    numbers, the longest first.
 ``state``
     The host at ``AT`` to ``STATUS``; from ``CLASSES`` on one block of ``rules[T_BLOCK]`` numbers
     for each class of identical channels: ``LAST`` to ``TAIL``, then parts that begin at
@@ -27,6 +28,7 @@ from typing import Any, TypeAlias
 
 from gateformer.hw.pim.device import Constraint, Device, Level
 from gateformer.hw.pim.isa import COMMANDS, OPS, SCOPES, Instruction
+from gateformer.quant.errors import PimError
 from gateformer.sim.dram.refresh import Refresh
 
 Row: TypeAlias = Any
@@ -49,14 +51,17 @@ AF_ROW = 1 << 29
 AFM = 2
 """Number of the register that AF reads."""
 
-NEVER = 1 << 60
+NEVER = 1 << 50
 """A clock that no run reaches."""
+SHIFT = 10
+CAUSE = (1 << SHIFT) - 1
+"""A clock and what it is waited for go as one number, ``clock << SHIFT | cause``."""
 
 (
     T_GROUPS, T_BANKS, T_PER_GROUP, T_MODES, T_INTERVAL, T_POSTPONED, T_PER_BANK, T_QUEUE,
-    T_PER_CLOCK, T_CAUSES, T_READY, T_WIDTH, T_LASTS, T_ROWS, T_RUNS, T_RING, T_SEEN, T_COUNTS,
+    T_PER_CLOCK, T_CAUSES, T_READY, T_LASTS, T_ROWS, T_RUNS, T_RING, T_SEEN, T_COUNTS,
     T_BANK_COUNTS, T_STALLS, T_BLOCK, T_WINDOW_AT, T_WINDOWS, T_SPANS, SCOPE,
-) = range(25)  # fmt: skip
+) = range(24)  # fmt: skip
 SELF_WAIT = SCOPE + WIDTH
 SELF_CAUSE = SELF_WAIT + WIDTH
 LATENCY = SELF_CAUSE + WIDTH
@@ -105,6 +110,9 @@ def rules(
     Of parallel constraints the longest is kept, and none that cannot bind.
     """
     follow, windows, causes = _constraints(device, strict, _issued(refresh, device))
+    if len(causes) > CAUSE:
+        why = f"It has {len(causes)} different waits; the most is {CAUSE}"
+        raise PimError("E804", "malformed device file", layer=device.name, cause=why)
     sizes = device.organization
     instances = (1, sizes.bank_groups, sizes.banks)
     ring = seen = 0
@@ -113,11 +121,10 @@ def rules(
         placed += (level, after, before, wait, cause, size, ring, seen)
         ring += size * instances[level]
         seen += instances[level]
-    width = WIDTH * sum(instances)
     at, part = [], SCALARS
     for length in (
-        2 * width, WIDTH, sizes.banks, 3 * (queue + 2), ring, seen, WIDTH, WIDTH * sizes.banks,
-        len(causes) * KINDS,
+        WIDTH * sum(instances), WIDTH, sizes.banks, 3 * (queue + 2), ring, seen, WIDTH,
+        WIDTH * sizes.banks, len(causes) * KINDS,
     ):  # fmt: skip
         at.append(part)
         part += length
@@ -137,7 +144,7 @@ def rules(
         *(sizes.bank_groups, sizes.banks, sizes.banks_per_group, int(sizes.modes)),
         *(refresh.interval(device), refresh.postponed, int(refresh.policy == "per-bank")),
         *(queue, host_per_clock, len(causes)),
-        *(at[0], width, *at[1:], part, ends, len(windows), ends + len(placed)),
+        *(*at, part, ends, len(windows), ends + len(placed)),
         *(LEVELS.index(SCOPES.get(name, "channel")) for name in COMMANDS),
         *(0 if command in alone else own[command][0] for command in range(WIDTH)),
         *(cause for _, cause in own),
@@ -194,7 +201,7 @@ def _spans(device: Device, follow: Follow, ready: int, lasts: int, start: int) -
             for level, place in enumerate(places[: 3 if deep else 1]):
                 for before, (wait, cause) in follow.get((level, command), {}).items():
                     if before in single:
-                        entries += (ready + place * WIDTH + before, wait, cause)
+                        entries += (ready + place * WIDTH + before, wait << SHIFT | cause)
             pairs.append(start + len(entries))
     for command in range(WIDTH):
         pairs.append(start + len(entries))
@@ -202,7 +209,7 @@ def _spans(device: Device, follow: Follow, ready: int, lasts: int, start: int) -
         if command not in single:
             found = sorted(((*known, after) for after, known in held if known), reverse=True)
             for wait, cause, after in found:
-                entries += (lasts + after, wait, cause)
+                entries += (lasts + after, wait << SHIFT | cause)
         pairs.append(start + len(entries))
     return pairs + entries
 
