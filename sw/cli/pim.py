@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateformer.cli.shared import JsonOption
+
+if TYPE_CHECKING:
+    from gateformer.hw.pim.device import Policy
 
 
 class Refreshing(StrEnum):
@@ -20,6 +23,12 @@ class Refreshing(StrEnum):
     all_bank = "all-bank"
     per_bank = "per-bank"
     none = "none"
+
+    @property
+    def policy(self) -> Policy:
+        """The same, as the simulators take it."""
+        found: Policy = self.value
+        return found
 
 
 class Weights(StrEnum):
@@ -141,7 +150,8 @@ def replay(
     """Run a trace of instructions, and write each command with its clock."""
     from gateformer.pim.replaying import replay as run
 
-    policy = "none" if no_refresh else None if refresh is None else refresh.value
+    wanted = Refreshing.none if no_refresh else refresh
+    policy = None if wanted is None else wanted.policy
     options = {"hot": hot, "strict": strict, "compiled": compiled}
     return run(trace, timing, commands=commands, policy=policy, **options).give(as_json)
 
@@ -163,7 +173,7 @@ def check(
     """Check a log against the device's rules, with code of its own; 10 where it breaks one."""
     from gateformer.pim.checking import check as run
 
-    policy = None if refresh is None else refresh.value
+    policy = None if refresh is None else refresh.policy
     return run(commands, timing, policy=policy, postponed=postponed, hot=hot, strict=strict).give(
         as_json
     )

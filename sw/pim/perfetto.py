@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from gzip import GzipFile
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from gateformer.flow.files import disk_full
 from gateformer.sim.pim.parts import Slice
@@ -57,13 +57,14 @@ def write(path: Path, slices: Iterable[Slice], clock_ns: float, about: Mapping[s
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        with ExitStack() as stack:
-            plain: IO[bytes] = stack.enter_context(temporary.open("wb"))
+        with temporary.open("wb") as raw:
             if path.suffix == ".gz":
                 # No name and no time inside: the same slices give the same bytes.
-                plain = stack.enter_context(GzipFile("", "wb", 5, plain, mtime=0))  # type: ignore[assignment] # a file in all but name
-            file = stack.enter_context(TextIOWrapper(plain, encoding="utf-8", newline="\n"))
-            tally = _write(file, slices, clock_ns, about)
+                with GzipFile("", "wb", 5, raw, mtime=0) as packed, _text(packed) as file:
+                    tally = _write(file, slices, clock_ns, about)
+            else:
+                with _text(raw) as file:
+                    tally = _write(file, slices, clock_ns, about)
         temporary.replace(path)
     except OSError as error:
         if full := disk_full(path.parent, error):
@@ -73,6 +74,10 @@ def write(path: Path, slices: Iterable[Slice], clock_ns: float, about: Mapping[s
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return tally
+
+
+def _text(stream: BinaryIO | GzipFile) -> TextIOWrapper:
+    return TextIOWrapper(stream, encoding="utf-8", newline="\n")
 
 
 def _write(

@@ -44,7 +44,7 @@ class Block:
 
     def number(self, column: int) -> bool:
         """Tell whether a column holds nothing but numbers, shares and factors."""
-        cells = [row[column] for row in self.rows if row[column] is not None]
+        cells = [one for row in self.rows if (one := row[column]) is not None]
         return bool(cells) and all(
             isinstance(one, int | float) or NUMBER.fullmatch(one) for one in cells
         )

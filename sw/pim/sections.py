@@ -54,8 +54,8 @@ def latency(found: Generation) -> Section:
     kept = [(name, ys) for name, ys in layers if ys.any()]
     parts: list[Drawing | Words | Block] = []
     if found.settings.overlap or not kept:
-        ys = found.token_clocks * found.device.clock_ns * 1e-6
-        places = np.arange(len(ys)) + float(found.settings.prompt)
+        ys = np.asarray(found.token_clocks * found.device.clock_ns * 1e-6, np.float64)
+        places = np.arange(len(ys), dtype=np.float64) + found.settings.prompt
         drawn = plots.curves([("a token", places, ys)], "token", "ms", "Latency of each token")
         parts.append(Drawing(drawn, "Time of each token; ASIC and memory work together."))
     else:
