@@ -11,6 +11,8 @@ from gateformer.flow.files import discard, disk_full, write_whole
 from gateformer.quant.errors import RunError
 
 MANIFEST = "sources.json"
+COMPILED = "tb.vvp"
+"""What the command in the testbench's comment makes; it goes with the sources."""
 
 
 def publish(files: Mapping[str, str], folder: Path) -> Path:
@@ -63,7 +65,7 @@ def refuse_strangers(folder: Path) -> None:
         return
     held = {path.name for path in folder.iterdir()}
     try:
-        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST}
+        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST, COMPILED}
     except (OSError, ValueError, TypeError):
         known = set()
     if strangers := held - known:

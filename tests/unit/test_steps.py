@@ -262,6 +262,9 @@ def test_publish_is_whole_and_keeps_strangers(tmp_path: Path) -> None:
     publish({"a.v": "1", "b.v": "2"}, folder)
     publish({"a.v": "3"}, folder)
     assert {p.name for p in folder.iterdir()} == {"a.v", "sources.json"}
+    (folder / "tb.vvp").write_text("compiled by the user")
+    publish({"a.v": "3"}, folder)
+    assert {p.name for p in folder.iterdir()} == {"a.v", "sources.json"}
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"E703.*notes\.txt"):
         publish({"a.v": "4"}, folder)
