@@ -43,11 +43,10 @@ class Block:
     folded: str = ""
 
     def number(self, column: int) -> bool:
-        """Tell whether a column holds nothing but numbers, shares and factors."""
+        """Tell whether most of a column are numbers, shares and factors."""
         cells = [one for row in self.rows if (one := row[column]) is not None]
-        return bool(cells) and all(
-            isinstance(one, int | float) or NUMBER.fullmatch(one) for one in cells
-        )
+        numbers = [isinstance(one, int | float) or NUMBER.fullmatch(one) for one in cells]
+        return 2 * sum(map(bool, numbers)) > len(cells)
 
 
 @dataclass(frozen=True, slots=True)
