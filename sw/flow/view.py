@@ -59,6 +59,8 @@ class Held(Memory):
     def renew_scratch(self, step: str) -> None:
         """Give a step an empty folder for outside tools."""
         self._scratch = self._scratch.parent / step
+        if self._scratch.parent.is_symlink():
+            discard(self._scratch.parent)
         discard(self._scratch)
         self._scratch.mkdir(parents=True)
 

@@ -367,6 +367,27 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert thesis.read_text() == "mine"
 
 
+def test_no_link_in_a_run_is_written_through(tmp_path: Path) -> None:
+    folder, mine = tmp_path / "run", tmp_path / "mine"
+    (mine / "double").mkdir(parents=True)
+    for path in (mine / "double/thesis.tex", mine / "notes.txt"):
+        path.write_text("mine")
+    go(folder)
+    for name in ("scratch", "02-double.partial"):
+        (folder / name).symlink_to(mine)
+    for name in ("metrics.json", "config.resolved.toml", "run.json"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(mine / "notes.txt")
+    (folder / ".metrics.json.partial").symlink_to(mine / "notes.txt")
+    go(folder, seed=5)
+    assert {path.name for path in mine.rglob("*")} == {"double", "thesis.tex", "notes.txt"}
+    assert (mine / "notes.txt").read_text() == (mine / "double/thesis.tex").read_text() == "mine"
+    page = folder / "page.html"
+    page.with_name(".page.html.partial").symlink_to(mine / "notes.txt")
+    files.write_whole(page, "page")
+    assert (mine / "notes.txt").read_text() == "mine" and page.read_text() == "page"
+
+
 def test_sources_go_where_a_link_points(tmp_path: Path) -> None:
     there, link = tmp_path / "there", tmp_path / "link"
     there.mkdir()
