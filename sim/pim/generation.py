@@ -21,6 +21,7 @@ from gateformer.hw.pim.device import Device
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.frontends import hf_config
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.pim import bounds
 from gateformer.sim.pim.collect import Collector
@@ -170,8 +171,6 @@ def _decoder(model: str | Path | Decoder) -> Decoder:
         return model
     if str(model) in models.names() or not str(model).endswith(".json"):
         return models.load(str(model))
-    from gateformer.quant.frontends import hf_config
-
     return hf_config.load(Path(model))
 
 
