@@ -219,8 +219,8 @@ def sensitivity(moved: Sequence[Sensitivity]) -> Section:
         if shown:
             parts.append(Drawing(plots.tornado(shown[:MOST], title, title), title=title))
     lead = (
-        "Each assumed constant lowered (orange) and raised (blue) by a fifth, one at a time; clocks "
-        "move by at least one, so that 1 becomes 0 and 2."
+        "Each assumed constant lowered (orange) and raised (blue) by a fifth, one at a time. Clocks "
+        "move by at least one: 1 becomes 0 and 2."
     )
     table = figures.sensitivity(moved)
     folded = Block("", table.heads, table.rows, "Every constant")

@@ -147,17 +147,23 @@ def render_page(
     table = Block(
         "Settings",
         ("setting", "value"),
-        tuple((key, str(value)) for key, value in settings.items()),
+        tuple((key, _setting(value)) for key, value in settings.items()),
     )
     return render(
         found.decoder.name,
         lead,
         figures.key_figures(found),
         sections(found, rows, moved),
-        command(model, settings),
+        command(model, settings) + ("" if moved is None else " --sensitivity") + " --out page",
         table,
         found.remarks,
     )
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "the device's" if value is None else str(value)
 
 
 def move(model: str, settings: Mapping[str, Any]) -> tuple[Sensitivity, ...]:
