@@ -145,10 +145,10 @@ def test_matrix_products_bit_by_bit(mapping: str, shape: tuple[int, int]) -> Non
 
 
 def attention_case(
-    mapping: str, tokens: int, position: int, channels: int, parts: int
+    mapping: str, tokens: int, position: int, channels: int, parts: int, memory: str = "pim-gpt"
 ) -> tuple[Compiler, Program, np.ndarray, np.ndarray, np.ndarray]:
-    memory = device.with_(PIM_GPT, channels=channels)
-    compiler = Compiler(TINY, memory, mapping, tokens=tokens, parts=parts)
+    own = device.with_(device.load(memory), channels=channels)
+    compiler = Compiler(TINY, own, mapping, tokens=tokens, parts=parts)
     keys, values = rng().normal(size=(2, tokens, TINY.kv_heads, TINY.d_head))
     queries = rng().normal(size=(TINY.heads, TINY.d_head))
     return compiler, compiler.token(position), keys, values, queries
@@ -160,20 +160,26 @@ def everywhere(layout: Layout) -> tuple[np.ndarray, ...]:
 
 
 CASES = [
-    (mapping, tokens, position, channels, parts)
+    (mapping, tokens, position, channels, parts, memory)
     for mapping in names()
-    for tokens, position, channels, parts in (
-        (40, 33, 2, 1),
-        (1100, 1050, 2, 2),
-        (130, 0, 8, 2),
-        (300, 299, 1, 1),
+    for tokens, position, channels, parts, memory in (
+        (40, 33, 2, 1, "pim-gpt"),
+        (1100, 1050, 2, 2, "pim-gpt"),
+        (130, 0, 8, 2, "pim-gpt"),
+        (300, 299, 1, 1, "pim-gpt"),
+        (700, 666, 3, 2, "hbm-pim"),
+        (900, 899, 64, 2, "lpddr5-pim"),
     )
 ]
 
 
-@pytest.mark.parametrize(("mapping", "tokens", "position", "channels", "parts"), CASES)
-def test_scores(mapping: str, tokens: int, position: int, channels: int, parts: int) -> None:
-    compiler, program, keys, _, queries = attention_case(mapping, tokens, position, channels, parts)
+@pytest.mark.parametrize(("mapping", "tokens", "position", "channels", "parts", "memory"), CASES)
+def test_scores(
+    mapping: str, tokens: int, position: int, channels: int, parts: int, memory: str
+) -> None:
+    compiler, program, keys, _, queries = attention_case(
+        mapping, tokens, position, channels, parts, memory
+    )
     layout = compiler.layout
     cache = layout.caches[0]
     grid = layout.grid
@@ -232,13 +238,15 @@ def padded_row(weights: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("mapping", "tokens", "position", "channels", "parts"),
+    ("mapping", "tokens", "position", "channels", "parts", "memory"),
     [case for case in CASES if case[0] != "stream-k"],
 )
 def test_values_by_heads(
-    mapping: str, tokens: int, position: int, channels: int, parts: int
+    mapping: str, tokens: int, position: int, channels: int, parts: int, memory: str
 ) -> None:
-    compiler, program, _, values, _ = attention_case(mapping, tokens, position, channels, parts)
+    compiler, program, _, values, _ = attention_case(
+        mapping, tokens, position, channels, parts, memory
+    )
     layout, grid = compiler.layout, compiler.layout.grid
     cache = layout.caches[0]
     split, at_once, local = cache.split, cache.at_once, cache.local  # type: ignore[attr-defined]
@@ -280,13 +288,15 @@ def test_values_by_heads(
 
 
 @pytest.mark.parametrize(
-    ("mapping", "tokens", "position", "channels", "parts"),
+    ("mapping", "tokens", "position", "channels", "parts", "memory"),
     [case for case in CASES if case[0] == "stream-k"],
 )
 def test_values_by_shares_of_the_keys(
-    mapping: str, tokens: int, position: int, channels: int, parts: int
+    mapping: str, tokens: int, position: int, channels: int, parts: int, memory: str
 ) -> None:
-    compiler, program, _, values, _ = attention_case(mapping, tokens, position, channels, parts)
+    compiler, program, _, values, _ = attention_case(
+        mapping, tokens, position, channels, parts, memory
+    )
     layout, grid = compiler.layout, compiler.layout.grid
     cache = layout.caches[0]
     _, by_head = weights_by_head(layout, position)

@@ -108,29 +108,30 @@ def outer_regions(layout: Layout) -> dict[str, tuple[Address, int]]:
 @given(
     decoders(),
     st.sampled_from(names()),
-    st.sampled_from([1, 2, 3, 8]),
+    st.sampled_from([1, 2, 3, 8, 64]),
     st.sampled_from(["bf16", "int8", "int4"]),
     st.integers(1, 2),
     st.sampled_from([1, 4]),
+    st.sampled_from(device.names()),
 )
 def test_every_number_stands_in_one_place(
-    decoder: Decoder, mapping: str, channels: int, weights: str, batch: int, v_batch: int
+    decoder: Decoder, mapping: str, channels: int, weights: str, batch: int, v_batch: int, name: str
 ) -> None:
-    memory = device.with_(PIM_GPT, channels=channels)
+    memory = device.with_(device.load(name), channels=channels)
     layout = lay(decoder, memory, mapping, None, batch, weights, v_batch)
     taken: set[int] = set()
-    for name, (where, lanes) in block_regions(layout).items():
+    for region, (where, lanes) in block_regions(layout).items():
         columns = columns_of(layout, where, lanes)
-        assert where.row.max() < layout.stride, name
-        assert taken.isdisjoint(columns), name
+        assert where.row.max() < layout.stride, region
+        assert taken.isdisjoint(columns), region
         taken |= columns
     first = decoder.layers * layout.stride
     taken = set()
-    for name, (where, lanes) in outer_regions(layout).items():
+    for region, (where, lanes) in outer_regions(layout).items():
         columns = columns_of(layout, where, lanes)
-        assert where.row.min() >= first, name
-        assert where.row.max() < layout.rows, name
-        assert taken.isdisjoint(columns), name
+        assert where.row.min() >= first, region
+        assert where.row.max() < layout.rows, region
+        assert taken.isdisjoint(columns), region
         taken |= columns
 
 
