@@ -219,7 +219,7 @@ def sensitivity(moved: Sequence[Sensitivity]) -> Section:
         if shown:
             parts.append(Drawing(plots.tornado(shown[:MOST], title, title), title=title))
     lead = (
-        "Each assumed constant lowered (orange) and raised (blue) by a fifth, one at a time. Clocks "
+        "Each assumed constant lowered (orange) and raised (blue) by a fifth, one by one. Clocks "
         "move by at least one: 1 becomes 0 and 2."
     )
     table = figures.sensitivity(moved)
