@@ -234,7 +234,8 @@ class ClosedForm:
 
     def _learn(self, segment: Segment) -> tuple[Shape, tuple[Rows, ...], Segment]:
         """Look at a segment for the first time; keeping it keeps its identity from being reused."""
-        check([one for loop in segment.loops for one in _ends(loop)], self.device)
+        rows = self.device.organization.rows
+        check([one for loop in segment.loops for one in _ends(loop, rows)], self.device)
         found = self._known[id(segment)] = (*self._shapes.shape(segment), segment)
         return found
 
@@ -265,13 +266,12 @@ class ClosedForm:
         return found
 
 
-def _ends(loop: Loop) -> list[Instruction]:
-    """Return a loop's first and last instructions: no other has a row farther out."""
-    last = (loop.count - 1) * loop.stride
-    return [
-        *loop.body,
-        *(one if one.row < 0 else replace(one, row=one.row + last) for one in loop.body),
-    ]
+def _ends(loop: Loop, rows: int) -> list[Instruction]:
+    """Return a loop's instructions as they are first, and those that leave the rows at last."""
+    far = (loop.count - 1) * loop.stride
+    moved = [replace(one, row=one.row + far) for one in loop.body if one.row >= 0 > one.row + far]
+    moved += [replace(one, row=one.row + far) for one in loop.body if one.row + far >= rows]
+    return [*loop.body, *moved]
 
 
 def _number(ranges: tuple[Rows, ...], row: int, absolute: int) -> int:

@@ -7,7 +7,6 @@ are equal. Owns ``Shape``, ``Shapes``, ``Entry`` and ``Outcome``. Imports the st
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from gateformer.hw.pim.isa import Instruction
@@ -275,7 +274,7 @@ class Shapes:
         """Return a loop's stretch, its count, its lowest row and its stride."""
         origin = min((one.row for one in orders if one.rows and not one.activates), default=0)
         own = tuple(
-            replace(one, row=one.row - origin) if one.rows and not one.activates else one
+            one._replace(row=one.row - origin) if one.rows and not one.activates else one
             for one in orders
         )
         key = (own, stride, tracked)
@@ -320,14 +319,14 @@ def _renumber(order: Order, rows: tuple[Rows, ...]) -> Order:
     number = next(
         one.number + order.row - one.first for one in rows if one.first <= order.row <= one.last
     )
-    return order if number == order.row else replace(order, row=number)
+    return order if number == order.row else order._replace(row=number)
 
 
 def _host_lag(pieces: Sequence[tuple[tuple[Order, ...], int, int]]) -> int:
     """Return how many more decodes than requests any stretch of a segment has at most.
 
     The host, held back by a full queue, is a queue's length ahead of the channel. It falls behind
-    the channel, so that having been held back matters, only by that many decodes more than requests.
+    the channel, so that having been held back matters, only by so many decodes more than requests.
     """
     most = lag = 0
     for orders, count, _ in pieces:

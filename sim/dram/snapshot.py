@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateformer.sim.dram.bursts import CAUSE, OPEN, SHIFT, Channel, Order, Rules, Tally
+from gateformer.sim.dram.bursts import CAUSE, OPEN, SHIFT, Order, Rules, Tally
+from gateformer.sim.dram.channel import Channel
 from gateformer.sim.dram.tables import AF_ROW
 
 
@@ -216,7 +217,10 @@ class System:
         runs = self._runs(channel) if self.tracked else ()
         for first, pace, number in runs:
             settles = max(settles, at + first + number * pace + 1)
-        rows = [labels.setdefault(row, len(labels) - 1) for row in channel.rows]
+        first = channel.rows[0]
+        rows: int | tuple[int, ...] = labels.setdefault(first, len(labels) - 1)
+        if channel.rows.count(first) < len(channel.rows):
+            rows = tuple([labels.setdefault(row, len(labels) - 1) for row in channel.rows])
         if channel.since >= 0:
             channel.tally[OPEN] += at - channel.since
         still = Still(
@@ -224,7 +228,7 @@ class System:
             done=max(channel.done - at, 0),
             mode=channel.mode,
             turn=channel.turn,
-            rows=rows[0] if rows.count(rows[0]) == len(rows) else tuple(rows),
+            rows=rows,
             ready=tuple(ready),
             past=tuple(past),
             runs=runs,
