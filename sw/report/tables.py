@@ -77,7 +77,15 @@ def verdict(run: Run) -> tuple[str, str, str]:
             "No simulator ran, so nothing here is proven yet: " + run.why_not("verilator"),
         )
     words = f"{' and '.join(proven)}: no integer and no clock differs from the model and schedule."
+    if not simulated(run, "interval_cycles"):
+        words += " One frame shows no interval."
     return "good", "Bit-exact and cycle-exact", words
+
+
+def simulated(run: Run, clocks: str) -> bool:
+    """Whether the RTL showed ``latency_cycles`` or ``interval_cycles``."""
+    names = ("verilator", "icarus")
+    return any(run.metrics.get(f"simulate.{name}.{clocks}") is not None for name in names)
 
 
 def figures(run: Run) -> list[Figure]:
@@ -85,13 +93,14 @@ def figures(run: Run) -> list[Figure]:
     get, found = run.metrics.get, []
     latency, interval = get("schedule.latency_cycles"), get("schedule.interval_cycles")
     if latency is not None and interval is not None:
-        ns, simulated = run.clock_ns, get("simulate.verilator.latency_cycles") is not None
-        source = "simulated" if simulated else "predicted"
+        ns = run.clock_ns
+        source = "simulated" if simulated(run, "latency_cycles") else "predicted"
         found.append(Figure("Latency", f"{latency:,} cycles", f"{latency * ns:,.0f} ns", source))
         rate = 1e3 / (interval * ns)
         words = (
             f"{rate:,.3g} million frames a second" if rate >= 1 else f"{rate * 1e6:,.0f} frames/s"
         )
+        source = "simulated" if simulated(run, "interval_cycles") else "predicted"
         found.append(Figure("Interval", f"{interval:,} cycles", words, source))
     metric = get("accuracy.metric")
     if metric is not None:

@@ -280,6 +280,17 @@ def test_the_verdict_follows_the_simulations(
     assert words in found[2]
 
 
+def test_one_frame_shows_no_interval(run_dir: Path) -> None:
+    start(run_dir, {**METRICS, "simulate.verilator.interval_cycles": None})
+    found = read(run_dir)
+    assert tables.verdict(found)[2].endswith("One frame shows no interval.")
+    sources = {one.name: one.source for one in tables.figures(found)}
+    assert (sources["Latency"], sources["Interval"]) == ("simulated", "predicted")
+    start(run_dir, {key.replace("verilator", "icarus"): one for key, one in METRICS.items()})
+    sources = {one.name: one.source for one in tables.figures(read(run_dir))}
+    assert (sources["Latency"], sources["Interval"]) == ("simulated", "simulated")
+
+
 def test_a_failed_step_decides_the_verdict(run_dir: Path) -> None:
     step(run_dir, "10-read_back", {}, failed=True)
     assert tables.verdict(read(run_dir))[:2] == ("bad", "The step read_back failed")
