@@ -63,7 +63,7 @@ def test_a_token_by_hand() -> None:
         "attention/append_keys": 29,
         # W 0, B 1, PREA 11 (WR at -5, + nCWL + nBL + nWR), ACT16 23, M 35, R 36, done 38, S 39, 40
         "attention/score": 40,
-        # serial 10 multiplications x 3 + 27 additions x 2, a clock a phase, vector and number
+        # serial 11 multiplications x 3 + 27 additions x 2, three phases, one clock of the vector's
         "attention/softmax": 91,
         # PREA 0, ACT16 12, M 24, WR 25 to 40 in bank after bank, done 44, S 45
         "attention/append_values": 45,
@@ -77,7 +77,7 @@ def test_a_token_by_hand() -> None:
         # W 0, B 1, PREA 2, ACT16 14, M 26, R 27, done 29, S 30 to 31
         "ffn/up": 31,
         "ffn/up/sum": 3,
-        "ffn/gelu": 68,
+        "ffn/gelu": 68,  # serial 14 x 3 + 12 x 2, ceil(16 x 14 / 128 multipliers)
         "ffn/down": 31,
         "ffn/down/sum": 3,
         "residual2": 3,
@@ -85,7 +85,7 @@ def test_a_token_by_hand() -> None:
         "norm/parameters": 56,
         "norm": 79,
         "head": 31,
-        "token": 19,
+        "token": 19,  # serial 9 additions x 2, one clock
     }
     found = simulate(TINY, 1, device=one_channel(), refresh="none")
     assert {part.name: part.clocks for part in found.parts} == by_hand
