@@ -180,7 +180,8 @@ class Machine:
         Returns
         -------
         int
-            Clock at which that SYNC finished; refresh goes on through idle time up to it.
+            Clock at which that SYNC finished. Refresh goes on through idle time: each channel's up
+            to its own end of the stretch, the rest with the next stretch.
         """
         self.state[tables.DECODE] = start
         self.state[tables.DECODED] = 0
@@ -319,24 +320,45 @@ def expand(
     per_group : int
         Banks of a group.
     """
-    parts: list[tuple[NDArray[np.int64], ...]] = []
+    parts: list[NDArray[np.int64]] = []
+    keys: list[NDArray[np.int64]] = []
+    sources: list[NDArray[np.int64]] = []
+    known = 0
     for classes, runs in logged:
         for c, mask in enumerate(classes):
             mine = runs[runs[:, 4] == c]
-            count = mine[:, 1]
-            starts = np.cumsum(count) - count
-            first, _, gap, command, _, bank, row, start, step = np.repeat(mine, count, axis=0).T
-            within = np.arange(len(first)) - np.repeat(starts, count)
-            clock, column = first + within * gap, start + within * step
+            rows = _one_by_one(mine)
+            parts.append(rows)
+            place = np.arange(known, known + rows.shape[1])
+            known += rows.shape[1]
             for number in members(mask):
-                parts.append((clock, np.full_like(clock, number), command, bank, row, column))
-    if not parts:
+                keys.append(rows[0] * MOST_CHANNELS + number)
+                sources.append(place)
+    if not known:
         return CommandLog(*(np.zeros(0, np.int64) for _ in range(7)))
-    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    # A channel issues one command a clock, so that this key has no ties.
-    order = np.argsort(whole[0] * MOST_CHANNELS + whole[1], kind="stable")
-    clock, channel, command, bank, row, column = (column[order] for column in whole)
+    # A channel issues one command a clock, so that a key of clock and channel has no ties.
+    key = np.concatenate(keys)
+    order = np.argsort(key, kind="stable")
+    source = np.concatenate(sources)[order]
+    clock, command, bank, row, column = np.concatenate(parts, axis=1)
     group = np.where(bank < 0, -1, bank // per_group)
-    return CommandLog(
-        clock, channel, command, group, np.where(bank < 0, -1, bank % per_group), row, column
+    within = np.where(bank < 0, -1, bank % per_group)
+    columns = (one[source] for one in (command, group, within, row, column))
+    return CommandLog(clock[source], key[order] % MOST_CHANNELS, *columns)
+
+
+def _one_by_one(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return clock, command, bank, row and column of each command of a log's runs."""
+    count = runs[:, 1]
+    run = np.repeat(np.arange(len(runs)), count)
+    within = np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
+    clock, _, gap, command, _, bank, row, column, step = runs.T
+    return np.stack(
+        [
+            clock[run] + within * gap[run],
+            command[run],
+            bank[run],
+            row[run],
+            column[run] + within * step[run],
+        ]
     )

@@ -12,12 +12,10 @@ first, only their own distance and the next refresh bind, as no other command co
 
 from __future__ import annotations
 
-from gateformer.hw.pim.isa import COMMANDS
 from gateformer.sim.dram.tables import (
     ACCEPTED,
     AT,
     CAUSE,
-    CAUSED_BY,
     CLASS,
     CLASSES,
     COMPLETED,
@@ -35,8 +33,11 @@ from gateformer.sim.dram.tables import (
     KINDS,
     LAST,
     LATENCY,
+    LEVELS,
     LOGGED,
     MODE,
+    NUMBER,
+    OP_NUMBER,
     OPEN_CLOCKS,
     OPEN_SINCE,
     OPENED,
@@ -87,14 +88,11 @@ from gateformer.sim.dram.tables import (
     Row,
 )
 
-ACT, ACT16 = COMMANDS.index("ACT"), COMMANDS.index("ACT16")
-PRE, PREA = COMMANDS.index("PRE"), COMMANDS.index("PREA")
-WRA16, TMOD = COMMANDS.index("WRA16"), COMMANDS.index("TMOD")
-REFAB, REFPB = COMMANDS.index("REFab"), COMMANDS.index("REFpb")
-SYNC, EOC = COMMANDS.index("SYNC"), COMMANDS.index("EOC")
-BY_REFAB, BY_REFPB = CAUSED_BY.index("REFab"), CAUSED_BY.index("REFpb")
-BANK = 2
-"""Scope of the commands of one bank; those of a channel have scope 0."""
+ACT, ACT16, PRE, PREA = (NUMBER[name] for name in ("ACT", "ACT16", "PRE", "PREA"))
+WRA16, TMOD, SYNC, EOC = (NUMBER[name] for name in ("WRA16", "TMOD", "SYNC", "EOC"))
+REFAB, REFPB = NUMBER["REFab"], NUMBER["REFpb"]
+BY_REFAB, BY_REFPB = OP_NUMBER["REFab"], OP_NUMBER["REFpb"]
+BANK = LEVELS.index("bank")
 LOG_FIELDS = 9
 """Clock, count, gap, command, class, bank, row, column, step of a run of commands."""
 ROOM = 8 * LOG_FIELDS
@@ -149,19 +147,9 @@ def widen(t: Row, s: Row, b: int, bank: int, command: int, clock: int) -> None:
 
 
 def issue(
-    t: Row,
-    s: Row,
-    log: Row,
-    b: int,
-    command: int,
-    bank: int,
-    row: int,
-    column: int,
-    step: int,
-    clock: int,
-    count: int,
-    gap: int,
-) -> None:
+    t: Row, s: Row, log: Row, b: int, command: int, bank: int, row: int, column: int, step: int,
+    clock: int, count: int, gap: int,
+) -> None:  # fmt: skip
     """Issue a run of one command: count it, log it, and tell single banks how long they wait."""
     final = clock + (count - 1) * gap
     s[b + LAST] = final
@@ -405,6 +393,7 @@ def wait_for_all(t: Row, s: Row, log: Row, b: int, op: int, decode: int) -> bool
     s[stalls + COMPLETION * KINDS] += clock - begin
     enqueue(t, s, b, clock, 1, 1)
     s[b + LAST] = clock
+    s[FINISH] = max(s[FINISH], clock + 1)
     s[STUCK] = 0
     return True
 
@@ -438,7 +427,6 @@ def advance(t: Row, s: Row, log: Row, p: Row, q: Row) -> int:
                 b = CLASSES + q[position] * t[T_BLOCK]
                 if command in (SYNC, EOC):
                     served = wait_for_all(t, s, log, b, p[i], decode)
-                    s[FINISH] = max(s[FINISH], s[b + LAST] + 1)
                 else:
                     served = serve(t, s, log, p, i, b, decode)
                 if not served:
