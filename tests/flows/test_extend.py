@@ -12,14 +12,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 from equiv.networks import Maker, bench, network, vectors
+from flows.tiny import write_model
 
 from gateformer.hw.dataflow.lanes import LOWERINGS
 from gateformer.hw.dataflow.plan import plan
 from gateformer.hw.settings import Settings
-from gateformer.quant.errors import ScheduleError
+from gateformer.quant.errors import GateformerError, ScheduleError
 from gateformer.quant.execute import run
 from gateformer.quant.expand import Elementwise
 from gateformer.quant.expand.functions import FUNCTIONS
+from gateformer.quant.frontends import load as load_model
+from gateformer.quant.frontends.keras.site import READERS
 from gateformer.quant.ops.base import REGISTRY
 from gateformer.quant.serialize import from_json, to_json
 
@@ -33,7 +36,7 @@ def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, text in LISTINGS:
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    kept = [(registry, dict(registry)) for registry in (FUNCTIONS, REGISTRY, LOWERINGS)]
+    kept = [(registry, dict(registry)) for registry in (FUNCTIONS, REGISTRY, LOWERINGS, READERS)]
     yield tmp_path
     for registry, before in kept:
         registry.clear()
@@ -47,7 +50,13 @@ def load(name: str) -> ModuleType:
 
 
 def test_the_page_has_its_listings() -> None:
-    assert [name for name, _ in LISTINGS] == ["softclip", "gate", "absolute", "absolute_rtl"]
+    assert [name for name, _ in LISTINGS] == [
+        "softclip",
+        "gate",
+        "absolute",
+        "absolute_rtl",
+        "gate_reader",
+    ]
 
 
 @pytest.mark.icarus
@@ -96,3 +105,12 @@ def test_a_primitive(listing: Path) -> None:
     np.testing.assert_array_equal(run(again, frames)["logits"], run(graph, frames)["logits"])
     assert (run(graph, frames, keep=True)["size"] >= 0).all()
     bench(again, listing / "rtl", Settings(token_parallelism=3, reuse_factor=2))
+
+
+def test_a_reader(listing: Path) -> None:
+    path = write_model(listing / "tiny.h5", last="Gate")
+    with pytest.raises(GateformerError, match=r"E102 .*'last' \(Gate\).*extend\.md"):
+        load_model(path)
+    load("gate_reader")
+    graph = load_model(path)
+    assert graph.values["last"].shape == (4, 1)

@@ -9,8 +9,11 @@ import h5py
 import numpy as np
 
 
-def write_model(path: Path, tokens: int = 4, seed: int = 5) -> Path:
-    """Write ``x -> Dense(3, relu) -> Dense(2)`` with weights that are multiples of 1/8."""
+def write_model(path: Path, tokens: int = 4, seed: int = 5, last: str | None = None) -> Path:
+    """Write ``x -> Dense(3, relu) -> Dense(2)`` with weights that are multiples of 1/8.
+
+    A layer ``last`` of the class of that name, without weights, may follow.
+    """
     layers = [("up", "relu", 2, 3), ("down", "linear", 3, 2)]
     config = [
         {
@@ -31,6 +34,8 @@ def write_model(path: Path, tokens: int = 4, seed: int = 5) -> Path:
             for name, activation, _, units in layers
         ),
     ]
+    if last:
+        config.append({"class_name": last, "config": {"name": "last", "dtype": "float32"}})
     model = {"class_name": "Sequential", "config": {"name": "tiny", "layers": config}}
     random = np.random.default_rng(seed)
     with h5py.File(path, "w") as file:

@@ -19,8 +19,9 @@ ALIASES = {
     "exponential": "exp",
     "quantized_softmax": "softmax",
 }
-"""Names of activations that are other names here. ``quantized_softmax`` is of the seed
-authors' QKeras fork and takes a list of bits: read as softmax, its widths left to calibration."""
+"""Names of activations that are other names here. ``quantized_softmax`` is of the QKeras fork
+that the authors of Ultra Fast Transformers used and takes a list of bits: read as softmax, its widths
+left to calibration."""
 
 FIXED: Mapping[str, tuple[str, tuple[tuple[str, float], ...]]] = {
     "relu6": ("relu", (("max_value", 6.0),)),

@@ -1,4 +1,4 @@
-"""Multi-head attention of Keras 2 and 3, and of the seed authors' QKeras fork."""
+"""Multi-head attention of Keras 2 and 3, and of the QKeras fork of Ultra Fast Transformers."""
 
 from __future__ import annotations
 
