@@ -12,7 +12,7 @@ weights and sums those that wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from gateformer.hw.pim.drafting import Drafts
@@ -46,7 +46,7 @@ class Attention:
         self.queries = self.decoder.heads // self.decoder.kv_heads
         self._kept: dict[tuple[object, ...], Segment] = {}
 
-    def lower(self, ops: list[Operation], drafts: Drafts, position: int, sequence: int) -> None:
+    def lower(self, ops: Sequence[Operation], drafts: Drafts, position: int, sequence: int) -> None:
         """Add the steps of all of ``attention/...``."""
         keys, score, softmax, values, weighted = ops
         cache = self.layout.caches[sequence]

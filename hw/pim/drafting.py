@@ -22,6 +22,12 @@ class Drafts:
         self.found: list[Draft] = []
         self.ends: dict[str, tuple[int, ...]] = {"input": (-1,)}
 
+    def copy(self) -> Drafts:
+        """Return a list that grows on its own."""
+        other = Drafts()
+        other.found, other.ends = self.found.copy(), self.ends.copy()
+        return other
+
     def add(self, work: Segment | AsicWork, after: tuple[int, ...], macs: int = 0) -> int:
         """Append a step; returns its number."""
         self.found.append((work, after, macs))

@@ -6,7 +6,7 @@ programs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from gateformer.hw.pim.attention import Attention
@@ -51,6 +51,12 @@ class Lowering:
         self.quantized = layout.weights != "bf16"
         self.attention = Attention(layout, free, v_batch, parts)
         self._kept: dict[tuple[object, ...], Segment] = {}
+        ops = layout.decoder.block()
+        inside = [one.name.startswith("attention/") for one in ops]
+        first, last = inside.index(True), len(ops) - inside[::-1].index(True)
+        self._front, self._middle, self._back = ops[:first], ops[first:last], ops[last:]
+        self._before: Drafts | None = None
+        self._behind: dict[tuple[int, tuple[int, ...]], list[Draft]] = {}
 
     def first(self, position: int) -> list[Draft]:
         """Return the steps in front of the blocks."""
@@ -60,20 +66,31 @@ class Lowering:
         return drafts.found
 
     def block(self, position: int, sequence: int) -> list[Draft]:
-        """Return the steps of a block for one sequence."""
-        drafts = Drafts()
-        read = drafts.add(self._read("parameters", self.layout.parameters), ())
-        drafts.ends["parameters"] = (read,)
-        groups = groupby(self.layout.decoder.block(), lambda one: one.name.partition("/")[0])
-        for name, group in groups:
-            if name == "attention":
-                self.attention.lower(list(group), drafts, position, sequence)
-            elif name == "ffn":
+        """Return the steps of a block for one sequence.
+
+        Those behind attention differ only in where it ends, so they are made once for each end.
+        """
+        if self._before is None:
+            self._before = Drafts()
+            read = self._before.add(self._read("parameters", self.layout.parameters), ())
+            self._before.ends["parameters"] = (read,)
+            self._some(self._front, self._before)
+        drafts = self._before.copy()
+        self.attention.lower(self._middle, drafts, position, sequence)
+        first, end = len(drafts.found), drafts.ends[self._middle[-1].name]
+        if (first, end) not in self._behind:
+            rest = drafts.copy()
+            self._some(self._back, rest)
+            self._behind[first, end] = rest.found[first:]
+        return drafts.found + self._behind[first, end]
+
+    def _some(self, ops: Sequence[Operation], drafts: Drafts) -> None:
+        for name, group in groupby(ops, lambda one: one.name.partition("/")[0]):
+            if name == "ffn":
                 self._feed_forward(list(group), drafts)
             else:
                 for one in group:
-                    self._lower(one, drafts, position, self.layout.parameters)
-        return drafts.found
+                    self._lower(one, drafts, 0, self.layout.parameters)
 
     def last(self) -> list[Draft]:
         """Return the steps behind the blocks."""
