@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from gateformer.hw.pim.drafting import Drafts
+from gateformer.hw.pim.drafting import Drafts, Lifted
 from gateformer.hw.pim.grid import segment
 from gateformer.hw.pim.layout import Cache, Layout, Part, Striped
 from gateformer.hw.pim.program import Loop, Segment
@@ -44,14 +44,15 @@ class Attention:
         self.v_batch = v_batch
         self.wanted = parts
         self.queries = self.decoder.heads // self.decoder.kv_heads
+        self._lifted = Lifted(layout.grid)
         self._kept: dict[tuple[object, ...], Segment] = {}
 
     def lower(self, ops: Sequence[Operation], drafts: Drafts, position: int, sequence: int) -> None:
         """Add the steps of all of ``attention/...``."""
         keys, score, softmax, values, weighted = ops
         cache = self.layout.caches[sequence]
-        wrote = self._keep(("keys", sequence, position), keys, partial(cache.append_keys, position))
-        drafts.end(keys.name, drafts.add(wrote, drafts.behind(keys)))
+        wrote, row = self._lifted.of(keys.name, cache.append_keys(position))
+        drafts.end(keys.name, drafts.add(wrote, drafts.behind(keys), rows=row))
         ready = drafts.behind(score)
         stored = (position + 1) // self.v_batch * self.v_batch
         parts = self._parts(cache, position)

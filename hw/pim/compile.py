@@ -126,12 +126,12 @@ class Compiler:
     def _sequence(self, position: int, logits: bool, number: int) -> tuple[Step, ...]:
         low = self._lowering
         first = low.first(position)
-        steps = [Step(work, after, macs=macs) for work, after, macs in first]
+        steps = [Step(work, after, -1, rows, macs) for work, after, macs, rows in first]
         steps += self._blocks[number].steps(low.block(position, number), len(first))
         if logits:
             base = len(steps)
-            for work, after, macs in low.last():
-                steps.append(Step(work, tuple(base + one for one in after), macs=macs))
+            for work, after, macs, rows in low.last():
+                steps.append(Step(work, tuple(base + one for one in after), -1, rows, macs))
         return tuple(steps)
 
 
@@ -163,13 +163,13 @@ class _Blocks:
         return chain.from_iterable(zip(*self.columns, strict=True))
 
     def _column(self, draft: Draft, base: int, length: int) -> list[Step]:
-        work, after, macs = draft
+        work, after, macs, rows = draft
         return [
             Step(
                 work,
                 tuple(base + layer * length + one for one in after),
                 layer,
-                layer * self.stride,
+                layer * self.stride + rows,
                 macs,
             )
             for layer in range(self.layers)

@@ -1,18 +1,22 @@
 """Steps of a block before they are placed in a program.
 
-Owns ``Draft`` and ``Drafts``. Imports programs and the decoder's operations.
+Owns ``Draft``, ``Drafts`` and ``Lifted``. Imports the grid, programs and the decoder's operations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
-from gateformer.hw.pim.program import AsicWork, Segment
+from gateformer.hw.pim.grid import Grid, segment
+from gateformer.hw.pim.isa import Instruction
+from gateformer.hw.pim.program import AsicWork, Loop, Segment
 from gateformer.quant.decoder import Operation
 
-Draft = tuple[Segment | AsicWork, tuple[int, ...], int]
-"""Work, steps that it needs, and useful multiply-accumulates. Steps are counted from the first of
-the drafts; -1 is the step in front of it."""
+Draft = tuple[Segment | AsicWork, tuple[int, ...], int, int]
+"""Work, steps that it needs, useful multiply-accumulates, and rows to add to the block's own. Steps
+are counted from the first of the drafts; -1 is the step in front of it."""
 
 
 class Drafts:
@@ -28,9 +32,11 @@ class Drafts:
         other.found, other.ends = self.found.copy(), self.ends.copy()
         return other
 
-    def add(self, work: Segment | AsicWork, after: tuple[int, ...], macs: int = 0) -> int:
+    def add(
+        self, work: Segment | AsicWork, after: tuple[int, ...], macs: int = 0, rows: int = 0
+    ) -> int:
         """Append a step; returns its number."""
-        self.found.append((work, after, macs))
+        self.found.append((work, after, macs, rows))
         return len(self.found) - 1
 
     def asic(
@@ -46,6 +52,30 @@ class Drafts:
     def behind(self, one: Operation) -> tuple[int, ...]:
         """Return the steps that an operation's inputs end with."""
         return tuple(step for name in one.inputs for step in self.ends[name])
+
+
+class Lifted:
+    """Segments that are the same but for their rows, made only once.
+
+    Parameters
+    ----------
+    grid : Grid
+        Sizes.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._kept: dict[tuple[str, tuple[Instruction, ...]], Segment] = {}
+
+    def of(self, name: str, program: Iterable[Instruction]) -> tuple[Segment, int]:
+        """Return instructions as a segment whose first row is 0, and their first row."""
+        found = tuple(program)
+        first = min(one.row for one in found)
+        body = tuple(replace(one, row=one.row - first) for one in found)
+        key = (name, body)
+        if key not in self._kept:
+            self._kept[key] = segment(self.grid, name, (Loop(body),))
+        return self._kept[key], first
 
 
 @lru_cache(maxsize=4096)

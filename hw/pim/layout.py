@@ -210,7 +210,7 @@ class Cache(Protocol):
         """Cut a token's attention into ``wanted`` parts, or as many as can be."""
         ...
 
-    def append_keys(self, position: int) -> tuple[Loop, ...]:
+    def append_keys(self, position: int) -> list[Instruction]:
         """Write a token's keys."""
         ...
 

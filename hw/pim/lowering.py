@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from gateformer.hw.pim.attention import Attention
-from gateformer.hw.pim.drafting import Draft, Drafts
+from gateformer.hw.pim.drafting import Draft, Drafts, Lifted
 from gateformer.hw.pim.grid import access, repeated, segment
 from gateformer.hw.pim.isa import Instruction
 from gateformer.hw.pim.layout import Layout, Placed, Striped
@@ -50,6 +50,7 @@ class Lowering:
         self.policy = policy(layout.mapping)
         self.quantized = layout.weights != "bf16"
         self.attention = Attention(layout, free, v_batch, parts)
+        self._lifted = Lifted(layout.grid)
         self._kept: dict[tuple[object, ...], Segment] = {}
         ops = layout.decoder.block()
         inside = [one.name.startswith("attention/") for one in ops]
@@ -140,13 +141,9 @@ class Lowering:
         if self.quantized and layout.embedding is None:
             ends = (drafts.asic(f"{one.name}/rescale", "multiply", one.width, ends),)
         if layout.positions is not None:
-            table = layout.positions
-
-            def place() -> Iterable[Loop]:
-                yield _reading(table, position, 1)
-
-            key = ("position", position)
-            ends += (drafts.add(self._segment(key, f"{one.name}/position", place), ()),)
+            place = layout.positions.accesses("RD_SBK", position, 1)
+            work, row = self._lifted.of(f"{one.name}/position", place)
+            ends += (drafts.add(work, (), rows=row),)
             ends = (drafts.asic(f"{one.name}/sum", "add", one.width, ends),)
         drafts.end(one.name, *ends)
 

@@ -156,16 +156,16 @@ class Keys:
         row, column = np.divmod(index, self.grid.columns)
         return Address(*self.unit(tokens), row, column, lane)
 
-    def append(self, position: int) -> tuple[Loop, ...]:
+    def append(self, position: int) -> list[Instruction]:
         """Write the keys of one token: whole columns of one bank."""
         channel, bank = (int(one[0]) for one in self.unit(np.array([position])))
         stripe = position // self.grid.units
-        body = []
+        body: list[Instruction] = []
         for group in self.groups:
             columns = group.heads * self.columns
             index = group.start + stripe * columns
             body += access(self.grid, "WR_SBK", bank, index, columns, 1 << channel)
-        return (Loop(tuple(body)),)
+        return body
 
     def score(self, part: Part, multiply: Multiply) -> tuple[Loop, ...]:
         """Multiply the queries of a part's heads with the keys of its tokens, stripe by stripe."""

@@ -121,7 +121,7 @@ class HeadCache:
         )
         return Address(place * self.split + side, bank, row, column, tokens % grid.lanes)
 
-    def append_keys(self, position: int) -> tuple[Loop, ...]:
+    def append_keys(self, position: int) -> list[Instruction]:
         """Write a token's keys."""
         return self.keys.append(position)
 

@@ -93,7 +93,7 @@ class SplitCache:
             found.append(Part(0, self.heads, first, last - first, grid.channels))
         return tuple(found)
 
-    def append_keys(self, position: int) -> tuple[Loop, ...]:
+    def append_keys(self, position: int) -> list[Instruction]:
         """Write a token's keys."""
         return self.keys.append(position)
 
