@@ -25,6 +25,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "torch": ("training Brevitas models", "brevitas"),
     "brevitas": ("training Brevitas models", "brevitas"),
     "hls4ml": ("generating HLS", "hls"),
+    "numba": ("compiled simulation of memories", "pim"),
     "pythia8mc": ("generating the jets data set", "data"),
     "fastjet": ("generating the jets data set", "data"),
 }
