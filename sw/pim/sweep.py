@@ -19,7 +19,7 @@ from typing import Any
 from gateformer.flow.files import write_whole
 from gateformer.pim.places import refuse_place
 from gateformer.pim.row import row
-from gateformer.pim.screen import Answer, Block
+from gateformer.pim.screen import Answer, Block, Cell, percent
 from gateformer.pim.waiting import waiting
 from gateformer.quant.errors import ConfigError, Problems, ToolError
 
@@ -66,20 +66,36 @@ def sweep(
     found = run(points, processes or os.cpu_count() or 1)
     if out is not None:
         store(out, found)
-    heads = tuple(key for key in SHOWN if any(one.get(key) is not None for one in found))
-    rows = tuple(tuple(one.get(key) for key in heads) for one in found)
-    failed = sum(one["error"] is not None for one in found)
-    notes = [] if out is None else [f"{out}: {len(found)} rows."]
-    if failed:
-        notes.append(f"{failed} of {len(found)} combinations were refused; 'error' says why.")
+    varied = [key for key in (*lists, "model") if len({one[key] for one in points}) > 1]
+    shown = ["model", *(key for key in lists if key in varied), *RESULTS]
+    if any(one["error"] is not None for one in found):
+        shown.append("error")
+    rows = tuple(tuple(_cell(key, one[key]) for key in shown) for one in found)
+    heads = tuple(RESULTS.get(key, key) for key in shown)
+    fixed = ", ".join(f"{key} {_cell(key, points[0][key])}" for key in lists if key not in varied)
+    notes = [f"{tokens:,} tokens each{f'; {fixed}' if fixed else ''}."]
+    if out is not None:
+        notes.append(f"{out}: {len(found)} rows, all columns.")
+    notes += dict.fromkeys(one["error"] for one in found if one["error"] is not None)
     return Answer({"rows": found}, (Block("Sweep", heads, rows),), tuple(notes))
 
 
-SHOWN = (
-    "model", "channels", "mapping", "device", "refresh", "weights", "batch", "overlap",
-    "ms_per_token", "mj_per_token", "row_hit_rate", "mac_utilization", "error",
-)  # fmt: skip
-"""Columns of the screen; the file has all."""
+RESULTS = {
+    "ms_per_token": "ms a token",
+    "mj_per_token": "mJ a token",
+    "row_hit_rate": "row hits",
+    "mac_utilization": "MACs in use",
+}
+"""Results on the screen; the file has all."""
+
+
+def _cell(key: str, value: Any) -> Cell:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if key in ("row_hit_rate", "mac_utilization") and value is not None:
+        return percent(value, 2)
+    found: Cell = value.partition(" ")[0] if key == "error" and value else value
+    return found
 
 
 def combinations(models: Sequence[str], lists: Mapping[str, str], tokens: int) -> Iterator[Point]:
