@@ -18,6 +18,8 @@ Answer = tuple[int, dict[str, Any], str]
 Call = Callable[..., Answer]
 
 GIGABYTE = 1 << 30
+ORACLE = Path("/work/shared/pim")
+"""Traces of the public AiM simulator with what it issued; not part of the package."""
 DEVICE = """clock_ns = 1.0
 constraints = "aim"
 [organization]
@@ -339,6 +341,19 @@ def test_a_replayed_trace_is_legal(call: Call, tmp_path: Path) -> None:
     code, answer, _ = call("check", "out.cmds", "--timing", "ok.toml")
     assert code == 0
     assert answer["legal"] is True
+
+
+@pytest.mark.skipif(not ORACLE.is_dir(), reason="the public simulator's traces are not here")
+def test_replay_writes_the_public_simulators_log(call: Call, tmp_path: Path) -> None:
+    name = "gemv_4096x1024_1ch"
+    code, answer, _ = call(
+        *("replay", ORACLE / f"oracle/{name}.trace", "--timing", ORACLE / "gddr6_aim.toml"),
+        *("--no-refresh", "--commands", "out.cmds"),
+    )
+    assert code == 0
+    assert (answer["clocks"], answer["commands"]) == (105_984, 34_304)
+    theirs = gzip.decompress((ORACLE / f"oracle/{name}.cmds.gz").read_bytes())
+    assert (tmp_path / "out.cmds").read_bytes() == theirs
 
 
 def test_sweep_keeps_what_is_refused_as_a_row(call: Call, tmp_path: Path) -> None:
