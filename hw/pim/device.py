@@ -345,7 +345,11 @@ def with_(device: Device, **changes: int | float) -> Device:
     sizes = {one.name for one in fields(Organization)}
     known = sizes | set(device.timing) | {"clock_ns"}
     Problems.raise_if_any(
-        device_file.unknown(device.name, name, known) for name in changes if name not in known
+        device_file.unknown(device.name, name, known)
+        if name not in known
+        else PimError("E804", "invalid value", layer=name, cause=f"{value!r} is no whole number")
+        for name, value in changes.items()
+        if name not in known or (name != "clock_ns" and not isinstance(value, int))
     )
     size_changes: dict[str, Any] = {key: changes[key] for key in changes if key in sizes}
     organization = replace(device.organization, **size_changes)

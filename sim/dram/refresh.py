@@ -44,7 +44,8 @@ class Refresh:
         The public AiM simulator's timing does: nRFC = 0, as its refresh never fires.
         """
         policy = device.refresh.policy
-        if policy != "none" and device.timing.get(_LASTS[policy], 0) == 0:
+        lasts = device.timing.get(_LASTS.get(policy, ""), 0)
+        if lasts == 0 or device.timing.get("nREFI", 0) == 0:
             return cls("none")
         return cls(policy, double, postponed)
 
@@ -66,13 +67,14 @@ class Refresh:
                 cause=f"{self.postponed} refreshes cannot be postponed",
                 fix=f"Postpone from 0 to {device.refresh.most_postponed * self._each(device)}",
             )
-        clocks = device.timing["nREFI"] // (2 if self.double else 1) // self._each(device)
+        interval = device.timing.get("nREFI", 0)
+        clocks = interval // (2 if self.double else 1) // self._each(device)
         if clocks < 1:
             raise PimError(
                 "E805",
                 "contradictory timing",
                 layer=device.name,
-                cause=f"nREFI = {device.timing['nREFI']} leaves no clock between two refreshes",
+                cause=f"nREFI = {interval} leaves no clock between two refreshes",
             )
         return clocks
 

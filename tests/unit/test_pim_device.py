@@ -103,6 +103,7 @@ def test_with_works_out_the_waits_anew() -> None:
         ({"nRAS": 90}, "E805", "nRC = 89 is shorter than nRAS = 90"),
         ({"channels": 65}, "E805", "from 1 to 64"),
         ({"access_bits": 100}, "E805", "no whole number"),
+        ({"channels": 2.5}, "E804", "2.5 is no whole number"),
         ({"clock_ns": float("nan")}, "E805", "A clock lasts nan ns"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,16 @@ def test_settings_out_of_range(aim: Device) -> None:
             run([], aim, **wrong)
     with pytest.raises(PimError, match="leaves no clock"):
         run([], with_(aim, nRFC=0, nREFI=15), refresh=Refresh("per-bank"))
+
+
+def test_a_device_that_never_refreshes_is_not_refreshed_by_default(aim: Device) -> None:
+    assert Refresh.of(with_(aim, nRFC=0)).policy == "none"
+    timing = {name: clocks for name, clocks in aim.timing.items() if name != "nREFI"}
+    bare = replace(aim, timing=timing)
+    assert Refresh.of(bare).policy == "none"
+    assert run(macs(400), bare).counts.get("REFab") is None
+    with pytest.raises(PimError, match="nREFI = 0 leaves no clock"):
+        run([], bare, refresh=Refresh("all-bank"))
 
 
 def test_refresh_that_leaves_no_room_is_an_error(aim: Device) -> None:
