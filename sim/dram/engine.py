@@ -165,6 +165,7 @@ class Machine:
         self.state = tables.state(self.rules)
         self.register = 0
         self._logging = log
+        self._log: Row = [0] * (LOG_ROOM * python_kernel.LOG_FIELDS if log else 0)
         self._logged: list[tuple[tuple[int, ...], NDArray[np.int64]]] = []
 
     def run(self, instructions: Iterable[Instruction], start: int = 1) -> int:
@@ -198,10 +199,9 @@ class Machine:
             q.extend(c for c, own in enumerate(self.classes) if own & mask)
         q[len(masks)] = len(q)
         self.state[tables.AT] = self.state[tables.FINISH] = 0
-        room = LOG_ROOM * python_kernel.LOG_FIELDS if self._logging else 0
-        rows: tuple[Row, ...] = (self.rules, self.state, [0] * room, flat, q)
+        rows: tuple[Row, ...] = (self.rules, self.state, self._log, flat, q)
         if self.compiled:
-            rows = tuple(np.array(row, np.int64) for row in rows)
+            rows = tuple(np.asarray(row, np.int64) for row in rows)
         state, log = rows[1], rows[2]
         while True:
             status = self.kernel.advance(*rows)
@@ -209,7 +209,7 @@ class Machine:
             if status != python_kernel.FULL:
                 break
         if self.compiled:
-            self.state = state.tolist()
+            self.state, self._log = state.tolist(), log
         if status == python_kernel.STARVED:
             raise PimError(
                 "E805",
