@@ -117,7 +117,7 @@ class Attention:
                         "the device"
                     ),
                 )
-            wanted += 1
+            wanted = max(wanted + 1, wanted * need // max(1, self.free))
 
     def _store(
         self, cache: Cache, drafts: Drafts, position: int, sequence: int, values: Operation

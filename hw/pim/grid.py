@@ -22,6 +22,8 @@ from gateformer.quant.errors import PimError
 
 Format = Literal["bf16", "int8", "int4"]
 """Formats of the weights of matrices. Keys, values and all else are BF16."""
+BITS: dict[str, int] = {"bf16": 16, "int8": 8, "int4": 4}
+"""Bits of a weight."""
 ACTIVATION_BYTES: dict[str, int] = {"bf16": 2, "int8": 1, "int4": 1}
 """Bytes of a number in the buffer by the format of the weights: BF16, or INT8 for whole numbers."""
 SENDS = ("WR_GB", "WR_BIAS", "WR_SBK", "WR_ABK")
@@ -62,29 +64,41 @@ class Grid:
         Raises
         ------
         PimError
-            E804 where the device has no multipliers, or none for this format.
+            E804 where the device has no multipliers, none for this format, or ones that do not fit
+            an access.
         """
-        if device.mac is None or weights not in device.mac.weights:
-            known = ", ".join(device.mac.weights) if device.mac else "none: it is a timing file"
-            raise PimError(
-                "E804",
-                "no multipliers for these weights",
-                layer=device.name,
-                cause=f"It has no {weights} in [mac] weights; known: {known}",
-                fix="Choose another format, or a device that has it",
-            )
-        sizes = device.organization
+        sizes, mac = device.organization, device.mac
+
+        def wrong(cause: str, fix: str) -> PimError:
+            what = "no multipliers for these weights"
+            return PimError("E804", what, layer=device.name, cause=cause, fix=fix)
+
+        known = [name for name in BITS if mac is not None and name in mac.weights]
+        if mac is None or weights not in known:
+            listed = ", ".join(known) or "none, it is a timing file"
+            fix = "Choose another format, or a device that has it"
+            raise wrong(f"It has no {weights}; it has {listed}", fix)
+        if mac.lanes * 16 != sizes.access_bits or mac.weights[weights] * BITS[weights] != (
+            sizes.access_bits
+        ):
+            cause = f"{mac.lanes} BF16 lanes, {mac.weights[weights]} {weights} weights"
+            fix = f"Let [mac] use all {sizes.access_bits} bits of an access"
+            raise wrong(f"An access does not bring {cause}", fix)
         access = sizes.access_bits // 8
-        return cls(
+        found = cls(
             channels=sizes.channels,
             banks=sizes.banks,
             rows=sizes.rows,
             columns=sizes.columns,
             access_bytes=access,
-            slots=max(1, device.mac.buffer_bytes // access),
-            weights=device.mac.weights[weights],
+            slots=mac.buffer_bytes // access,
+            weights=mac.weights[weights],
             activation_bytes=ACTIVATION_BYTES[weights],
         )
+        if found.slots < found.slots_per_column:
+            cause = f"A buffer of {mac.buffer_bytes} bytes is less than an access needs"
+            raise wrong(cause, "Give [mac] a larger buffer_bytes")
+        return found
 
     @property
     def units(self) -> int:

@@ -260,5 +260,15 @@ def test_a_head_that_does_not_fit_the_buffer() -> None:
 def test_a_device_without_multipliers() -> None:
     with pytest.raises(PimError, match="E804 no multipliers for these weights"):
         lay(TINY, replace(PIM_GPT, mac=None))
-    with pytest.raises(PimError, match="known: bf16, int8, int4"):
+    with pytest.raises(PimError, match="It has no fp8; it has bf16, int8, int4"):
         lay(TINY, PIM_GPT, weights="fp8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"lanes": 8}, {"weights": {"bf16": 8}}, {"buffer_bytes": 31}],
+)
+def test_multipliers_that_do_not_fit_an_access(changes: dict[str, object]) -> None:
+    assert PIM_GPT.mac is not None
+    with pytest.raises(PimError, match="E804 no multipliers for these weights"):
+        lay(TINY, replace(PIM_GPT, mac=replace(PIM_GPT.mac, **changes)))
