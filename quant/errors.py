@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import ClassVar, Self
 
+COMMANDS = ("gateformer", "pip", "apt")
+"""Words that begin an instruction as they are."""
+
 
 class GateformerError(Exception):
     """Base of every error meant for the user.
@@ -48,7 +51,7 @@ class GateformerError(Exception):
         """Return the one line the user reads."""
         place = "" if self.layer is None else f": '{self.layer}'"
         kind = "" if self.kind is None else f" ({self.kind})"
-        sentences = [f"{self.code} {self.what}{place}{kind}", self.cause, self.fix]
+        sentences = [f"{self.code} {self.what}{place}{kind}", self.cause, _capital(self.fix)]
         return " ".join(_sentence(text.strip()) for text in sentences if text.strip())
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str], dict[str, object]]:
@@ -183,6 +186,12 @@ class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of i
             raise found[0]
         if found:
             raise cls(found)
+
+
+def _capital(text: str) -> str:
+    """An instruction begins with a capital, unless with a name or a command."""
+    first = text.split(" ", 1)[0]
+    return text if first in COMMANDS or not first.isalpha() else text[0].upper() + text[1:]
 
 
 def _sentence(text: str) -> str:

@@ -20,7 +20,7 @@ ALIASES = {
     "quantized_softmax": "softmax",
 }
 """Names of activations that are other names here. ``quantized_softmax`` is of the QKeras fork
-that the authors of Ultra Fast Transformers used and takes a list of bits: read as softmax, its widths
+that the authors of Ultra Fast Transformers used; it takes a list of bits: read as softmax, widths
 left to calibration."""
 
 FIXED: Mapping[str, tuple[str, tuple[tuple[str, float], ...]]] = {
