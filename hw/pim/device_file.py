@@ -31,7 +31,6 @@ Text = Annotated[str, Field(max_length=4000)]
 Whole = Annotated[int, Field(ge=0, le=MOST)]
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-Command = Annotated[str, Field(json_schema_extra={"one_of": "commands"})]
 Place = Callable[..., str]
 """Keys of a table to where they stand, as a message says it."""
 
@@ -71,8 +70,8 @@ class ConstraintSpec(Form):
     """One row of the table of constraints."""
 
     level: Literal["channel", "bankgroup", "bank"]
-    after: Annotated[list[Command], Field(min_length=1)]
-    before: Annotated[list[Command], Field(min_length=1)]
+    after: Annotated[list[str], Field(min_length=1)]
+    before: Annotated[list[str], Field(min_length=1)]
     wait: Annotated[str, Field(max_length=200)]
     window: Annotated[int, Field(ge=1, le=64)] = 1
 
