@@ -42,7 +42,7 @@ MEANINGS: dict[str, str] = {
     "E304": "operation without a lowering",
     "E305": "unknown device",
     "E310": "operation without hardware",
-    "E311": "output that depends on no input",
+    "E311": "output that depends on no input, or is one",
     "E320": "name that Verilog cannot carry",
     # E4xx verification
     "E401": "simulated values differ from the model",

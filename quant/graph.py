@@ -5,6 +5,7 @@ Owns ``Graph``, ``Node``, ``Builder`` and ``verify``. Imports ops, types and err
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -95,6 +96,12 @@ class Graph:
             ModelError("E130", f"output '{name}' is never defined", fix="correct the graph")
             for name in self.outputs
             if name not in known
+        ]
+        faults += [
+            ModelError("E130", f"{what} '{name}' is declared twice", fix="drop one of them")
+            for what, names in (("output", self.outputs), ("mask of", self.masks.values()))
+            for name, count in Counter(names).items()
+            if count > 1
         ]
         if faults:
             raise Problems(faults)

@@ -115,8 +115,11 @@ def plan(graph: Graph, settings: Settings) -> Plan:
     Raises
     ------
     ScheduleError
-        E310 for what has no hardware.
+        E310 for what has no hardware, E311 for outputs that need none.
     """
+    for name in graph.outputs:
+        if name in graph.inputs:
+            raise ScheduleError("E311", "an output that is an input", layer=name, fix="drop it")
     check_names(((v.name, v.layer) for v in graph.values.values()), graph.inputs)
     return _Planner(classify(graph, settings)).run()
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateformer.quant.errors import ModelError, Problems
 from gateformer.quant.graph import Builder, Graph, Node, prune
-from gateformer.quant.ops.cast import Cast
+from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.types import Fixed
 
@@ -85,3 +85,17 @@ def test_verify_finds_wrong_order_and_double_definitions() -> None:
         replace(g, nodes=(*g.nodes, Node(Add(), ("x", "x"), "y"))).verify()
     with pytest.raises(Problems, match="never defined"):
         replace(g, outputs=("nowhere",)).verify()
+
+
+def test_nothing_is_declared_twice() -> None:
+    builder = Builder("twice")
+    x = builder.input("x", (3, 2), Fixed(True, 4, 0))
+    for name in ("keep", "kept"):
+        builder.input(name, (3, 1), Fixed(False, 1, 0), masks=x)
+    y = builder.add(Rescale(1), x, name="y", layer="y")
+    builder.output(y)
+    builder.output(y)
+    with pytest.raises(Problems) as caught:
+        builder.build()
+    told = [error.what for error in caught.value.errors]
+    assert told == ["output 'y' is declared twice", "mask of 'x' is declared twice"]

@@ -119,6 +119,16 @@ def test_an_output_without_an_input() -> None:
     assert [port.value for port in found.design.outputs] == ["flat", "peak"]
 
 
+def test_an_output_that_is_an_input() -> None:
+    def net(m: Maker) -> None:
+        x = m.builder.input("x", (4, 4))
+        m.builder.output(m.linear(x, 2, "logits"))
+        m.builder.output(x)
+
+    with pytest.raises(ScheduleError, match=r"E311 .*'x'"):
+        plan(network(net), Settings())
+
+
 def chain(layers: int) -> Graph:
     def net(m: Maker) -> None:
         x = m.builder.input("x", (2, 2))
