@@ -5,6 +5,10 @@ Owns ``run``, ``Run`` and ``Machine``. Imports the tables and the kernel, the lo
 A host decodes instructions in order and fills one queue a channel; each channel issues at most one
 command a clock, in its queue's order, at the first clock at which every constraint is met. Channels
 that are in the same state and get the same instructions are simulated once.
+
+The public AiM simulator is replayed command by command, with two deviations: it may serve reads and
+writes of single banks out of order, and answers a read from a write that still waits; here each
+queue keeps its order, and every read goes to the memory.
 """
 
 from __future__ import annotations
