@@ -12,9 +12,10 @@ does not see which bank was left open, nor waits of single banks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.isa import OPS
 from gateformer.hw.pim.program import Segment
 from gateformer.sim.dram.bursts import ALL
 from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
@@ -27,6 +28,9 @@ from gateformer.sim.dram.stretches import ELSEWHERE
 from gateformer.sim.dram.tables import AF_ROW, WIDTH
 from gateformer.sim.pim.fine import FineShapes
 
+MOST_BANKS = 1 << 20
+"""More than the banks of any channel."""
+
 
 @dataclass(eq=False, slots=True)
 class _Node:
@@ -34,7 +38,8 @@ class _Node:
 
     snapshot: Snapshot
     rows: tuple[int, ...]
-    links: dict[tuple[int, int, int], _Link] = field(default_factory=dict)
+    marked: bool
+    links: dict[tuple[int, int, int, int], _Link] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +61,7 @@ class _Link:
     segment: Segment
     before: _Node
     shift: int
+    swap: int
     entry: Entry
     idle: int
     reach: int
@@ -88,6 +94,12 @@ class Chain(ClosedForm):
         self._nodes: dict[tuple[Snapshot, tuple[int, ...]], _Node] = {}
         self._links: list[_Link] = []
         self._first: dict[Shape, int] = {}
+        self._twins: dict[tuple[int, int, int], Segment] = {}
+        self._used: dict[int, tuple[int, int]] = {}
+        self._swap = 0
+        sizes = device.organization
+        counts = (sizes.bank_groups, sizes.banks_per_group)
+        self._xors = not self._rules.per_bank and all(n & (n - 1) == 0 for n in counts)
         self._node = self._known_node(power_up(self._rules, self._shapes.kept), ())
         self._offset = 0
         self.lengthened: dict[int, int] = {}
@@ -95,7 +107,9 @@ class Chain(ClosedForm):
     def run(self, segment: Segment, start: int = 1, offset: int = 0) -> int:
         """Run a segment, and wait for its last completion."""
         until = self._due - start
-        link = self._node.links.get((id(segment), start - self._end, offset - self._offset))
+        link = self._node.links.get(
+            (id(segment), start - self._end, offset - self._offset, self._swap)
+        )
         if link is None:
             if self.falls_back:
                 return super().run(segment, start, offset)
@@ -103,7 +117,8 @@ class Chain(ClosedForm):
         self._offset = offset
         if until >= link.reach and until > 0:
             link.uses += 1
-            self._node = link.node
+            self._node = node = link.node
+            self._swap = link.swap if node.marked else 0
             self._end = end = start + link.clocks
             return end
         if until > 0:
@@ -112,7 +127,8 @@ class Chain(ClosedForm):
             owed = self._due - self._end
             hop = link.late.get(owed) or self._late(link, owed)
         hop.uses += 1
-        self._node = hop.node
+        self._node = node = hop.node
+        self._swap = link.swap if node.marked else 0
         self._end = end = start + hop.clocks
         self._due = end + hop.until
         return end
@@ -147,11 +163,14 @@ class Chain(ClosedForm):
     def _link(self, segment: Segment, idle: int, offset: int) -> _Link:
         """Make a link from the state reached so far."""
         known = self._known.get(id(segment)) or self._learn(segment)
-        shape, ranges, _ = known
         if offset:
-            self._check(segment, ranges, offset)
+            self._check(segment, known[1], offset)
         node = self._node
         snapshot = node.snapshot
+        twin, swap = self._twin(segment, snapshot)
+        if twin is not segment:
+            known = self._known.get(id(twin)) or self._learn(twin)
+        shape, ranges, _ = known
         wait = min(idle, snapshot.settles)
         if wait:
             snapshot = later(snapshot, wait, self._shapes.kept)
@@ -161,11 +180,32 @@ class Chain(ClosedForm):
         plain = _plain(entry)
         behind = self._behind(plain, ranges, rows)
         link = _Link(
-            segment, node, shift, entry, idle, entry.reach, plain.clocks, behind, rows, ranges
+            segment, node, shift, swap, entry, idle, entry.reach, plain.clocks, behind, rows, ranges
         )
-        node.links[(id(segment), idle, -shift)] = link
+        node.links[(id(segment), idle, -shift, self._swap)] = link
         self._links.append(link)
         return link
+
+    def _twin(self, segment: Segment, snapshot: Snapshot) -> tuple[Segment, int]:
+        """Return a segment with channels and banks called otherwise, and how they are called now.
+
+        Where all channels are in one state, the only one that a segment asks for may as well be the
+        first; likewise banks. From then on that is what they are called until all are alike again.
+        """
+        channel, bank = divmod(self._swap, MOST_BANKS)
+        used = self._used.get(id(segment))
+        if used is None:
+            used = self._used[id(segment)] = _only(segment, self._rules.channels)
+        if not any(still.past for still in snapshot.stills):
+            if len(snapshot.stills) == 1:
+                channel = used[0]
+            if self._xors and not _banked(snapshot):
+                bank = used[1]
+        key = (id(segment), channel, bank)
+        found = self._twins.get(key)
+        if found is None:
+            found = self._twins[key] = _renamed(segment, channel, bank)
+        return found, channel * MOST_BANKS + bank
 
     def _hop(self, link: _Link, until: int) -> _Hop:
         """Find what a link does that meets a refresh after so many clocks."""
@@ -257,7 +297,8 @@ class Chain(ClosedForm):
     def _known_node(self, snapshot: Snapshot, rows: tuple[int, ...]) -> _Node:
         found = self._nodes.get((snapshot, rows))
         if found is None:
-            found = self._nodes[(snapshot, rows)] = _Node(snapshot, rows)
+            marked = len(snapshot.stills) > 1 or bool(snapshot.stills[0].past) or _banked(snapshot)
+            found = self._nodes[(snapshot, rows)] = _Node(snapshot, rows, marked)
         return found
 
 
@@ -271,3 +312,52 @@ def _first_row(shape: Shape, per_bank: bool) -> int:
     placed = [one for one in orders if one.rows]
     alike = not shape.masks and all(one.rows == ALL and not one.activates for one in placed)
     return placed[0].row if alike and placed and not per_bank else -1
+
+
+def _banked(snapshot: Snapshot) -> bool:
+    """Return whether a state tells one bank from another."""
+    return any(
+        isinstance(still.rows, tuple) or any(slot >= WIDTH for slot, _ in still.ready)
+        for still in snapshot.stills
+    )
+
+
+def _only(segment: Segment, channels: int) -> tuple[int, int]:
+    """Return the only channel that a segment takes apart, and the only bank; 0 where none or more."""
+    everywhere = (1 << channels) - 1
+    body = [one for loop in segment.loops for one in loop.body]
+    masks = {one.channels & everywhere for one in body if OPS[one.op].command} - {everywhere}
+    banks = {one.bank for one in body if OPS[one.op].rows == "one"}
+    mask = masks.pop() if len(masks) == 1 else 1
+    channel = mask.bit_length() - 1 if mask.bit_count() == 1 else 0
+    return channel, banks.pop() if len(banks) == 1 else 0
+
+
+def _renamed(segment: Segment, channel: int, bank: int) -> Segment:
+    """Return a segment with a channel and the first one swapped, and banks by exclusive or.
+
+    The latter keeps banks of a group together.
+    """
+
+    def mask(old: int) -> int:
+        moved = (old ^ old >> channel) & 1
+        return old ^ (moved | moved << channel) if channel else old
+
+    body = [one for loop in segment.loops for one in loop.body]
+    if all(mask(one.channels) == one.channels and (one.bank < 0 or not bank) for one in body):
+        return segment
+    loops = tuple(
+        replace(
+            loop,
+            body=tuple(
+                replace(
+                    one,
+                    channels=mask(one.channels),
+                    bank=one.bank ^ bank if one.bank >= 0 else one.bank,
+                )
+                for one in loop.body
+            ),
+        )
+        for loop in segment.loops
+    )
+    return replace(segment, loops=loops)
