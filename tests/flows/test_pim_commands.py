@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -379,6 +381,18 @@ def test_lists(call: Call) -> None:
     found = {one["name"]: one for one in answer["devices"]}
     assert found["pim-gpt"]["peak_macs_per_s"] == pytest.approx(2.048e12)
     assert found["gddr6-aim"]["channels"] == 32
+
+
+@pytest.mark.parametrize("words", [[], ["simulate"], ["replay"], ["sweep"], ["compare"]])
+def test_help_imports_no_simulator(words: list[str]) -> None:
+    probe = (
+        "import sys\nfrom gateformer.cli import main\nmain(sys.argv[1:])\n"
+        "print(*(m for m in sys.modules if m.startswith(('numpy', 'jinja2', 'gateformer.sim'))))"
+    )
+    command = [sys.executable, "-c", probe, "pim", *words, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Usage: gateformer pim" in done.stdout
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_people_get_tables(
