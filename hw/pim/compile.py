@@ -83,13 +83,14 @@ class Compiler:
             )
         each = (free - asic.vector_bytes(decoder)) // 2
         scores = asic.score_bytes(decoder, self.layout.tokens)
+        self.parts = parts
         self.turns = parts > 1 and batch > 1 and each >= scores
         if self.turns:
             free = each
         self._lowering = Lowering(self.layout, free, v_batch, parts)
         self._blocks = [_Blocks(self.layout) for _ in range(batch)]
 
-    def token(self, position: int, *, logits: bool = True) -> Program:
+    def token(self, position: int, *, logits: bool = True, word: int = 0) -> Program:
         """Compile one token of each sequence.
 
         Parameters
@@ -98,6 +99,9 @@ class Compiler:
             Tokens in front of it.
         logits : bool
             Whether the LM head is part of it; not for the prompt's tokens but the last.
+        word : int
+            The token's number, the same for all sequences. It decides where its vector is read; the
+            clock does not know it but where that vector crosses a row's end.
 
         Returns
         -------
@@ -107,7 +111,7 @@ class Compiler:
         Raises
         ------
         ConfigError
-            E022 for a position that the cache has no room for.
+            E022 for a position that the cache has no room for, or a token that is not known.
         """
         if not 0 <= position < self.layout.tokens:
             raise ConfigError(
@@ -117,15 +121,25 @@ class Compiler:
                 cause=f"It is {position}; the cache has room for {self.layout.tokens} tokens",
                 fix="Lay the model out for more tokens",
             )
-        each = [self._sequence(position, logits, number) for number in range(self.layout.batch)]
+        if not 0 <= word < self.decoder.vocab:
+            raise ConfigError(
+                "E022",
+                "setting out of range",
+                layer="word",
+                cause=f"It is {word}; {self.decoder.name} knows {self.decoder.vocab} tokens",
+                fix="Choose a token from 0 on",
+            )
+        each = [
+            self._sequence(position, logits, word, number) for number in range(self.layout.batch)
+        ]
         if not self.turns:
             return Program(self.decoder.name, _behind(each))
         pairs = [_alternating(each[i : i + 2]) for i in range(0, len(each), 2)]
         return Program(self.decoder.name, _behind(pairs))
 
-    def _sequence(self, position: int, logits: bool, number: int) -> tuple[Step, ...]:
+    def _sequence(self, position: int, logits: bool, word: int, number: int) -> tuple[Step, ...]:
         low = self._lowering
-        first = low.first(position)
+        first = low.first(position, word)
         steps = [Step(work, after, -1, rows, macs) for work, after, macs, rows in first]
         steps += self._blocks[number].steps(low.block(position, number), len(first))
         if logits:

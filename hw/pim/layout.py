@@ -11,7 +11,7 @@ multiplies are striped over the channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ from gateformer.hw.pim.program import Loop
 from gateformer.quant.decoder import Decoder, Matrix
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
 class Address(NamedTuple):
@@ -228,6 +229,32 @@ class Cache(Protocol):
 
     def partials(self, part: Part) -> int:
         """Return how many partial sums make up one number of a part's result."""
+        ...
+
+    def queries_sent(self, part: Part, queries: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``score`` writes: channels (or 1 for all) x numbers.
+
+        ``queries`` has the query heads of all key heads, ascending: heads x width.
+        """
+        ...
+
+    def scores_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return the scores, query heads of the part x its tokens, from each RD_MAC of ``score``.
+
+        A read is channels x banks.
+        """
+        ...
+
+    def weights_sent(self, part: Part, weights: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``values`` writes; weights as ``scores_read`` returns them."""
+        ...
+
+    def shares(self, part: Part) -> Integers:
+        """Return the share of the keys that each token of a part belongs to."""
+        ...
+
+    def sums_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return partial sums or shares x query heads of the part x width, from each RD_MAC."""
         ...
 
 

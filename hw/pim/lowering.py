@@ -1,7 +1,7 @@
 """How a decoder's operations become steps of a program.
 
-Owns ``Lowering`` and ``Draft``. Imports the decoder's operations, the layout, the mappings and
-programs.
+Owns ``Lowering`` and ``hidden_parts``. Imports the decoder's operations, the layout, the mappings
+and programs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import groupby
 
 from gateformer.hw.pim.attention import Attention
 from gateformer.hw.pim.drafting import Draft, Drafts, Lifted
-from gateformer.hw.pim.grid import access, repeated, segment
+from gateformer.hw.pim.grid import Grid, access, repeated, segment
 from gateformer.hw.pim.isa import Instruction
 from gateformer.hw.pim.layout import Layout, Placed, Striped
 from gateformer.hw.pim.mapping import policy
@@ -59,11 +59,11 @@ class Lowering:
         self._before: Drafts | None = None
         self._behind: dict[tuple[int, tuple[int, ...]], list[Draft]] = {}
 
-    def first(self, position: int) -> list[Draft]:
+    def first(self, position: int, word: int) -> list[Draft]:
         """Return the steps in front of the blocks."""
         drafts = Drafts()
         for one in self.layout.decoder.first():
-            self._lower(one, drafts, position, self.layout.final)
+            self._embed(one, drafts, position, word)
         return drafts.found
 
     def block(self, position: int, sequence: int) -> list[Draft]:
@@ -91,7 +91,7 @@ class Lowering:
                 self._feed_forward(list(group), drafts)
             else:
                 for one in group:
-                    self._lower(one, drafts, 0, self.layout.parameters)
+                    self._lower(one, drafts)
 
     def last(self) -> list[Draft]:
         """Return the steps behind the blocks."""
@@ -99,14 +99,12 @@ class Lowering:
         read = drafts.add(self._read("norm/parameters", self.layout.final), ())
         drafts.ends["parameters"] = (read,)
         for one in self.layout.decoder.last():
-            self._lower(one, drafts, 0, self.layout.final)
+            self._lower(one, drafts)
         return drafts.found
 
-    def _lower(self, one: Operation, drafts: Drafts, position: int, parameters: Striped) -> None:
+    def _lower(self, one: Operation, drafts: Drafts) -> None:
         after = drafts.behind(one)
         match one:
-            case Embed():
-                self._embed(one, drafts, position)
             case Norm():
                 after += drafts.ends["parameters"]
                 drafts.end(one.name, drafts.asic(one.name, NORMS[one.kind], one.width, after))
@@ -121,22 +119,20 @@ class Lowering:
             case _:
                 raise TypeError(f"no lowering for {type(one).__name__}")
 
-    def _embed(self, one: Embed, drafts: Drafts, position: int) -> None:
-        """Read the token's vector, add its position's.
-
-        Which token it is makes no difference to the clock beyond where its vector crosses a row's
-        end: token 0 stands for all.
-        """
+    def _embed(self, one: Embed, drafts: Drafts, position: int, word: int) -> None:
+        """Read the token's vector, add its position's."""
         layout, grid = self.layout, self.grid
-
-        def token() -> Iterable[Loop]:
-            if layout.embedding is not None:
-                yield _reading(layout.embedding, 0, 1)
-                return
+        if layout.embedding is not None:
+            vector = layout.embedding.accesses("RD_SBK", word, 1)
+        else:
+            block, unit = divmod(word, grid.units)
+            channel, bank = divmod(unit, grid.banks)
+            vector = []
             for tile in layout.head.tiles:
-                yield Loop(tuple(access(grid, "RD_SBK", 0, tile.start, tile.columns, 1)))
-
-        read = drafts.add(self._segment(("embedding",), one.name, token), ())
+                index = tile.start + block * tile.columns
+                vector += access(grid, "RD_SBK", bank, index, tile.columns, 1 << channel)
+        work, row = self._lifted.of(one.name, vector)
+        read = drafts.add(work, (), rows=row)
         ends: tuple[int, ...] = (read,)
         if self.quantized and layout.embedding is None:
             ends = (drafts.asic(f"{one.name}/rescale", "multiply", one.width, ends),)
@@ -156,7 +152,7 @@ class Lowering:
             raise TypeError("a feed-forward network is up, activation and down")
         after = drafts.behind(up)
         wide = 2 if activate.gated else 1
-        edges = self._edges(activate.width, wide)
+        edges = hidden_parts(self.grid, activate.width, wide, self.parts)
         activated: list[int] = []
         ready = self._quantize(up, drafts, after)
         for first, last in edges:
@@ -171,16 +167,6 @@ class Lowering:
             inputs = range(first, last)
             done = self._linear(down, drafts, (activated[place],), inputs=inputs, carry=place > 0)
             drafts.end(down.name, *done)
-
-    def _edges(self, width: int, wide: int) -> list[tuple[int, int]]:
-        """Return the hidden vector's parts: whole tiles of ``down``, whole blocks of ``up``."""
-        tile, units = self.grid.widest, self.grid.units
-        edges = [0]
-        for part in range(1, self.parts):
-            edge = -(-width * part // self.parts // tile) * tile
-            if edges[-1] < edge < width and edge * wide % units == 0:
-                edges.append(edge)
-        return list(zip(edges, [*edges[1:], width], strict=True))
 
     def _quantize(self, one: Linear, drafts: Drafts, after: tuple[int, ...]) -> tuple[int, ...]:
         if not self.quantized:
@@ -242,7 +228,7 @@ class Lowering:
             yield from repeated(grid, blocks, tile.start + first * columns, columns, body)
 
     def _read(self, name: str, table: Striped) -> Segment:
-        return self._segment((name,), name, lambda: (_reading(table, 0, 1),))
+        return self._segment((name,), name, lambda: (Loop(tuple(table.accesses("RD_SBK", 0, 1))),))
 
     def _segment(
         self, key: tuple[object, ...], name: str, loops: Callable[[], Iterable[Loop]]
@@ -253,5 +239,14 @@ class Lowering:
         return self._kept[key]
 
 
-def _reading(table: Striped, first: int, vectors: int) -> Loop:
-    return Loop(tuple(table.accesses("RD_SBK", first, vectors)))
+def hidden_parts(grid: Grid, width: int, wide: int, parts: int) -> list[tuple[int, int]]:
+    """Return the parts of the feed-forward network's hidden vector: first and last number each.
+
+    They are whole tiles of ``down`` and whole blocks of ``up``, which has ``wide`` rows a number.
+    """
+    edges = [0]
+    for part in range(1, parts):
+        edge = -(-width * part // parts // grid.widest) * grid.widest
+        if edges[-1] < edge < width and edge * wide % grid.units == 0:
+            edges.append(edge)
+    return list(zip(edges, [*edges[1:], width], strict=True))

@@ -5,7 +5,7 @@ Owns ``Policy``, ``Multiply``, ``KeyGroup`` and ``Keys``. Imports the grid and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.grid import Grid, access, repeated
 from gateformer.hw.pim.isa import Instruction
-from gateformer.hw.pim.layout import Address, Cache, Integers, Part
+from gateformer.hw.pim.layout import Address, Cache, Floats, Integers, Part
 from gateformer.hw.pim.program import Loop
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import PimError
@@ -173,9 +173,7 @@ class Keys:
         first = part.first_token // grid.units
         stripes = (part.first_token + part.tokens - 1) // grid.units + 1 - first
         loops: list[Loop] = []
-        for group in self.groups:
-            if not part.first_head <= group.first < part.first_head + part.heads:
-                continue
+        for group in self._of(part):
             size = group.heads * columns
 
             def body(index: int, heads: int = group.heads) -> list[Instruction]:
@@ -190,3 +188,33 @@ class Keys:
             rows = repeated(grid, stripes, group.start + first * size, size, body)
             loops += (load, *rows) * self.queries
         return tuple(loops)
+
+    def sent(self, part: Part, queries: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``score`` writes: the heads' queries, each in whole columns."""
+        wide = np.zeros((len(queries), self.columns * self.grid.lanes), np.float32)
+        wide[:, : self.width] = queries
+        for group in self._of(part):
+            heads = np.arange(group.first, group.first + group.heads) * self.queries
+            for query in range(self.queries):
+                yield wide[heads + query].reshape(1, -1)
+
+    def read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return scores from what each RD_MAC of ``score`` reads."""
+        units = self.grid.units
+        last = part.first_token + part.tokens
+        channel, bank = self.unit(np.arange(units))
+        found = np.zeros((part.heads, self.queries, part.tokens), np.float32)
+        stripes = range(part.first_token // units, (last - 1) // units + 1)
+        left = iter(reads)
+        for group in self._of(part):
+            for query in range(self.queries):
+                for stripe in stripes:
+                    tokens = slice(stripe * units - part.first_token, None)
+                    for head in range(group.heads):
+                        row = found[group.first - part.first_head + head, query, tokens]
+                        row[:units] = next(left)[channel, bank][: len(row)]
+        return found.reshape(-1, part.tokens)
+
+    def _of(self, part: Part) -> Iterator[KeyGroup]:
+        heads = range(part.first_head, part.first_head + part.heads)
+        return (group for group in self.groups if group.first in heads)

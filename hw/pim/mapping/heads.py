@@ -10,7 +10,7 @@ so ``channels / split`` heads are worked on at once: a round.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.grid import Grid, access, repeated
 from gateformer.hw.pim.isa import Instruction
-from gateformer.hw.pim.layout import Address, Integers, Part
+from gateformer.hw.pim.layout import Address, Floats, Integers, Part
 from gateformer.hw.pim.mapping.base import Keys, Multiply
 from gateformer.hw.pim.program import Loop
 from gateformer.quant.decoder import Decoder
@@ -184,6 +184,43 @@ class HeadCache:
     def partials(self, part: Part) -> int:
         """Return the tiles of tokens."""
         return -(-part.tokens // (self.grid.slots * self.grid.lanes))
+
+    def queries_sent(self, part: Part, queries: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``score`` writes."""
+        return self.keys.sent(part, queries)
+
+    def scores_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return scores from each RD_MAC of ``score``."""
+        return self.keys.read(part, reads)
+
+    def weights_sent(self, part: Part, weights: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``values`` writes: each channel its own head's weights."""
+        longest = self.grid.slots * self.grid.lanes
+        by_head = weights.reshape(part.heads, self.queries, part.tokens)
+        for first in range(0, part.tokens, longest):
+            some = by_head[:, :, first : first + longest]
+            for begin in range(0, part.heads, self.at_once):
+                for query in range(self.queries):
+                    sent = np.zeros((self.grid.channels, some.shape[-1]), np.float32)
+                    round_ = some[begin : begin + self.at_once, query]
+                    sent[: len(round_) * self.split] = round_.repeat(self.split, 0)
+                    yield sent
+
+    def shares(self, part: Part) -> Integers:
+        """Return the share of each token of a part: there is but one."""
+        return np.zeros(part.tokens, np.int64)
+
+    def sums_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return the tiles' sums from each RD_MAC of ``values``."""
+        tiles, rounds = self.partials(part), -(-part.heads // self.at_once)
+        every = np.array(reads).reshape(
+            tiles, rounds, self.queries, self.local, self.grid.channels, self.grid.banks
+        )[..., : self.at_once * self.split, :]
+        apart = every.reshape(*every.shape[:4], self.at_once, self.split, -1)
+        # to tile, round, place, query, local, side, bank
+        found = apart.transpose(0, 1, 4, 2, 3, 5, 6)
+        found = found.reshape(tiles, rounds * self.at_once, self.queries, -1)
+        return found[:, : part.heads, :, : self.width].reshape(tiles, -1, self.width)
 
 
 def lay_heads(

@@ -11,7 +11,7 @@ fit the ASIC's memory. Matrices are laid out as ``pim-gpt`` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
 
@@ -20,7 +20,7 @@ import numpy as np
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.grid import Grid, access, mac, repeated
 from gateformer.hw.pim.isa import Instruction
-from gateformer.hw.pim.layout import Address, Cache, Integers, Part
+from gateformer.hw.pim.layout import Address, Cache, Floats, Integers, Part
 from gateformer.hw.pim.mapping.base import Keys
 from gateformer.hw.pim.program import Loop
 from gateformer.quant.decoder import Decoder
@@ -121,9 +121,7 @@ class SplitCache:
     def values(self, part: Part) -> tuple[Loop, ...]:
         """Multiply weights and values; as many heads' weights as fit stand in the buffer."""
         grid = self.grid
-        across = grid.lanes * grid.channels
-        first = part.first_token // across
-        used = (part.first_token + part.tokens - 1) // across + 1 - first
+        first, used = self._used(part)
         at_once = grid.slots // used
         pairs = [(head, query) for head in range(self.heads) for query in range(self.queries)]
         loops: list[Loop] = []
@@ -146,6 +144,44 @@ class SplitCache:
     def partials(self, part: Part) -> int:
         """Return 1: the merge adds the channels' sums."""
         return 1
+
+    def queries_sent(self, part: Part, queries: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``score`` writes."""
+        return self.keys.sent(part, queries)
+
+    def scores_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return scores from each RD_MAC of ``score``."""
+        return self.keys.read(part, reads)
+
+    def weights_sent(self, part: Part, weights: Floats) -> Iterator[Floats]:
+        """Yield what each WR_GB of ``values`` writes: each channel its own tokens' weights."""
+        grid, (_, used) = self.grid, self._used(part)
+        padded = np.zeros((len(weights), used * grid.channels * grid.lanes), np.float32)
+        padded[:, : part.tokens] = weights  # a part begins with the first channel's tokens
+        apart = padded.reshape(len(weights), used, grid.channels, grid.lanes)
+        apart = apart.transpose(2, 0, 1, 3)
+        at_once = grid.slots // used
+        for begin in range(0, len(weights), at_once):
+            yield apart[:, begin : begin + at_once].reshape(grid.channels, -1)
+
+    def shares(self, part: Part) -> Integers:
+        """Return the share of each token of a part: its channel."""
+        tokens = np.arange(part.first_token, part.first_token + part.tokens)
+        return tokens // self.grid.lanes % self.grid.channels
+
+    def sums_read(self, part: Part, reads: Sequence[Floats]) -> Floats:
+        """Return each channel's sums from each RD_MAC of ``values``."""
+        grid = self.grid
+        heads = self.heads * self.queries
+        every = np.array(reads).reshape(heads, self.groups, grid.channels, grid.banks)
+        apart = every.transpose(2, 0, 1, 3).reshape(grid.channels, heads, -1)
+        return apart[..., : self.width]
+
+    def _used(self, part: Part) -> tuple[int, int]:
+        """Return the first column of a part's tokens in a channel, and how many they take."""
+        across = self.grid.lanes * self.grid.channels
+        first = part.first_token // across
+        return first, (part.first_token + part.tokens - 1) // across + 1 - first
 
 
 @dataclass(frozen=True, slots=True)
