@@ -323,7 +323,7 @@ def _banked(snapshot: Snapshot) -> bool:
 
 
 def _only(segment: Segment, channels: int) -> tuple[int, int]:
-    """Return the only channel that a segment takes apart, and the only bank; 0 where none or more."""
+    """Return the only channel and the only bank that a segment takes apart; 0 for none or more."""
     everywhere = (1 << channels) - 1
     body = [one for loop in segment.loops for one in loop.body]
     masks = {one.channels & everywhere for one in body if OPS[one.op].command} - {everywhere}

@@ -12,8 +12,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from gateformer.hw.pim.program import Segment
 from gateformer.sim.dram.bursts import NEVER, Order, Rules, Tally
@@ -22,13 +22,12 @@ from gateformer.sim.dram.snapshot import Snapshot, Snapshots
 from gateformer.sim.dram.stretches import BIAS, ELSEWHERE, Passage, Place, Stretch
 from gateformer.sim.dram.tables import AF_ROW
 
-Did = TypeVar("Did")
 State: TypeAlias = tuple[Snapshot, tuple[int, ...]]
 """A state, and the row of each of its labels."""
 
 
 @dataclass(eq=False, slots=True)
-class _Trail(Generic[Did]):
+class _Trail:
     """The way without a refresh, piece by piece.
 
     Attributes
@@ -39,7 +38,7 @@ class _Trail(Generic[Did]):
         Clocks up to there.
     needs : list of int
         How far, from the start, a refresh must be so that it does not matter up to a piece's end.
-    used : list
+    used : list of (Passage, int)
         What all pieces did.
     ends : list of int
         How much of that is in front of each piece.
@@ -48,10 +47,24 @@ class _Trail(Generic[Did]):
     states: list[State]
     clocks: list[int]
     needs: list[int]
-    used: list[Did]
+    used: list[tuple[Passage, int]]
     ends: list[int]
+    known: dict[tuple[int, int], list[tuple[Passage, int]]] = field(default_factory=dict)
 
-    def note(self, state: State, clocks: int, need: int, did: Sequence[Did]) -> None:
+    def between(self, first: int, last: int) -> list[tuple[Passage, int]]:
+        """Return what some pieces did, as one passage."""
+        found = self.known.get((first, last))
+        if found is None:
+            used = self.used[self.ends[first] : self.ends[last]]
+            if len(used) > 1:
+                to, of = used[-1][0].to, self.states[0][0].of
+                used = [(FinePassage(0, to, (), 0, of, used), 1)]
+            found = self.known[first, last] = used
+        return found
+
+    def note(
+        self, state: State, clocks: int, need: int, did: Sequence[tuple[Passage, int]]
+    ) -> None:
         """Note a piece."""
         self.states.append(state)
         self.clocks.append(clocks)
@@ -114,7 +127,7 @@ class FineShape(Shape):
         self, pieces: Sequence[tuple[tuple[Order, ...], int, int]], shapes: Shapes
     ) -> None:
         super().__init__(pieces, shapes)
-        self._trails: dict[State, _Trail[tuple[Passage, int]]] = {}
+        self._trails: dict[State, _Trail] = {}
         self._begins: dict[tuple[int, State], Place] = {}
 
     def walk(self, snapshot: Snapshot, rows: tuple[int, ...], until: int) -> tuple[Outcome, int]:
@@ -133,7 +146,7 @@ class FineShape(Shape):
         clocks = trail.clocks[at]
         state = trail.states[at]
         until -= clocks
-        parts = trail.used[: trail.ends[at]]
+        parts = trail.between(0, at).copy()
         while at < len(ways):
             state, path, spent, until, _ = self._way(at, ways[at], state, until)
             clocks += spent
@@ -141,17 +154,15 @@ class FineShape(Shape):
             at += 1
             if state == trail.states[at] and until >= trail.needs[-1] - trail.clocks[at]:
                 rest = trail.clocks[-1] - trail.clocks[at]
-                parts += trail.used[trail.ends[at] :]
+                parts += trail.between(at, len(ways))
                 clocks += rest
                 until -= rest
                 state = trail.states[-1]
                 break
         return Outcome(clocks, state[0], state[1], until, parts), trail.needs[-1]
 
-    def _plain(
-        self, ways: list[tuple[Stretch, int, int, int]], state: State
-    ) -> _Trail[tuple[Passage, int]]:
-        trail: _Trail[tuple[Passage, int]] = _Trail([state], [0], [], [], [0])
+    def _plain(self, ways: list[tuple[Stretch, int, int, int]], state: State) -> _Trail:
+        trail: _Trail = _Trail([state], [0], [], [], [0])
         for at, way in enumerate(ways):
             before = trail.clocks[-1]
             state, path, spent, _, need = self._way(at, way, state, NEVER)
@@ -229,7 +240,7 @@ class FineStretch(Stretch):
         super().__init__(whole.orders, whole.stride, whole.rules, whole.kept, tracked=whole.tracked)
         self._pieces = pieces
         self._merging = merging
-        self._trails: dict[Place, _Trail[Passage]] = {}
+        self._trails: dict[Place, _Trail] = {}
         self._begins: dict[tuple[int, Snapshot, tuple[int, ...]], Place] = {}
 
     def obey(self, place: Place, until: int) -> tuple[Passage, int]:
@@ -240,16 +251,16 @@ class FineStretch(Stretch):
         last = len(self._pieces)
         at = bisect_right(known.needs, until)
         state, clocks = known.states[at], known.clocks[at]
-        used = known.used[:at]
+        used = known.used[: known.ends[at]]
         until -= clocks
         while at < last:
             state, passage, until = self._step(at, *state, until)
             clocks += passage.clocks
-            used.append(passage)
+            used.append((passage, 1))
             at += 1
             if state == known.states[at] and until >= known.needs[-1] - known.clocks[at]:
                 rest = known.clocks[-1] - known.clocks[at]
-                used += known.used[at:]
+                used += known.used[known.ends[at] :]
                 clocks += rest
                 until -= rest
                 state = known.states[-1]
@@ -259,21 +270,21 @@ class FineStretch(Stretch):
             self.token(row if row < 0 or row >= AF_ROW else row - self.stride) for row in left
         )
         to = self.place(snapshot, tokens)
-        return FinePassage(clocks, to, left, until, place.snapshot, used), known.needs[-1]
+        return FinePassage(clocks, to, left, until, place.snapshot.of, used), known.needs[-1]
 
-    def _plain(self, place: Place) -> _Trail[Passage]:
+    def _plain(self, place: Place) -> _Trail:
         """Go through all instructions without a refresh, and note the way."""
         left = tuple(
             ELSEWHERE - label if token == ELSEWHERE else token
             for label, token in enumerate(place.tokens)
         )
         state = (place.snapshot, left)
-        trail: _Trail[Passage] = _Trail([state], [0], [], [], [0])
+        trail: _Trail = _Trail([state], [0], [], [], [0])
         for at in range(len(self._pieces)):
             before = trail.clocks[-1]
             place = self._place(at, *state)
             state, passage, _ = self._step(at, *state, NEVER)
-            trail.note(state, before + passage.clocks, before + place.reach, (passage,))
+            trail.note(state, before + passage.clocks, before + place.reach, [(passage, 1)])
         return trail
 
     def _place(self, at: int, snapshot: Snapshot, left: tuple[int, ...]) -> Place:
@@ -310,16 +321,16 @@ class FineStretch(Stretch):
 
 
 class FinePassage(Passage):
-    """What a body did once; its tallies are added up when they are asked for.
+    """Several passages behind one another; their tallies are added up when they are asked for.
 
     Parameters
     ----------
     clocks, to, rows, until
         As in ``Passage``.
-    before : Snapshot
-        The state in which it began.
-    used : list of Passage
-        What its instructions did.
+    of : tuple of int
+        Channel to class at the beginning.
+    used : sequence of (Passage, int)
+        The passages, and how often each.
     """
 
     __slots__ = ("_sum", "_used")
@@ -330,12 +341,12 @@ class FinePassage(Passage):
         to: Place,
         rows: tuple[int, ...],
         until: int,
-        before: Snapshot,
-        used: list[Passage],
+        of: tuple[int, ...],
+        used: Sequence[tuple[Passage, int]],
     ) -> None:
         self._used = used
         self._sum: tuple[Tally, ...] = ()
-        super().__init__(clocks, to, rows, until, before.of, ())
+        super().__init__(clocks, to, rows, until, of, ())
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
@@ -343,7 +354,10 @@ class FinePassage(Passage):
         if not self._sum:
             firsts = [self.of.index(c) for c in range(max(self.of) + 1)]
             self._sum = tuple(Counter() for _ in firsts)
-            for passage, times in Counter(self._used).items():
+            every: Counter[Passage] = Counter()
+            for passage, times in self._used:
+                every[passage] += times
+            for passage, times in every.items():
                 for first, tally in zip(firsts, self._sum, strict=True):
                     for key, number in passage.tallies[passage.of[first]].items():
                         tally[key] += number * times
