@@ -119,7 +119,8 @@ def additions() -> Iterator[Case]:
 
 def multiplications() -> Iterator[Case]:
     pairs = [("a", "b"), ("a", "c"), ("c", "above"), ("narrow", "pair"), ("wide", "a"),
-             ("bit", "a"), ("bit", "pair"), ("less", "less"), ("a", "a"),
+             ("bit", "a"), ("bit", "pair"), ("bit", "above"), ("less", "bit"), ("less", "less"),
+             ("a", "a"),
              ("s13", "u13")]  # fmt: skip
     for x, y in pairs:
         yield Case(
