@@ -12,12 +12,13 @@ does not see which bank was left open, nor waits of single banks.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS
 from gateformer.hw.pim.program import Segment
-from gateformer.sim.dram.bursts import ALL
+from gateformer.sim.dram.bursts import ALL, Tally
 from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
 from gateformer.sim.dram.closed_form import _Wait as Wait
 from gateformer.sim.dram.engine import Run
@@ -26,7 +27,7 @@ from gateformer.sim.dram.shapes import Entry, Outcome, Shape
 from gateformer.sim.dram.snapshot import Snapshot, Still, later, power_up
 from gateformer.sim.dram.stretches import ELSEWHERE
 from gateformer.sim.dram.tables import AF_ROW, WIDTH
-from gateformer.sim.pim.fine import FineShapes
+from gateformer.sim.pim.fine import FinePassage, FineShapes, expanded
 
 MOST_BANKS = 1 << 20
 """More than the banks of any channel."""
@@ -138,6 +139,24 @@ class Chain(ClosedForm):
         if not self.falls_back:
             self._settle()
         return super().result(clocks)
+
+    def _done(self) -> list[tuple[tuple[int, ...], list[Tally]]]:
+        """Return what has been done, as channel to class and a tally of each class."""
+        times: Counter[FinePassage] = Counter()
+        for shape in self._shapes.shapes():
+            for entry in shape.entries.values():
+                for outcome in (entry.plain, *entry.met.values()):
+                    if outcome is not None and outcome.uses:
+                        for passage, number in outcome.parts:
+                            if isinstance(passage, FinePassage):
+                                times[passage] += number * outcome.uses
+        sums: dict[tuple[int, ...], list[Tally]] = {}
+        for done, number in expanded(times).items():
+            into = sums.setdefault(done.of, [Counter() for _ in done.tallies])
+            for tally, own in zip(into, done.tallies, strict=True):
+                for key, count in own.items():
+                    tally[key] += count * number
+        return [*super()._done(), *sums.items()]
 
     def _settle(self) -> None:
         """Note in the closed form's entries what the links have done since the last time."""

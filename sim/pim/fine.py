@@ -1,6 +1,7 @@
 """Long bodies of loops put together from single instructions, each looked up on its own.
 
-Owns ``FineShapes``, ``FineStretch`` and ``merged``. Imports the closed form's stretches and shapes.
+Owns ``FineShapes``, ``FinePassage``, ``expanded`` and ``merged``. Imports the closed form's
+stretches and shapes.
 
 A generation meets a refresh at every clock of a body, and enters segments in many states. Obeying a
 body of twenty instructions anew each time is most of the work; but all that differs is the one
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateformer.hw.pim.program import Segment
-from gateformer.sim.dram.bursts import NEVER, Order, Rules, Tally
+from gateformer.sim.dram.bursts import NEVER, Order, Rules
 from gateformer.sim.dram.shapes import Outcome, Rows, Shape, Shapes
 from gateformer.sim.dram.snapshot import Snapshot, Snapshots
 from gateformer.sim.dram.stretches import BIAS, ELSEWHERE, Passage, Place, Stretch
@@ -57,8 +58,7 @@ class _Trail:
         if found is None:
             used = self.used[self.ends[first] : self.ends[last]]
             if len(used) > 1:
-                to, of = used[-1][0].to, self.states[0][0].of
-                used = [(FinePassage(0, to, (), 0, of, used), 1)]
+                used = [(FinePassage(0, used[-1][0].to, (), 0, used), 1)]
             found = self.known[first, last] = used
         return found
 
@@ -270,7 +270,7 @@ class FineStretch(Stretch):
             self.token(row if row < 0 or row >= AF_ROW else row - self.stride) for row in left
         )
         to = self.place(snapshot, tokens)
-        return FinePassage(clocks, to, left, until, place.snapshot.of, used), known.needs[-1]
+        return FinePassage(clocks, to, left, until, used), known.needs[-1]
 
     def _plain(self, place: Place) -> _Trail:
         """Go through all instructions without a refresh, and note the way."""
@@ -321,19 +321,17 @@ class FineStretch(Stretch):
 
 
 class FinePassage(Passage):
-    """Several passages behind one another; their tallies are added up when they are asked for.
+    """Several passages behind one another. It has no tallies of its own; theirs count.
 
     Parameters
     ----------
     clocks, to, rows, until
         As in ``Passage``.
-    of : tuple of int
-        Channel to class at the beginning.
     used : sequence of (Passage, int)
         The passages, and how often each.
     """
 
-    __slots__ = ("_sum", "_used")
+    __slots__ = ("used",)
 
     def __init__(
         self,
@@ -341,31 +339,23 @@ class FinePassage(Passage):
         to: Place,
         rows: tuple[int, ...],
         until: int,
-        of: tuple[int, ...],
         used: Sequence[tuple[Passage, int]],
     ) -> None:
-        self._used = used
-        self._sum: tuple[Tally, ...] = ()
-        super().__init__(clocks, to, rows, until, of, ())
+        super().__init__(clocks, to, rows, until, (), ())
+        self.used = used
 
-    @property
-    def tallies(self) -> tuple[Tally, ...]:
-        """What each class did."""
-        if not self._sum:
-            firsts = [self.of.index(c) for c in range(max(self.of) + 1)]
-            self._sum = tuple(Counter() for _ in firsts)
-            every: Counter[Passage] = Counter()
-            for passage, times in self._used:
-                every[passage] += times
-            for passage, times in every.items():
-                for first, tally in zip(firsts, self._sum, strict=True):
-                    for key, number in passage.tallies[passage.of[first]].items():
-                        tally[key] += number * times
-        return self._sum
 
-    @tallies.setter
-    def tallies(self, found: tuple[Tally, ...]) -> None:
-        self._sum = found
+def expanded(times: Counter[FinePassage]) -> Counter[Passage]:
+    """Return what passages are made of, down to those that are not put together."""
+    found: Counter[Passage] = Counter()
+    while times:
+        whole, number = times.popitem()
+        for passage, count in whole.used:
+            if isinstance(passage, FinePassage):
+                times[passage] += count * number
+            else:
+                found[passage] += count * number
+    return found
 
 
 def merged(snapshot: Snapshot, kept: Snapshots) -> Snapshot:
