@@ -6,9 +6,8 @@ Owns ``Rules`` (the engine's tables by command and bank), ``Order`` (an instruct
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS, Instruction
@@ -54,7 +53,7 @@ CAUSE = (1 << SHIFT) - 1
 LONG_AGO = -NEVER << SHIFT
 HIT, MISS, OPEN = -1, -2, -3
 
-Tally = Counter[int | tuple[int, int]]
+Tally: TypeAlias = dict[int | tuple[int, int], int]
 """How often each command: its number, plus WIDTH (bank + 1) where it is of one bank; HIT and MISS:
 column commands that found their row open and that did not; OPEN: clocks with a row open; and clocks
 waited, by (cause, instruction)."""

@@ -6,8 +6,6 @@ distances, so a burst is one piece of arithmetic. Owns ``Channel``. Imports the 
 
 from __future__ import annotations
 
-from collections import Counter
-
 from gateformer.quant.errors import PimError
 from gateformer.sim.dram.bursts import (
     ACT,
@@ -22,7 +20,6 @@ from gateformer.sim.dram.bursts import (
     HOST_CAUSE,
     LONG_AGO,
     MISS,
-    NEVER,
     NO_MODE,
     ONE,
     OPEN,
@@ -50,6 +47,8 @@ class Channel:
     ----------
     rules : Rules
         The device's tables.
+    last, done, mode, turn, rows, ready, past, runs, due
+        Its state; a row that is open counts as opened at clock 0.
 
     Attributes
     ----------
@@ -84,19 +83,31 @@ class Channel:
         "tally", "turn",
     )  # fmt: skip
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        last: int,
+        done: int,
+        mode: int,
+        turn: int,
+        rows: list[int],
+        ready: dict[int, int],
+        past: dict[int, list[int]],
+        runs: list[tuple[int, int, int]],
+        due: int,
+    ) -> None:
         self.rules = rules
-        self.tally: Tally = Counter()
-        self.ready: dict[int, int] = {}
-        self.last = 0
-        self.done = 0
-        self.mode = ARRAY
-        self.rows = [-1] * rules.banks
-        self.due = NEVER
-        self.turn = 0
-        self.past: dict[int, list[int]] = {}
-        self.runs: list[tuple[int, int, int]] = []
-        self.since = -1
+        self.tally: Tally = {}
+        self.last = last
+        self.done = done
+        self.mode = mode
+        self.turn = turn
+        self.rows = rows
+        self.ready = ready
+        self.past = past
+        self.runs = runs
+        self.due = due
+        self.since = -1 if rows.count(-1) == len(rows) else 0
         self.stuck = 0
 
     def serve(self, order: Order, row: int, decode: int) -> None:
@@ -140,10 +151,11 @@ class Channel:
                 self._issue(command, bank, clock, number, pace or 1)
                 self.runs.append((clock, pace or 1, number))
                 if number > 1 and pace > 1:
-                    self.tally[cause, order.op] += (number - 1) * (pace - 1)
+                    self._add((cause, order.op), (number - 1) * (pace - 1))
                 if order.rows:
-                    self.tally[MISS if missed else HIT] += 1
-                    self.tally[HIT] += number - 1
+                    self._add(HIT, number - missed)
+                    if missed:
+                        self._add(MISS, 1)
                 missed = False
                 if order.closes:
                     self._open(PREA, bank, row)
@@ -190,9 +202,9 @@ class Channel:
         if clock > ahead:
             idle = max(min(decode, clock) - ahead, 0)
             if idle:
-                self.tally[HOST_CAUSE, op] += idle
+                self._add((HOST_CAUSE, op), idle)
             if clock - ahead - idle:
-                self.tally[cause, op] += clock - ahead - idle
+                self._add((cause, op), clock - ahead - idle)
 
     def _make_way(self, op: int, cause: int, decode: int) -> None:
         start = max(self.due, self.last + 1)
@@ -226,7 +238,7 @@ class Channel:
                     clock, cause = other, why
                 issued = TMOD
             if clock > start:
-                self.tally[cause, op] += clock - start
+                self._add((cause, op), clock - start)
             else:
                 clock = start
             self._issue(issued, bank, clock)
@@ -265,7 +277,7 @@ class Channel:
         if self.since < 0:
             self.since = self.last
         elif self.rows.count(-1) == len(self.rows):
-            self.tally[OPEN] += self.last - self.since
+            self._add(OPEN, self.last - self.since)
             self.since = -1
 
     def _issue(self, command: int, bank: int, first: int, number: int = 1, pace: int = 1) -> None:
@@ -286,4 +298,7 @@ class Channel:
                 if then > ready.get(slot, LONG_AGO) | CAUSE:
                     ready[slot] = then
         self.last = clock
-        self.tally[command + WIDTH * (bank + 1) if self.rules.alone[command] else command] += number
+        self._add(command + WIDTH * (bank + 1) if self.rules.alone[command] else command, number)
+
+    def _add(self, key: int | tuple[int, int], number: int) -> None:
+        self.tally[key] = self.tally.get(key, 0) + number

@@ -217,7 +217,6 @@ class Shape:
                 snapshot.decoded,
                 tuple(distinct.index(sign) for sign in signs),
                 tuple(snapshot.stills[sign[0]] for sign in distinct),
-                snapshot.settles,
             )
         return found
 
@@ -233,7 +232,7 @@ class Shapes:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.kept = Snapshots()
+        self.kept = Snapshots(rules)
         self.mark = rules.order(Instruction("SYNC"))
         self._shapes: dict[tuple[object, ...], Shape] = {}
         self._stretches: dict[tuple[object, ...], Stretch] = {}

@@ -73,9 +73,16 @@ class Snapshot:
 
 
 class Snapshots:
-    """Keeps each state once."""
+    """Keeps each state once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rules : Rules
+        The device's tables.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
         self._known: dict[tuple[Any, ...], Snapshot] = {}
 
     def __len__(self) -> int:
@@ -87,17 +94,26 @@ class Snapshots:
         decoded: int,
         of: tuple[int, ...],
         stills: tuple[Still, ...],
-        settles: int,
+        settles: int = -1,
     ) -> Snapshot:
-        """Return the state's one object."""
+        """Return the state's one object; ``settles`` may be given where it is known."""
         key = (register, decoded, of, stills)
         found = self._known.get(key)
         if found is None:
             labels = 1 + max(
                 max(still.rows) if isinstance(still.rows, tuple) else still.rows for still in stills
             )
+            if settles < 0:
+                settles = max([0, *(self._settles(still) for still in stills)])
             found = self._known[key] = Snapshot(register, decoded, of, stills, labels, settles)
         return found
+
+    def _settles(self, still: Still) -> int:
+        """Return the clocks after which nothing of a state binds any more."""
+        clocks = [still.last + 1, still.done, *(then >> SHIFT for _, then in still.ready)]
+        clocks += [first + number * pace + 1 for first, pace, number in still.runs]
+        clocks += [past[-1] + self._rules.longest[history] for history, past in still.past]
+        return max(clocks)
 
 
 class System:
@@ -185,56 +201,49 @@ class System:
         at = self.decode
         due = min(channel.due for channel in self.channels)
         labels: dict[int, int] = {-1: -1}
-        settles = 0
-        stills = []
-        for channel in self.channels:
-            still, settled = self._still(channel, labels, due)
-            stills.append(still)
-            settles = max(settles, settled)
+        stills = [self._still(channel, labels, due) for channel in self.channels]
         of = self.of
         if merge and len(stills) > 1:
             distinct = list(dict.fromkeys(stills[c] for c in of))
             of = tuple(distinct.index(stills[c]) for c in of)
             stills = distinct
-        snapshot = kept.keep(self.register, self.decoded, of, tuple(stills), settles)
+        snapshot = kept.keep(self.register, self.decoded, of, tuple(stills))
         return snapshot, [row for row in labels if row != -1], due - at
 
-    def _still(self, channel: Channel, labels: dict[int, int], due: int) -> tuple[Still, int]:
+    def _still(self, channel: Channel, labels: dict[int, int], due: int) -> Still:
         at = self.decode
-        base = max(min(at, channel.due), channel.last + 1)  # a refresh may be due before the host
-        shift = at << SHIFT
-        ready = sorted(
-            (slot, then - shift) for slot, then in channel.ready.items() if then >> SHIFT > base
-        )
-        settles = max([base, channel.done, *(at + (then >> SHIFT) for _, then in ready)])
-        past = []
-        for history, clocks in sorted(channel.past.items()):
-            wait = self.rules.longest[history]
-            left = tuple(clock - at for clock in clocks if clock + wait > base)
-            if left:
-                past.append((history, left))
-                settles = max(settles, at + left[-1] + wait)
-        runs = self._runs(channel) if self.tracked else ()
-        for first, pace, number in runs:
-            settles = max(settles, at + first + number * pace + 1)
+        # A refresh may be due before the host's clock.
+        base = max(min(at, channel.due), channel.last + 1)
+        shift, bound = at << SHIFT, base << SHIFT | CAUSE
+        ready = [(slot, then - shift) for slot, then in channel.ready.items() if then > bound]
+        ready.sort()
         first = channel.rows[0]
         rows: int | tuple[int, ...] = labels.setdefault(first, len(labels) - 1)
         if channel.rows.count(first) < len(channel.rows):
             rows = tuple([labels.setdefault(row, len(labels) - 1) for row in channel.rows])
         if channel.since >= 0:
-            channel.tally[OPEN] += at - channel.since
-        still = Still(
-            last=channel.last - at,
-            done=max(channel.done - at, 0),
-            mode=channel.mode,
-            turn=channel.turn,
-            rows=rows,
-            ready=tuple(ready),
-            past=tuple(past),
-            runs=runs,
-            behind=(channel.due - due) // self.rules.interval if self.rules.interval else 0,
+            channel.tally[OPEN] = channel.tally.get(OPEN, 0) + at - channel.since
+        return Still(
+            channel.last - at,
+            max(channel.done - at, 0),
+            channel.mode,
+            channel.turn,
+            rows,
+            tuple(ready),
+            self._past(channel, base) if channel.past else (),
+            self._runs(channel) if self.tracked else (),
+            (channel.due - due) // self.rules.interval if self.rules.interval else 0,
         )
-        return still, settles - at
+
+    def _past(self, channel: Channel, base: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return the histories, without clocks from which nothing waits any more."""
+        found = []
+        for history, clocks in sorted(channel.past.items()):
+            wait = self.rules.longest[history]
+            left = tuple(clock - self.decode for clock in clocks if clock + wait > base)
+            if left:
+                found.append((history, left))
+        return tuple(found)
 
     def _runs(self, channel: Channel) -> tuple[tuple[int, int, int], ...]:
         """Return the requests that still are in the queue at the host's clock, or leave it then."""
@@ -256,28 +265,20 @@ class System:
 
 
 def _channel(rules: Rules, still: Still, rows: Sequence[int], until: int) -> Channel:
-    channel = Channel(rules)
-    channel.last = still.last
-    channel.done = still.done
-    channel.mode = still.mode
-    channel.turn = still.turn
-    labels = still.rows
+    last, done, mode, turn, labels, ready, past, runs, behind = still
     if isinstance(labels, tuple):
-        channel.rows = [rows[label] if label >= 0 else -1 for label in labels]
+        opened = [rows[label] if label >= 0 else -1 for label in labels]
     else:
-        channel.rows = [rows[labels] if labels >= 0 else -1] * rules.banks
-    channel.since = -1 if channel.rows.count(-1) == rules.banks else 0
-    channel.ready = dict(still.ready)
-    channel.past = {history: list(clocks) for history, clocks in still.past}
-    channel.runs = list(still.runs)
-    channel.due = until + still.behind * rules.interval
-    return channel
+        opened = [rows[labels] if labels >= 0 else -1] * rules.banks
+    histories = {history: list(clocks) for history, clocks in past}
+    due = until + behind * rules.interval
+    return Channel(rules, last, done, mode, turn, opened, dict(ready), histories, list(runs), due)
 
 
 def power_up(rules: Rules, kept: Snapshots) -> Snapshot:
     """Return the state at power-up: array mode, all rows closed, nothing issued."""
     still = Still(last=-1, done=0, mode=0, turn=0, rows=-1, ready=(), past=(), runs=(), behind=0)
-    return kept.keep(0, 0, (0,) * rules.channels, (still,), 0)
+    return kept.keep(0, 0, (0,) * rules.channels, (still,))
 
 
 def later(snapshot: Snapshot, clocks: int, kept: Snapshots) -> Snapshot:
@@ -300,8 +301,6 @@ def later(snapshot: Snapshot, clocks: int, kept: Snapshots) -> Snapshot:
             )
             for still in snapshot.stills
         )
-        found = kept.keep(
-            snapshot.register, 0, snapshot.of, stills, max(snapshot.settles - clocks, 0)
-        )
+        found = kept.keep(snapshot.register, 0, snapshot.of, stills)
         snapshot.memo[clocks] = found
     return found
