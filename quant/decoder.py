@@ -312,7 +312,7 @@ class Decoder:
         ]
         return tuple(found)
 
-    def first(self) -> tuple[Operation, ...]:
+    def first(self) -> tuple[Embed, ...]:
         """Return the operations in front of the blocks."""
         return (Embed("embedding", (), self.d_model, self.positions == "learned"),)
 

@@ -165,7 +165,7 @@ class Attention:
             elements = heads * width * waiting
             after = (*weights, *drafts.ends["attention/append_values"])
             done += (drafts.asic("attention/waiting", "accumulate", elements, after),)
-        split = parts[0].splits > 1 or parts[0].tokens <= parts[-1].first_token
+        split = parts[0].splits > 1 or parts[-1].first_token > 0
         used = [one for one in (_before(part, stored) for part in parts) if one.tokens > 0]
         if split:
             shares = sum(part.splits for part in used) + bool(waiting)

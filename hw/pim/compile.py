@@ -83,7 +83,7 @@ class Compiler:
             )
         each = (free - asic.vector_bytes(decoder)) // 2
         scores = asic.score_bytes(decoder, self.layout.tokens)
-        self.parts = parts
+        self.parts, self.v_batch = parts, v_batch
         self.turns = parts > 1 and batch > 1 and each >= scores
         if self.turns:
             free = each

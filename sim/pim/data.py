@@ -8,8 +8,9 @@ The ASIC keeps vectors in BF16 and computes in FP32. Weights are BF16, one seque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from gateformer.hw.pim import functions
 from gateformer.hw.pim.arithmetic import Share, merge, to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.functions import Alu
-from gateformer.hw.pim.layout import Address, Floats, Part, Placed, Striped
+from gateformer.hw.pim.layout import Address, Floats, Integers, Part, Placed, Striped
 from gateformer.hw.pim.lowering import hidden_parts
 from gateformer.hw.pim.program import Segment, Step
 from gateformer.quant.decoder import Decoder
@@ -27,6 +28,9 @@ EPSILON = np.float32(1e-5)
 """Added to a norm's variance."""
 BASE = 10000.0
 """Base of rotary positions."""
+
+Where = Callable[[Integers, Integers, Integers], Address]
+"""Tokens, heads and numbers of a head to where they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,7 @@ def random_weights(decoder: Decoder, seed: int = 0) -> Weights:
     def parameters(norms: int, biases: int) -> Floats:
         one = np.ones(decoder.d_model)
         norm = (one, 0 * one) if decoder.norm == "layer" else (one,)
-        own = 1 + 0.1 * rng.normal(size=biases) - 1
-        return to_bf16(np.concatenate([*(norm * norms), own]))
+        return to_bf16(np.concatenate([*(norm * norms), 0.1 * rng.normal(size=biases)]))
 
     biases = sum(matrix.outputs for matrix in decoder.matrices if matrix.bias)
     blocks = tuple(
@@ -96,9 +99,8 @@ class Executor:
         self.compiler = compiler
         self.layout = layout
         self.decoder = compiler.decoder
+        self.cache = layout.caches[0]
         self.banks = Banks(layout.grid, layout.rows)
-        self.vectors: dict[str, Floats] = {}
-        self.position = 0
         for block, own in enumerate(weights.blocks):
             for name, placed in layout.matrices.items():
                 self._put(placed, own[name], block)
@@ -113,63 +115,215 @@ class Executor:
     def token(self, position: int, word: int) -> Floats:
         """Run one token behind those that ran before.
 
+        Parameters
+        ----------
+        position : int
+            Tokens in front of it.
+        word : int
+            Its number.
+
         Returns
         -------
         array of float32, shape (vocab,)
             The logits.
         """
-        self.position = position
-        steps = self.compiler.token(position, word=word).steps
-        parts = {
-            name: sum(step.block == 0 and step.work.name == name for step in steps)
-            for name in ("attention/score", "ffn/up")
-        }
-        self.parts = self.layout.caches[0].parts(position, parts["attention/score"])
-        wide = 2 if self.decoder.gated else 1
-        grid, width = self.layout.grid, self.decoder.d_ff
-        self.hidden = hidden_parts(grid, width, wide, self.compiler.parts)
-        place = 0
-        while place < len(steps):
-            # the steps of one operation are taken together, parts and sums included
-            block, name = steps[place].block, _operation(steps[place])
-            last = place
-            while last < len(steps) and (steps[last].block, _operation(steps[last])) == (
-                block,
-                name,
-            ):
-                last += 1
-            self._operate(name, block, steps[place:last], word)
-            place = last
-        return self.vectors["head"]
+        program = self.compiler.token(position, word=word)
+        groups = groupby(program.steps, lambda one: (one.block, one.work.name.split("/")[0]))
+        kept: dict[str, Floats] = {}
+        for (block, name), steps in groups:
+            segments = [step for step in steps if isinstance(step.work, Segment)]
+            match name:
+                case "embedding":
+                    kept["x"] = self._embed(segments, position, word)
+                case "parameters":
+                    kept["parameters"] = self._fetch(segments[0], self.layout.parameters, block)
+                case "norm1" | "norm2":
+                    kept["norm"] = self._norm(kept["x"], kept["parameters"], int(name[-1]) - 1)
+                case "norm":
+                    kept["parameters"] = self._fetch(segments[0], self.layout.final, -1)
+                    kept["norm"] = self._norm(kept["x"], kept["parameters"], 0)
+                case "qkv":
+                    kept["qkv"] = self._linear(segments[0], "qkv", kept["norm"], kept)
+                case "rotary":
+                    kept["qkv"] = self._rotated(kept["qkv"], position)
+                case "attention":
+                    kept["attention"] = self._attention(segments, kept["qkv"], position, block)
+                case "projection":
+                    kept["result"] = self._linear(segments[0], name, kept["attention"], kept)
+                case "ffn":
+                    kept["result"] = self._feed_forward(segments, kept)
+                case "residual1" | "residual2":
+                    kept["x"] = to_bf16(kept["x"] + kept["result"])
+                case "head":
+                    kept["head"] = to_bf16(
+                        sum(self._tiles(segments[0], self.layout.head, kept["norm"]))
+                    )
+                case "token":
+                    pass  # the likeliest one is the reader's to take
+                case _:
+                    raise ValueError(f"no meaning for {name}")
+        return kept["head"]
 
-    def _operate(self, name: str, block: int, steps: tuple[Step, ...], word: int) -> None:
-        segments = [step for step in steps if isinstance(step.work, Segment)]
-        kept = self.vectors
-        match name:
-            case "embedding":
-                kept["x"] = self._embed(segments, word)
-            case "parameters":
-                table = self.layout.parameters if block >= 0 else self.layout.final
-                kept["parameters"] = self._fetch(segments[0], table, 0, block)
-                kept["input"] = kept["x"]
-            case "norm" | "norm1" | "norm2":
-                kept["norm"] = self._norm(0 if name != "norm2" else 1)
-            case "attention":
-                kept["attention"] = self._attention(segments, block)
-            case "ffn":
-                kept["x"] = self._feed_forward(segments, block)
-            case "qkv" | "projection":
-                source = "norm" if name == "qkv" else "attention"
-                kept[name] = kept["x"] = self._product(segments[0], name, kept[source])
-                if name == "projection":
-                    kept["x"] = kept[name]
-            case "head":
-                kept["head"] = self._product(segments[0], name, kept["norm"])
-            case "rotary":
-                self._rotate()
-            case "residual1" | "residual2":
-                kept["x"] = kept["input"] = to_bf16(kept["input"] + kept["x"])
-            case "token":
-                kept["token"] = np.argmax(kept["head"])
-            case _:
-                raise ValueError(f"no meaning for {name}")
+    def _put(self, table: Placed | Striped, values: Floats, block: int = 0) -> None:
+        where = table.where(*(one.ravel() for one in np.indices(values.shape)))
+        self.banks.put(self._moved(where, block), values)
+
+    def _moved(self, where: Address, block: int) -> Address:
+        return where._replace(row=where.row + max(block, 0) * self.layout.stride)
+
+    def _fetch(self, step: Step, table: Placed | Striped, block: int, vector: int = 0) -> Floats:
+        """Read a vector of a table."""
+        self.banks.run(step.expand(), iter(()))
+        width = table.width if isinstance(table, Striped) else table.matrix.inputs
+        where = table.where(np.full(width, vector), np.arange(width))
+        return self.banks.gather(self._moved(where, block))
+
+    def _embed(self, steps: list[Step], position: int, word: int) -> Floats:
+        layout = self.layout
+        found = self._fetch(steps[0], layout.embedding or layout.head, -1, word)
+        if layout.positions is not None:
+            found = to_bf16(found + self._fetch(steps[1], layout.positions, -1, position))
+        return found
+
+    def _norm(self, x: Floats, parameters: Floats, number: int) -> Floats:
+        """LayerNorm or RMSNorm; its gain and bias are those of the block's first or second."""
+        width = self.decoder.d_model
+        own = parameters[number * self.decoder.norm_parameters :]
+        if self.decoder.norm == "layer":
+            x = x - x.mean(dtype=np.float32)
+        scale = functions.rsqrt(Alu(), np.square(x).mean(dtype=np.float32) + EPSILON)
+        found = x * scale * own[:width]
+        return to_bf16(found + own[width : 2 * width] if self.decoder.norm == "layer" else found)
+
+    def _tiles(
+        self, step: Step, placed: Placed, vector: Floats, outputs: range | None = None
+    ) -> list[Floats]:
+        """Return what each tile of a matrix gives; ``vector`` may be the inputs of some tiles."""
+        widest = placed.grid.widest
+        sent = [vector[None, first : first + widest] for first in range(0, len(vector), widest)]
+        reads = self.banks.run(step.expand(), iter(sent))
+        some = outputs or range(placed.matrix.outputs)
+        return [one[: len(some)] for one in np.array(reads).reshape(len(sent), -1)]
+
+    def _bias(self, name: str, kept: Mapping[str, Floats]) -> Floats | np.float32:
+        place = 2 * self.decoder.norm_parameters
+        for matrix in self.decoder.matrices:
+            if matrix.name == name:
+                own = kept["parameters"][place : place + matrix.outputs]
+                return own if matrix.bias else np.float32(0)
+            place += matrix.outputs if matrix.bias else 0
+        raise KeyError(name)
+
+    def _linear(self, step: Step, name: str, x: Floats, kept: Mapping[str, Floats]) -> Floats:
+        tiles = self._tiles(step, self.layout.matrices[name], x)
+        return to_bf16(sum(tiles[1:], tiles[0]) + self._bias(name, kept))
+
+    def _feed_forward(self, steps: list[Step], kept: Mapping[str, Floats]) -> Floats:
+        """Up, activation and down, part by part; sums go on over the parts."""
+        wide = 2 if self.decoder.gated else 1
+        parts = hidden_parts(self.layout.grid, self.decoder.d_ff, wide, self.compiler.parts)
+        up, down = self.layout.matrices["up"], self.layout.matrices["down"]
+        bias = np.broadcast_to(self._bias("up", kept), up.matrix.outputs)
+        hidden = []
+        for step, (first, last) in zip(steps, parts, strict=False):
+            rows = range(first * wide, last * wide)
+            tiles = self._tiles(step, up, kept["norm"], rows)
+            found = to_bf16(sum(tiles[1:], tiles[0]) + bias[rows.start : rows.stop])
+            hidden.append(self._activated(found))
+        tiles = []
+        for step, some in zip(steps[len(parts) :], hidden, strict=True):
+            tiles += self._tiles(step, down, some)
+        return to_bf16(sum(tiles[1:], tiles[0]) + self._bias("down", kept))
+
+    def _activated(self, x: Floats) -> Floats:
+        kinds = {"gelu": functions.gelu, "silu": functions.silu}
+        gate, others = (x[0::2], x[1::2]) if self.decoder.gated else (x, None)
+        kind = self.decoder.activation
+        found = np.maximum(gate, 0) if kind == "relu" else kinds[kind](Alu(), gate)
+        return to_bf16(found if others is None else to_bf16(found) * others)
+
+    def _rotated(self, qkv: Floats, position: int) -> Floats:
+        """Rotate queries and keys: a head's first half with its second."""
+        width = self.decoder.d_head
+        half = width // 2
+        angles = position * BASE ** (-np.arange(half) / max(1, half))
+        cosine, sine = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        turned = self.decoder.queries + self.decoder.kv_width
+        heads = qkv[:turned].reshape(-1, width).copy()
+        first, second = heads[:, :half].copy(), heads[:, half : 2 * half].copy()
+        heads[:, :half] = first * cosine - second * sine
+        heads[:, half : 2 * half] = second * cosine + first * sine
+        return np.concatenate([to_bf16(heads).ravel(), qkv[turned:]])
+
+    def _attention(self, steps: list[Step], qkv: Floats, position: int, block: int) -> Floats:
+        """Append keys and values, score, weight and sum, in the program's order."""
+        width, queries = self.decoder.d_head, self.decoder.queries
+        query = qkv[:queries].reshape(-1, width)
+        keys, values = qkv[queries:].reshape(2, -1, width)
+        count = sum(step.work.name == "attention/score" for step in steps)
+        parts = self.cache.parts(position, count)
+        split = parts[0].splits > 1 or parts[-1].first_token > 0
+        scored, weighted = iter(parts), iter(parts)
+        shares: dict[Part, tuple[Floats, Floats, Floats]] = {}
+        results: dict[Part, list[Share]] = {}
+        for step in steps:
+            match step.work.name:
+                case "attention/append_keys":
+                    self._append(step, self.cache.where_key, keys, position, block)
+                case "attention/append_values":
+                    self._append(step, self.cache.where_value, values, position, block)
+                case "attention/score":
+                    part = next(scored)
+                    reads = self.banks.run(step.expand(), self.cache.queries_sent(part, query))
+                    shares[part] = self._softmax(part, self.cache.scores_read(part, reads), split)
+                case _:
+                    part = next(weighted)
+                    weights, m, total = shares[part]
+                    reads = self.banks.run(step.expand(), self.cache.weights_sent(part, weights))
+                    sums = self.cache.sums_read(part, reads)
+                    results[part] = self._shared(sums, m, total, split)
+        return self._merged(results, split)
+
+    def _append(self, step: Step, where: Where, numbers: Floats, position: int, block: int) -> None:
+        heads, dims = (one.ravel() for one in np.indices(numbers.shape))
+        place = where(np.full(heads.shape, position), heads, dims)
+        self.banks.prepare(self._moved(place, block), numbers)
+        self.banks.run(step.expand(), iter(()))
+        self.banks.settle()
+
+    def _softmax(self, part: Part, scores: Floats, split: bool) -> tuple[Floats, Floats, Floats]:
+        """Return weights, and each share's maximum and sum, shares x heads.
+
+        Weights are normalized at once, but those of split keys when their shares are merged.
+        """
+        scaled = scores * np.float32(1 / np.sqrt(self.decoder.d_head))
+        owner = self.cache.shares(part)
+        weights = np.zeros_like(scaled)
+        m = np.full((part.splits, len(scaled)), -np.inf, np.float32)
+        total = np.zeros((part.splits, len(scaled)), np.float32)
+        for share in range(part.splits):
+            own = owner == share
+            if own.any():
+                m[share] = scaled[:, own].max(1)
+                exps = functions.exp(Alu(), scaled[:, own] - m[share][:, None])
+                total[share] = exps.sum(1)
+                weights[:, own] = exps
+        if not split:
+            weights = weights * functions.reciprocal(Alu(), total[0])[:, None]
+        return to_bf16(weights), m, total
+
+    def _shared(self, sums: Floats, m: Floats, total: Floats, split: bool) -> list[Share]:
+        if not split:
+            return [Share(m[0], total[0], to_bf16(sum(sums[1:], sums[0])))]
+        used = [share for share in range(len(m)) if total[share].any()]
+        return [Share(m[share], total[share], sums[share]) for share in used]
+
+    def _merged(self, results: Mapping[Part, list[Share]], split: bool) -> Floats:
+        """Return attention's result: heads side by side, shares of the keys merged."""
+        if not split:
+            return np.concatenate([one.o.ravel() for (one,) in results.values()])
+        shares = [one for some in results.values() for one in some]
+        found = shares[0]
+        for one in shares[1:]:
+            found = merge(found, one)
+        return to_bf16(found.o * functions.reciprocal(Alu(), found.l)[:, None]).ravel()

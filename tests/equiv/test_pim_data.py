@@ -1,0 +1,146 @@
+"""Numbers in the memory: programs on real banks against a transformer in float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gateformer.hw.pim import device
+from gateformer.hw.pim.compile import Compiler
+from gateformer.hw.pim.mapping import names
+from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim.data import Executor, Weights, random_weights
+
+GPT = Decoder("gpt", 2, 48, 3, 3, 16, 192, 90, 64)
+LLAMA = replace(
+    GPT,
+    heads=6,
+    kv_heads=2,
+    d_head=24,
+    d_ff=1300,
+    norm="rms",
+    activation="silu",
+    gated=True,
+    positions="rotary",
+    bias_qkv=False,
+    bias_projection=False,
+    bias_ffn=False,
+    tied=False,
+    vocab=300,
+    context=1200,
+)
+OPT = replace(GPT, activation="relu", d_model=1100, heads=11, kv_heads=11, d_head=100, layers=1)
+
+
+def truth(decoder: Decoder, weights: Weights, words: list[int]) -> np.ndarray:
+    """The same decoder in float64, all tokens at once; logits of each."""
+    n, width = len(words), decoder.d_head
+    x = weights.embedding[words].astype(float)
+    if decoder.positions == "learned":
+        x = x + weights.positions[:n]
+
+    def norm(x: np.ndarray, own: np.ndarray) -> np.ndarray:
+        if decoder.norm == "layer":
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * own[: decoder.d_model]
+        return x + own[decoder.d_model :] if decoder.norm == "layer" else x
+
+    for block in weights.blocks:
+        own = np.split(block["parameters"], np.cumsum([decoder.norm_parameters] * 2))
+        biases, place = {}, 0
+        for matrix in decoder.matrices:
+            size = matrix.outputs if matrix.bias else 0
+            biases[matrix.name] = own[2][place : place + size] if size else 0.0
+            place += size
+
+        def linear(
+            name: str,
+            x: np.ndarray,
+            block: object = block,
+            biases: dict[str, object] = biases,
+        ) -> np.ndarray:
+            return x @ block[name].T.astype(float) + biases[name]  # type: ignore[index]
+
+        qkv = linear("qkv", norm(x, own[0]))
+        q, k, v = np.split(qkv, [decoder.queries, decoder.queries + decoder.kv_width], 1)
+        q, k, v = (one.reshape(n, -1, width) for one in (q, k, v))
+        if decoder.positions == "rotary":
+            half = width // 2
+            angles = np.arange(n)[:, None, None] * 10000.0 ** (-np.arange(half) / half)
+
+            def turn(one: np.ndarray, angles: np.ndarray = angles, half: int = half) -> np.ndarray:
+                a, b = one[..., :half], one[..., half:]
+                c, s = np.cos(angles), np.sin(angles)
+                return np.concatenate([a * c - b * s, b * c + a * s], -1)
+
+            q, k = turn(q), turn(k)
+        shared = decoder.heads // decoder.kv_heads
+        k, v = k.repeat(shared, 1), v.repeat(shared, 1)
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(width)
+        scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
+        p = np.exp(scores - scores.max(-1, keepdims=True))
+        p /= p.sum(-1, keepdims=True)
+        x = x + linear("projection", np.einsum("hqk,khd->qhd", p, v).reshape(n, -1))
+        hidden = linear("up", norm(x, own[1]))
+        gate, other = (hidden[:, 0::2], hidden[:, 1::2]) if decoder.gated else (hidden, 1.0)
+        if decoder.activation == "relu":
+            gate = np.maximum(gate, 0)
+        elif decoder.activation == "silu":
+            gate = gate / (1 + np.exp(-gate))
+        else:
+            gate = gate / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+        x = x + linear("down", gate * other)
+    return norm(x, weights.final) @ weights.head.T.astype(float)
+
+
+def words_of(decoder: Decoder, count: int) -> list[int]:
+    return np.random.default_rng(5).integers(0, decoder.vocab, count).tolist()
+
+
+def run(decoder: Decoder, mapping: str, parts: int, channels: int, words: list[int]) -> np.ndarray:
+    memory = device.with_(device.load("pim-gpt"), channels=channels)
+    tokens = min(decoder.context, 200)
+    compiler = Compiler(decoder, memory, mapping, tokens=tokens, parts=parts)
+    executor = Executor(compiler, random_weights(decoder))
+    return np.array([executor.token(position, word) for position, word in enumerate(words)])
+
+
+@pytest.mark.parametrize("mapping", names())
+@pytest.mark.parametrize(
+    ("decoder", "count", "channels"),
+    [(GPT, 40, 1), (LLAMA, 20, 2), (OPT, 5, 8)],
+    ids=["gpt", "llama", "opt"],
+)
+def test_logits_are_the_transformer_s(
+    decoder: Decoder, count: int, channels: int, mapping: str
+) -> None:
+    words = words_of(decoder, count)
+    expected = truth(decoder, random_weights(decoder), words)
+    found = run(decoder, mapping, 1, channels, words)
+    assert np.abs(found - expected).max() <= 0.03 * np.abs(expected).max()
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9
+
+
+@pytest.mark.parametrize("decoder", [GPT, LLAMA], ids=["gpt", "llama"])
+def test_parts_and_single_banks_change_no_bit(decoder: Decoder) -> None:
+    words = words_of(decoder, 12)
+    whole = run(decoder, "pim-gpt", 1, 2, words)
+    assert np.array_equal(run(decoder, "pim-gpt", 2, 2, words), whole)
+    assert np.array_equal(run(decoder, "interleaved", 1, 2, words), whole)
+
+
+def test_keys_split_over_chunks_are_merged() -> None:
+    words = words_of(GPT, 40)
+    expected = truth(GPT, random_weights(GPT), words)
+    found = run(GPT, "stream-k", 2, 1, words)
+    assert np.abs(found - expected).max() <= 0.03 * np.abs(expected).max()
+
+
+def test_what_holds_no_data_is_refused() -> None:
+    memory = device.load("pim-gpt")
+    for changes in ({"weights": "int8"}, {"batch": 2}, {"v_batch": 2}):
+        compiler = Compiler(GPT, memory, tokens=20, **changes)
+        with pytest.raises(ValueError, match="BF16 weights, one sequence and v_batch 1"):
+            Executor(compiler, random_weights(GPT))
