@@ -326,7 +326,7 @@ class Decoder:
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the whole graph: names of a block's operations begin with ``block<n>/``."""
-        found = list(self.first())
+        found: list[Operation] = list(self.first())
         result = "embedding"
         for layer in range(self.layers):
             for one in self.block():

@@ -110,7 +110,7 @@ def run(decoder: Decoder, mapping: str, parts: int, channels: int, words: list[i
 @pytest.mark.parametrize("mapping", names())
 @pytest.mark.parametrize(
     ("decoder", "count", "channels"),
-    [(GPT, 40, 1), (LLAMA, 20, 2), (OPT, 5, 8)],
+    [(GPT, 30, 1), (LLAMA, 10, 2), (OPT, 3, 8)],
     ids=["gpt", "llama", "opt"],
 )
 def test_logits_are_the_transformer_s(
@@ -125,7 +125,7 @@ def test_logits_are_the_transformer_s(
 
 @pytest.mark.parametrize("decoder", [GPT, LLAMA], ids=["gpt", "llama"])
 def test_parts_and_single_banks_change_no_bit(decoder: Decoder) -> None:
-    words = words_of(decoder, 12)
+    words = words_of(decoder, 6)
     whole = run(decoder, "pim-gpt", 1, 2, words)
     assert np.array_equal(run(decoder, "pim-gpt", 2, 2, words), whole)
     assert np.array_equal(run(decoder, "interleaved", 1, 2, words), whole)
