@@ -104,7 +104,7 @@ def outer_regions(layout: Layout) -> dict[str, tuple[Address, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     decoders(),
     st.sampled_from(names()),
