@@ -91,7 +91,7 @@ class Chain(ClosedForm):
 
     def __init__(self, device: Device, refresh: Refresh) -> None:
         super().__init__(device, refresh)
-        self._shapes = FineShapes(self._rules)
+        self._shapes = self._fine = FineShapes(self._rules)
         self._nodes: dict[tuple[Snapshot, tuple[int, ...]], _Node] = {}
         self._links: list[_Link] = []
         self._first: dict[Shape, int] = {}
@@ -139,6 +139,13 @@ class Chain(ClosedForm):
         if not self.falls_back:
             self._settle()
         return super().result(clocks)
+
+    def forget(self) -> None:
+        """Let go of all states, which refer to one another; nothing can be run from then on."""
+        for node in self._nodes.values():
+            node.links.clear()
+        self._links.clear()
+        self._fine.forget()
 
     def _done(self) -> list[tuple[tuple[int, ...], list[Tally]]]:
         """Return what has been done, as channel to class and a tally of each class."""
@@ -259,7 +266,7 @@ class Chain(ClosedForm):
         rows: tuple[int, ...],
     ) -> tuple[Entry, tuple[int, ...]]:
         """Return a shape's entry, and the row of each label of its state."""
-        self._shapes.merging = not shape.masks
+        self._fine.merging = not shape.masks
         numbers = tuple(_number(ranges, row, row) for row in rows)
         first = self._first.get(shape, -2)
         if first == -2:
@@ -275,7 +282,7 @@ class Chain(ClosedForm):
         return shape.entry(snapshot, numbers), rows
 
     def _meet(self, entry: Entry, until: int) -> Outcome:
-        self._shapes.merging = not entry.shape.masks
+        self._fine.merging = not entry.shape.masks
         return entry.meet(until)
 
     def _seen(

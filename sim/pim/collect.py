@@ -5,23 +5,18 @@ Owns ``Collector``. Imports the timeline, the loads and what a generation is mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable
 
 import numpy as np
 
-from gateformer.hw.pim import energy
 from gateformer.hw.pim.device import Device
-from gateformer.hw.pim.program import Program
-from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.memory import FIRST, ClosedMemory, Memory
+from gateformer.hw.pim.program import Program, Segment
+from gateformer.sim.pim.memory import FIRST, Memory
 from gateformer.sim.pim.parts import Clocks, Part, Timeline
-from gateformer.sim.pim.timeline import Work, Works
+from gateformer.sim.pim.timeline import Plan, Works
 
-Placing = Callable[[Program, Sequence[Work], Memory, int], tuple[list[int], list[int]]]
-"""Program, works, memory and first clock to the first clock of each step and the one behind it."""
-
-_PART, _MACS = attrgetter("part"), attrgetter("macs")
+Placing = Callable[[Program, Plan, Memory, int], tuple[list[int], list[int]]]
+"""Program, plan, memory and first clock to the first clock of each step and the one behind it."""
 
 
 class Collector:
@@ -44,25 +39,26 @@ class Collector:
         self.token_clocks: list[int] = []
         self._placing = placing
         self._memory = memory
-        self._parts: list[int] = []
+        self._shape: tuple[int, ...] = ()
         self._shapes: list[_Shape] = []
 
     def token(self, program: Program) -> None:
         """Run a token behind the last one."""
-        works = self.works.of(program.steps)
-        parts = list(map(_PART, works))
-        if parts != self._parts:
-            self._parts = parts
+        plan = self.works.plan(program)
+        shape = (len(plan.works), *(work.part for works, _, _ in plan.groups for work in works))
+        if shape != self._shape:
+            self._shape = shape
+            parts = [work.part for work in plan.works]
             self._shapes.append(_Shape(program, parts, len(self.token_clocks)))
-        shape = self._shapes[-1]
-        starts, ends = self._placing(program, works, self._memory, self.clock)
-        shape.add(starts, ends)
-        shape.macs += np.array(list(map(_MACS, program.steps)), np.int64)
+        starts, ends = self._placing(program, plan, self._memory, self.clock)
+        self._shapes[-1].add(starts, ends)
         end = max(ends)
         self.token_clocks.append(end - self.clock)
         self.clock = end
-        for work in works:
-            work.uses += 1
+        for works, macs, times in plan.groups:
+            for work, one in zip(works, macs, strict=True):
+                work.uses += times
+                work.macs += one * times
 
     def timelines(self) -> tuple[Timeline, ...]:
         """Return all steps' places in time, counted from 0."""
@@ -72,15 +68,15 @@ class Collector:
     def parts(self) -> tuple[Part, ...]:
         """Return the work by operation, in issue order."""
         names = list(self.works.parts)
-        sums = np.zeros((len(names), 3), np.int64)
+        clocks, times, macs, lost, link, sent, received = (
+            np.zeros(len(names), np.int64) for _ in range(7)
+        )
         for shape in self._shapes:
-            clocks = shape.durations().sum(axis=0)
-            tokens = np.full_like(clocks, shape.tokens)
-            for column, values in enumerate((clocks, shape.macs, tokens)):
-                np.add.at(sums[:, column], shape.parts, values)
-        lost, link, sent, received = (np.zeros(len(names), np.int64) for _ in range(4))
+            np.add.at(clocks, shape.parts, shape.durations().sum(axis=0))
         lengthened = self._memory.lost()
         for work in self.works.each():
+            times[work.part] += work.uses
+            macs[work.part] += work.macs
             if work.segment is not None:
                 lost[work.part] += lengthened.get(id(work.segment), 0)
                 link[work.part] += work.clocks * work.uses
@@ -90,11 +86,11 @@ class Collector:
             Part(
                 name=name,
                 on=on,
-                clocks=int(sums[part, 0]),
+                clocks=int(clocks[part]),
                 refresh=int(lost[part]),
                 link=int(link[part]),
-                times=int(sums[part, 2]),
-                macs=int(sums[part, 1]),
+                times=int(times[part]),
+                macs=int(macs[part]),
                 sent=int(sent[part]),
                 received=int(received[part]),
             )
@@ -118,38 +114,15 @@ class Collector:
                 found += work.load.requests * work.uses
         return found
 
-    def peak(self, overlap: bool) -> dict[str, tuple[str, float]]:
-        """Return, by set of currents, the operation that draws most and its mean power in W.
-
-        The last segment of each is run once more, one behind the other and without refresh.
-        """
+    def samples(self) -> tuple[tuple[str, Segment], ...]:
+        """Return the last segment of each operation."""
         names = list(self.works.parts)
-        last = {work.part: work for work in self.works.each() if work.segment is not None}
-        found: dict[str, tuple[str, float]] = {}
-        memory = ClosedMemory(self.device, Refresh("none"))
-        clock = FIRST
-        before: Mapping[str, int] = {}
-        for work in last.values():
-            if work.segment is None:
-                continue
-            end = memory.run(work.segment, clock, 0)
-            after = memory.totals(end).counts
-            counts = {name: count - before.get(name, 0) for name, count in after.items()}
-            clocks, clock, before = end - clock, end, after
-            sent = work.segment.sent + work.segment.received
-            for power in self.device.powers:
-                items = energy.items(
-                    counts,
-                    clocks,
-                    self.device,
-                    power=power,
-                    link_bytes=sent,
-                    asic_clocks=clocks if overlap else 0,
-                )
-                watts = energy.total(items) / (clocks * self.device.clock_ns * 1e-9)
-                if watts > found.get(power.name, ("", -1.0))[1]:
-                    found[power.name] = (names[work.part][1], watts)
-        return found
+        last = {
+            names[work.part][1]: work.segment
+            for work in self.works.each()
+            if work.segment is not None
+        }
+        return tuple(last.items())
 
 
 class _Shape:
@@ -159,7 +132,6 @@ class _Shape:
         self.names = [step.name for step in program.steps]
         self.parts = np.array(parts)
         self.first = first
-        self.macs = np.zeros(len(parts), np.int64)
         self._starts: list[Clocks] = []
         self._ends: list[Clocks] = []
 

@@ -88,6 +88,21 @@ class FineShapes(Shapes):
         self.merging = False
         self._fine: dict[tuple[Stretch, bool], FineStretch] = {}
 
+    def forget(self) -> None:
+        """Let go of all states, which refer to one another."""
+        for shape in self._shapes.values():
+            for entry in shape.entries.values():
+                entry.met.clear()
+                entry.plain = None
+            shape.entries.clear()
+            vars(shape).clear()
+        for stretch in (*self._stretches.values(), *self._fine.values()):
+            for place in stretch.places():
+                place.met.clear()
+                place.plain = None
+            vars(stretch).clear()
+        vars(self).clear()
+
     def shape(self, segment: Segment) -> tuple[Shape, tuple[Rows, ...]]:
         """Return a segment's shape, and where its rows lie."""
         found, rows = super().shape(segment)

@@ -115,7 +115,8 @@ def simulate(
         for position in range(past, past + prompt + tokens):
             found.token(compiler.token(position, logits=position >= past + prompt))
         totals = memory.totals(found.clock)
-    parts = found.parts()
+        parts = found.parts()
+        memory.forget()
     layout = compiler.layout
     busy = dict.fromkeys((MEMORY, ASIC), 0)
     for part in parts:
@@ -148,7 +149,7 @@ def simulate(
         channel_requests=found.requests(),
         capacity=Capacity(layout.weight_bytes, layout.cache_bytes, layout.channel_bytes),
         bound=bounds.row_stream(memory_device),
-        peak=found.peak(overlap),
+        samples=found.samples(),
         timelines=found.timelines(),
         remarks=_remarks(decoder, memory_device),
     )

@@ -68,6 +68,10 @@ class Memory(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Let go of all that was kept; nothing can be run from then on."""
+        ...
+
 
 class ClosedMemory(Chain):
     """Whole segments, in closed form; parameters as for ``Chain``."""
@@ -128,3 +132,7 @@ class CommandMemory:
     def lost(self) -> Mapping[int, int]:
         """Return the clocks by which refreshes lengthened each segment."""
         return self._closed.lost()
+
+    def forget(self) -> None:
+        """Let go of all that was kept."""
+        self._closed.forget()

@@ -15,9 +15,11 @@ import numpy as np
 
 from gateformer.hw.pim import energy
 from gateformer.hw.pim.device import Device, Power
+from gateformer.hw.pim.program import Segment
 from gateformer.quant.decoder import Decoder
 from gateformer.sim.pim import bounds
 from gateformer.sim.pim.parts import Capacity, Clocks, Part, Settings, Slice, Timeline
+from gateformer.sim.pim.peak import peaks
 
 ARRAY = ("MAC16", "MAC", "AF16", "EWMUL16", "RD", "RDA", "RDCP", "WR", "WRA", "WRA16", "WRCP")
 """Commands that access an open row."""
@@ -58,8 +60,8 @@ class Generation:
         What the model takes.
     bound : bounds.RowStream
         What the timing allows where rows stream.
-    peak : mapping of str to tuple of (str, float)
-        By set of currents: the part that draws most, and its mean power in W.
+    samples : tuple of (str, Segment)
+        The last segment of each operation of the memory.
     timelines : tuple of Timeline
         All steps.
     remarks : tuple of str
@@ -81,7 +83,7 @@ class Generation:
     channel_requests: Clocks
     capacity: Capacity
     bound: bounds.RowStream
-    peak: Mapping[str, tuple[str, float]]
+    samples: tuple[tuple[str, Segment], ...]
     timelines: tuple[Timeline, ...] = ()
     remarks: tuple[str, ...] = field(default=())
 
@@ -233,6 +235,11 @@ class Generation:
         """Return the mean power in W."""
         return self.joules(name) / self.seconds
 
+    @property
+    def peak(self) -> dict[str, tuple[str, float]]:
+        """By set of currents: the operation that draws most, and its mean power in W."""
+        return peaks(self.device, self.samples, self.settings.overlap)
+
     def stalls_by_constraint(self) -> dict[str, int]:
         """Return clocks by constraint, most first."""
         return _sorted(self.stalls, 0)
@@ -265,7 +272,7 @@ class Generation:
     def as_dict(self) -> dict[str, Any]:
         """Return all figures as JSON values."""
         internal, external = bounds.internal_peak(self.device), bounds.external_peak(self.device)
-        names = [one.name for one in self.device.powers]
+        names, peak = [one.name for one in self.device.powers], self.peak
         return {
             "model": self.decoder.name,
             "device": self.device.name,
@@ -319,8 +326,8 @@ class Generation:
                     "joules": self.joules(name),
                     "mj_per_token": self.joules(name) * 1e3 / self.tokens,
                     "average_watts": self.average_power(name),
-                    "peak_watts": self.peak[name][1],
-                    "peak_part": self.peak[name][0],
+                    "peak_watts": peak[name][1],
+                    "peak_part": peak[name][0],
                 }
                 for name in names
             },

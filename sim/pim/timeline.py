@@ -1,6 +1,7 @@
 """Steps in time: the memory and the ASIC, one after the other or together.
 
-Owns ``Work``, ``Works``, ``serial`` and ``together``. Imports devices, programs and the memory.
+Owns ``Work``, ``Works``, ``Plan``, ``serial`` and ``together``. Imports devices, programs and the
+memory.
 
 Without overlap a step starts when memory and ASIC are both idle, in issue order, as PIM-GPT's
 simulator does. With overlap each of the two takes its steps in issue order, each as soon as the
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from operator import attrgetter
 from typing import cast
 
@@ -23,7 +25,7 @@ from gateformer.sim.pim.loads import Load, link_clocks, load_of
 from gateformer.sim.pim.memory import Memory
 
 MEMORY, ASIC = "memory", "asic"
-_WORK, _OFFSET = attrgetter("work"), attrgetter("offset")
+_WORK, _OFFSET, _MACS = attrgetter("work"), attrgetter("offset"), attrgetter("macs")
 
 
 @dataclass(eq=False, slots=True)
@@ -40,8 +42,8 @@ class Work:
         What that asks of channels and banks.
     clocks : int
         Clocks of the ASIC's work, or those that the link adds to the segment.
-    uses : int
-        How often it was done.
+    uses, macs : int
+        How often it was done, and the useful multiply-accumulates of all times.
     """
 
     part: int
@@ -49,6 +51,26 @@ class Work:
     load: Load | None
     clocks: int
     uses: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A token.
+
+    Attributes
+    ----------
+    works : list of Work
+        The work of each step.
+    offsets : list of int
+        What is added to the rows of each.
+    groups : tuple of (list of Work, list of int, int)
+        The same steps but for their order: works, multiply-accumulates, and how often each list.
+    """
+
+    works: list[Work]
+    offsets: list[int]
+    groups: tuple[tuple[list[Work], list[int], int], ...]
 
 
 class Works:
@@ -65,6 +87,7 @@ class Works:
         self.parts: dict[tuple[str, str], int] = {}
         self._known: dict[int, Work] = {}
         self._kept: list[Segment | AsicWork] = []
+        self._spans: dict[int, tuple[int, int, int]] = {}
 
     def of(self, steps: Sequence[Step]) -> list[Work]:
         """Return the work of each step."""
@@ -76,6 +99,33 @@ class Works:
                     self._kept.append(step.work)  # so that no other object gets its id
             found = list(map(self._known.get, map(id, map(_WORK, steps))))
         return cast(list[Work], found)
+
+    def plan(self, program: Program) -> Plan:
+        """Return a token's steps as the timeline takes them; a block is looked at once for all."""
+        steps = program.steps
+        spans = self._spans.get(len(steps))
+        if spans is None:
+            spans = self._spans[len(steps)] = _blocks(steps)
+        first, length, blocks = spans
+        behind = first + length * blocks
+        block = steps[first : first + length]
+        other = steps[behind - length : behind]
+        stride = other[0].offset - block[0].offset if blocks > 1 else 0
+        if not blocks or not _alike(block, other, blocks - 1, stride):
+            works = self.of(steps)
+            offsets = list(map(_OFFSET, steps))
+            return Plan(works, offsets, ((works, list(map(_MACS, steps)), 1),))
+        stride //= max(blocks - 1, 1)
+        front, middle, back = (self.of(one) for one in (steps[:first], block, steps[behind:]))
+        rows = list(map(_OFFSET, block))
+        inner = [row + stride * number for number in range(blocks) for row in rows]
+        offsets = [*map(_OFFSET, steps[:first]), *inner, *map(_OFFSET, steps[behind:])]
+        ends = (front + back, list(map(_MACS, (*steps[:first], *steps[behind:]))), 1)
+        return Plan(
+            front + middle * blocks + back,
+            offsets,
+            (ends, (middle, list(map(_MACS, block)), blocks)),
+        )
 
     def each(self) -> list[Work]:
         """Return all work seen."""
@@ -99,17 +149,36 @@ class Works:
         return Work(part, None, None, clocks)
 
 
-def serial(
-    program: Program, works: Sequence[Work], memory: Memory, clock: int
-) -> tuple[list[int], list[int]]:
+def _blocks(steps: Sequence[Step]) -> tuple[int, int, int]:
+    """Return where the first block begins, its steps, and how many such blocks follow at once."""
+    first = next((at for at, step in enumerate(steps) if step.block == 0), len(steps))
+    length = sum(1 for _ in takewhile(lambda step: step.block == 0, steps[first:]))
+    blocks = 0
+    while length and first + (blocks + 1) * length <= len(steps):
+        at = first + blocks * length
+        if any(step.block != blocks for step in steps[at : at + length]):
+            break
+        blocks += 1
+    return first, length, blocks
+
+
+def _alike(one: Sequence[Step], other: Sequence[Step], number: int, moved: int) -> bool:
+    """Return whether a block is the first one moved by some rows."""
+    return other[0].block == number and all(
+        a.work is b.work and a.macs == b.macs and b.offset - a.offset == moved
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def serial(program: Program, plan: Plan, memory: Memory, clock: int) -> tuple[list[int], list[int]]:
     """Run a token's steps one after another.
 
     Parameters
     ----------
     program : Program
         The token.
-    works : sequence of Work
-        The work of each step.
+    plan : Plan
+        Its plan.
     memory : Memory
         The memory.
     clock : int
@@ -122,7 +191,7 @@ def serial(
     """
     ends: list[int] = []
     run, note, first = memory.run, ends.append, clock
-    for offset, work in zip(map(_OFFSET, program.steps), works, strict=True):
+    for offset, work in zip(plan.offsets, plan.works, strict=True):
         segment = work.segment
         if segment is None:
             clock += work.clocks
@@ -133,13 +202,13 @@ def serial(
 
 
 def together(
-    program: Program, works: Sequence[Work], memory: Memory, clock: int
+    program: Program, plan: Plan, memory: Memory, clock: int
 ) -> tuple[list[int], list[int]]:
     """Run a token's steps with memory and ASIC at once; as ``serial``."""
     starts: list[int] = []
     ends: list[int] = []
     memory_free = asic_free = clock
-    for step, work in zip(program.steps, works, strict=True):
+    for step, work in zip(program.steps, plan.works, strict=True):
         ready = clock
         for one in step.after:
             if ends[one] > ready:
