@@ -24,6 +24,7 @@ from gateformer.sim.dram.tables import (
     SCOPE,
     SELF_CAUSE,
     SELF_WAIT,
+    SHIFT,
     T_BANKS,
     T_GROUPS,
     T_INTERVAL,
@@ -46,10 +47,6 @@ ACT, ACT16, PRE, PREA = NUMBER["ACT"], NUMBER["ACT16"], NUMBER["PRE"], NUMBER["P
 REFAB, REFPB, TMOD = NUMBER["REFab"], NUMBER["REFpb"], NUMBER["TMOD"]
 NOWHERE = (NUMBER["SYNC"], NUMBER["EOC"])
 BY_REFAB, BY_REFPB = OP_NUMBER["REFab"], OP_NUMBER["REFpb"]
-HOST_CAUSE, COMPLETION_CAUSE = 0, 1
-SHIFT = 10
-CAUSE = (1 << SHIFT) - 1
-"""Low bits that hold a cause beside a clock, so that one comparison picks the later."""
 LONG_AGO = -NEVER << SHIFT
 HIT, MISS, OPEN = -1, -2, -3
 

@@ -14,10 +14,7 @@ from gateformer.sim.dram.bursts import (
     ARRAY,
     BY_REFAB,
     BY_REFPB,
-    CAUSE,
-    COMPLETION_CAUSE,
     HIT,
-    HOST_CAUSE,
     LONG_AGO,
     MISS,
     NO_MODE,
@@ -27,14 +24,13 @@ from gateformer.sim.dram.bursts import (
     PREA,
     REFAB,
     REFPB,
-    SHIFT,
     TMOD,
     Order,
     Rules,
     Tally,
 )
 from gateformer.sim.dram.kernel import MOST_STUCK
-from gateformer.sim.dram.tables import WIDTH
+from gateformer.sim.dram.tables import CAUSE, COMPLETION, HOST, SHIFT, WIDTH
 
 
 class Channel:
@@ -76,11 +72,13 @@ class Channel:
         Clock from which a row has been open; -1 where none is.
     stuck : int
         Refreshes in a row that kept a request from issuing.
+    heard : bool
+        Whether it has had an instruction.
     """
 
     __slots__ = (
-        "done", "due", "last", "mode", "past", "ready", "rows", "rules", "runs", "since", "stuck",
-        "tally", "turn",
+        "done", "due", "heard", "last", "mode", "past", "ready", "rows", "rules", "runs", "since",
+        "stuck", "tally", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +107,7 @@ class Channel:
         self.due = due
         self.since = -1 if rows.count(-1) == len(rows) else 0
         self.stuck = 0
+        self.heard = False
 
     def serve(self, order: Order, row: int, decode: int) -> None:
         """Serve all requests of an instruction.
@@ -125,6 +124,7 @@ class Channel:
         """
         command, bank, left = order.command, order.bank, order.size
         missed = False
+        self.heard = True
         while left:
             wanted = self._wanted(order, row)
             clock, cause = self._legal(wanted, bank)
@@ -165,19 +165,21 @@ class Channel:
 
     def mark(self, order: Order, decode: int) -> None:
         """Let SYNC or EOC through the queue: it waits for refreshes and for the last completion."""
+        self.heard = True
         while True:
             clock = max(self.done, decode, self.last + 1)
             if self.due > clock:
                 break
-            self._make_way(order.op, COMPLETION_CAUSE, decode)
-        self._stall(order.op, COMPLETION_CAUSE, clock, decode)
+            self._make_way(order.op, COMPLETION, decode)
+        self._stall(order.op, COMPLETION, clock, decode)
         self.runs.append((clock, 1, 1))
         self.last = clock
 
     def catch_up(self, op: int, decode: int) -> None:
         """Issue the refreshes that are due up to the clock at which an instruction is decoded."""
+        self.heard = True
         while self.due <= decode:
-            self._make_way(op, HOST_CAUSE, decode)
+            self._make_way(op, HOST, decode)
 
     def accepted(self) -> int:
         """Return the clock at which the queue had room for the last request."""
@@ -202,7 +204,7 @@ class Channel:
         if clock > ahead:
             idle = max(min(decode, clock) - ahead, 0)
             if idle:
-                self._add((HOST_CAUSE, op), idle)
+                self._add((HOST, op), idle)
             if clock - ahead - idle:
                 self._add((cause, op), clock - ahead - idle)
 

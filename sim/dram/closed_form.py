@@ -22,13 +22,13 @@ import numpy as np
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import COMMANDS, Instruction
 from gateformer.hw.pim.program import Loop, Segment
-from gateformer.sim.dram.bursts import HIT, HOST_CAUSE, MISS, NEVER, OPEN, Rules, Tally
+from gateformer.sim.dram.bursts import HIT, MISS, NEVER, OPEN, Rules, Tally
 from gateformer.sim.dram.engine import QUEUE, Machine, Run, check
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.shapes import Rows, Shape, Shapes
 from gateformer.sim.dram.snapshot import Snapshot, System, later, power_up
 from gateformer.sim.dram.stretches import ELSEWHERE, Passage
-from gateformer.sim.dram.tables import AF_ROW, CAUSED_BY, WIDTH
+from gateformer.sim.dram.tables import AF_ROW, CAUSED_BY, HOST, WIDTH
 
 
 @dataclass(eq=False, slots=True)
@@ -220,7 +220,7 @@ class ClosedForm:
                         for passage, number in outcome.parts:
                             times[passage] += number * outcome.uses
                 for channel, c in enumerate(entry.snapshot.of if entry.idle else ()):
-                    alone[channel][HOST_CAUSE, shape.first[channel]] += entry.idle
+                    alone[channel][HOST, shape.first[channel]] += entry.idle
                     if entry.snapshot.stills[c].rows != -1:
                         alone[channel][OPEN] += entry.idle
         for wait in self._waits:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateformer.sim.dram.bursts import CAUSE, OPEN, SHIFT, Order, Rules, Tally
+from gateformer.sim.dram.bursts import NEVER, OPEN, Order, Rules, Tally
 from gateformer.sim.dram.channel import Channel
-from gateformer.sim.dram.tables import AF_ROW
+from gateformer.sim.dram.tables import AF_ROW, CAUSE, SHIFT
 
 
 class Still(NamedTuple):
@@ -212,8 +212,8 @@ class System:
 
     def _still(self, channel: Channel, labels: dict[int, int], due: int) -> Still:
         at = self.decode
-        # A refresh may be due before the host's clock.
-        base = max(min(at, channel.due), channel.last + 1)
+        # A refresh may be due before the host's clock. A channel that heard nothing just ages.
+        base = max(min(at, channel.due), channel.last + 1) if channel.heard else -NEVER
         shift, bound = at << SHIFT, base << SHIFT | CAUSE
         ready = [(slot, then - shift) for slot, then in channel.ready.items() if then > bound]
         ready.sort()

@@ -181,10 +181,12 @@ class Stretch:
         if self.last:
             system.decode, system.decoded = system.finish, 0
         after, left, remaining = system.freeze(self.kept, merge=self.last)
-        reach = max(
+        needs = [
             max(channel.last + 1, system.decode) - still.behind * self.rules.interval
             for channel, still in zip(system.channels, snapshot.stills, strict=True)
-        )
+            if channel.heard
+        ]
+        reach = max(needs, default=-NEVER)
         tokens = tuple(
             self.token(row if row < 0 or row >= AF_ROW else row - self.stride) for row in left
         )
