@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS
-from gateformer.hw.pim.program import Segment
+from gateformer.hw.pim.program import Loop, Segment
 from gateformer.sim.dram.bursts import ALL, Tally
 from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
 from gateformer.sim.dram.closed_form import _Wait as Wait
@@ -41,6 +41,7 @@ class _Node:
     rows: tuple[int, ...]
     marked: bool
     links: dict[tuple[int, int, int, int], _Link] = field(default_factory=dict)
+    made: dict[tuple[int, int, tuple[int, ...]], _Link] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -96,6 +97,7 @@ class Chain(ClosedForm):
         self._links: list[_Link] = []
         self._first: dict[Shape, int] = {}
         self._twins: dict[tuple[int, int, int], Segment] = {}
+        self._renamed: dict[tuple[Loop, ...], Segment] = {}
         self._used: dict[int, tuple[int, int]] = {}
         self._swap = 0
         sizes = device.organization
@@ -144,6 +146,7 @@ class Chain(ClosedForm):
         """Let go of all states, which refer to one another; nothing can be run from then on."""
         for node in self._nodes.values():
             node.links.clear()
+            node.made.clear()
         self._links.clear()
         self._fine.forget()
 
@@ -188,26 +191,29 @@ class Chain(ClosedForm):
 
     def _link(self, segment: Segment, idle: int, offset: int) -> _Link:
         """Make a link from the state reached so far."""
-        known = self._known.get(id(segment)) or self._learn(segment)
-        if offset:
-            self._check(segment, known[1], offset)
         node = self._node
         snapshot = node.snapshot
         twin, swap = self._twin(segment, snapshot)
-        if twin is not segment:
-            known = self._known.get(id(twin)) or self._learn(twin)
-        shape, ranges, _ = known
-        wait = min(idle, snapshot.settles)
-        if wait:
-            snapshot = later(snapshot, wait, self._shapes.kept)
+        shape, ranges, _ = self._known.get(id(twin)) or self._learn(twin)
+        if offset:
+            self._check(twin, ranges, offset)
         shift = self._offset - offset
-        rows = tuple(row if row >= AF_ROW else row + shift for row in node.rows)
-        entry, rows = self._entry(shape, ranges, snapshot, rows)
-        plain = _plain(entry)
-        behind = self._behind(plain, ranges, rows)
-        link = _Link(
-            segment, node, shift, swap, entry, idle, entry.reach, plain.clocks, behind, rows, ranges
-        )
+        rows = tuple([row if row >= AF_ROW else row + shift for row in node.rows])
+        made = node.made.get((id(twin), idle, rows))
+        if made is None:
+            wait = min(idle, snapshot.settles)
+            if wait:
+                snapshot = later(snapshot, wait, self._shapes.kept)
+            entry, seen = self._entry(shape, ranges, snapshot, rows)
+            plain = _plain(entry)
+            behind = self._behind(plain, ranges, seen)
+            link = _Link(
+                segment, node, shift, swap, entry, idle, entry.reach, plain.clocks, behind, seen,
+                ranges,
+            )  # fmt: skip
+            node.made[(id(twin), idle, rows)] = link
+        else:
+            link = replace(made, segment=segment, shift=shift, swap=swap, uses=0)
         node.links[(id(segment), idle, -shift, self._swap)] = link
         self._links.append(link)
         return link
@@ -230,8 +236,12 @@ class Chain(ClosedForm):
         key = (id(segment), channel, bank)
         found = self._twins.get(key)
         if found is None:
-            found = self._twins[key] = _renamed(segment, channel, bank)
-        return found, channel * MOST_BANKS + bank
+            found = segment
+            if used != (-1, -1):
+                loops = _renamed(segment, max(channel, 0), max(bank, 0))
+                found = self._renamed.setdefault(loops, replace(segment, loops=loops))
+            self._twins[key] = found
+        return found, max(channel, 0) * MOST_BANKS + max(bank, 0)
 
     def _hop(self, link: _Link, until: int) -> _Hop:
         """Find what a link does that meets a refresh after so many clocks."""
@@ -349,41 +359,45 @@ def _banked(snapshot: Snapshot) -> bool:
 
 
 def _only(segment: Segment, channels: int) -> tuple[int, int]:
-    """Return the only channel and the only bank that a segment takes apart; 0 for none or more."""
+    """Return the only channel and the only bank that a segment takes apart.
+
+    0 where there are several; both -1 where it tells no channel or bank from another.
+    """
     everywhere = (1 << channels) - 1
     body = [one for loop in segment.loops for one in loop.body]
     masks = {one.channels & everywhere for one in body if OPS[one.op].command} - {everywhere}
     banks = {one.bank for one in body if OPS[one.op].rows == "one"}
+    if not masks and not banks:
+        return -1, -1
     mask = masks.pop() if len(masks) == 1 else 1
     channel = mask.bit_length() - 1 if mask.bit_count() == 1 else 0
     return channel, banks.pop() if len(banks) == 1 else 0
 
 
-def _renamed(segment: Segment, channel: int, bank: int) -> Segment:
-    """Return a segment with a channel and the first one swapped, and banks by exclusive or.
+def _renamed(segment: Segment, channel: int, bank: int) -> tuple[Loop, ...]:
+    """Return loops with a channel and the first one swapped, and banks by exclusive or.
 
-    The latter keeps banks of a group together.
+    The latter keeps banks of a group together. Columns take no part in timing: all become 0.
     """
 
     def mask(old: int) -> int:
         moved = (old ^ old >> channel) & 1
         return old ^ (moved | moved << channel) if channel else old
 
-    body = [one for loop in segment.loops for one in loop.body]
-    if all(mask(one.channels) == one.channels and (one.bank < 0 or not bank) for one in body):
-        return segment
-    loops = tuple(
-        replace(
-            loop,
-            body=tuple(
+    return tuple(
+        Loop(
+            tuple(
                 replace(
                     one,
                     channels=mask(one.channels),
                     bank=one.bank ^ bank if one.bank >= 0 else one.bank,
+                    column=0,
+                    slot=0,
                 )
                 for one in loop.body
             ),
+            loop.count,
+            loop.stride,
         )
         for loop in segment.loops
     )
-    return replace(segment, loops=loops)
