@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from gateformer.baselines.roofline import MACHINES, Work, estimate
 from gateformer.flow.files import write_whole
+from gateformer.hw.pim.device import load
 from gateformer.pim.comparing import Versus, versus
 from gateformer.pim.figures import constant
 from gateformer.pim.places import refuse_place
@@ -25,11 +26,16 @@ from gateformer.quant import models
 
 V_BATCH = 16
 """Tokens whose values are written together: one access' numbers."""
+FEW = 16
+"""Tokens of a simulation that shows another choice, in the middle of a generation."""
+LARGEST = "gpt3-xl"
+"""The model that the paper looks at most closely."""
+WIDE = "four times the ASIC's adders and multipliers"
 SLOW_ASIC_NS = 10.0
 """The paper's slowest ASIC: 100 MHz in place of 1 GHz."""
 CHANNELS: Mapping[str, tuple[int, ...]] = {
     "gpt2-small": (1, 2, 4, 8, 16, 32),
-    "gpt3-xl": (8, 16, 32, 64),
+    LARGEST: (8, 16, 32, 64),
 }
 """Channels that a model's generation is repeated with; gpt3-xl does not fit fewer than six."""
 GPUS = ("t4", "v100", "a100", "h100")
@@ -147,11 +153,33 @@ def jobs(tokens: int) -> list[tuple[str, Job]]:
         for way, settings in ways.items()
         for name in models.names()
     ]
+    few = min(FEW, tokens)
+    middle = {"tokens": few, "past": max(tokens // 2 - few // 2, 0)}
+    for label, settings in choices().items():
+        found.append((label, ("choices", LARGEST, tuple({**settings, **middle}.items()))))
     for name, several in CHANNELS.items():
         for channels in several:
             settings = (("channels", channels), ("tokens", tokens))
             found.append((str(channels), (f"channels {name}", name, settings)))
     return found
+
+
+def choices() -> dict[str, dict[str, Any]]:
+    """Return other ways to run the largest model."""
+    asic = load("pim-gpt").asic
+    if asic is None:
+        raise AssertionError("pim-gpt has an ASIC")
+    wide = replace(asic, adders=4 * asic.adders, multipliers=4 * asic.multipliers)
+    return {
+        "as above": {},
+        "mapping stream-k": {"mapping": "stream-k"},
+        "mapping interleaved": {"mapping": "interleaved"},
+        "per-bank refresh": {"refresh": "per-bank"},
+        "hot: refresh twice as often": {"hot": True},
+        "INT8 weights": {"weights": "int8"},
+        "INT4 weights": {"weights": "int4"},
+        WIDE: {"device": replace(load("pim-gpt"), asic=wide)},
+    }
 
 
 def run(job: Job) -> Run:
@@ -214,7 +242,7 @@ def move(tokens: int) -> tuple[Moved, ...]:
 
     few = min(4, tokens)
     with waiting("moving each assumed constant"):
-        found = sensitivity("gpt3-xl", tokens=few, past=min(tokens - few, tokens // 2))
+        found = sensitivity(LARGEST, tokens=few, past=min(tokens - few, tokens // 2))
     return tuple(Moved(constant(one), one.time, one.energy) for one in found)
 
 

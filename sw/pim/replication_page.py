@@ -11,7 +11,7 @@ from importlib.resources import files
 from gateformer.baselines.roofline import MACHINES, MEANINGS
 from gateformer.hw.pim.device import load
 from gateformer.pim import replication_tables as tables
-from gateformer.pim.replication import Study
+from gateformer.pim.replication import LARGEST, WIDE, Study
 from gateformer.pim.screen import Block, digits, percent, written
 
 
@@ -27,20 +27,20 @@ def page(study: Study, blocks: Mapping[str, Block]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    sources = [
-        (machine.title, key, source)
-        for machine in MACHINES.values()
-        for key, source in machine.sources.items()
-    ]
+    sources: dict[tuple[str, str], list[str]] = {}
+    for machine in MACHINES.values():
+        for key, source in machine.sources.items():
+            sources.setdefault((key, source), []).append(machine.title)
     asic = load("pim-gpt").asic
     return environment.get_template("page").render(
         adders=asic.adders if asic else 0,
         multipliers=asic.multipliers if asic else 0,
         study=study,
         tables={name: markdown(block) for name, block in blocks.items()},
-        large=study.runs["paper"][tables.LARGEST],
+        large=study.runs["paper"][LARGEST],
         runs=study.across("paper"),
-        sources=sources,
+        sources=[(", ".join(names), *pair) for pair, names in sources.items()],
+        wide=study.runs["choices"][WIDE],
         meanings=MEANINGS,
         percent=percent,
         digits=digits,

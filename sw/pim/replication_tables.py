@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 
 from gateformer.baselines.roofline import MACHINES, Machine, Tier
 from gateformer.pim.comparing import CLAIMS
-from gateformer.pim.replication import SLOW_ASIC_NS, V_BATCH, Run, Study
+from gateformer.pim.replication import LARGEST, SLOW_ASIC_NS, V_BATCH, Run, Study
 from gateformer.pim.screen import Block, Cell, digits, percent
 
 PAPER = "arXiv 2310.09385, npj Unconventional Computing 2024"
 SHOWN = 10
 """Waits and constants of a table."""
-LARGEST = "gpt3-xl"
-"""The model that the paper looks at most closely."""
+TITLES = {"roofline": "roofline", "fused": "fused (graph mode)", "eager": "eager"}
 Row = tuple[Cell, ...]
 
 
@@ -28,6 +27,7 @@ def blocks(study: Study) -> dict[str, Block]:
         "models": every_model(study),
         "gains": gains(study),
         "channels": channels(study),
+        "choices": choices(study),
         "speed": speed(study),
         "energy": energy(study),
         "power": power(study),
@@ -139,6 +139,26 @@ def channels(study: Study) -> Block:
     return Block("Channels", heads, tuple(rows))
 
 
+def choices(study: Study) -> Block:
+    """Return other ways to run the largest model, in the middle of its tokens."""
+    runs = study.runs["choices"]
+    base = next(iter(runs.values()))
+    rows: list[Row] = [
+        (
+            label, run["ms_per_token"], f"{digits(run['clocks'] / base['clocks'], 3)}x",
+            percent(run["row_hit_rate"], 2), percent(run["mac_utilization"]),
+            percent(run["other_share"], 2),
+            *(one["mj_per_token"] for one in run["energy"].values()),
+        )
+        for label, run in runs.items()
+    ]  # fmt: skip
+    heads = ("choice", "ms a token", "of the time", "row hits", "MACs in use", "not VMM",
+             *(f"mJ, {name}" for name in study.currents))  # fmt: skip
+    settings = base["settings"]
+    title = f"Other choices, {LARGEST}, {settings['tokens']} tokens in the middle"
+    return Block(title, heads, tuple(rows))
+
+
 def _faster(study: Study, machine: Machine, tier: Tier) -> list[float]:
     return [one.faster for run in study.across("paper") for one in run.beside(machine.name, tier)]
 
@@ -163,7 +183,7 @@ def speed(study: Study) -> Block:
     def cells(machine: Machine, tier: Tier) -> Row:
         claim = CLAIMS.get(machine.name)
         words = None if claim is None else published(claim.speed)
-        return machine.title, tier, words, span(_faster(study, machine, tier), "x")
+        return machine.title, TITLES[tier], words, span(_faster(study, machine, tier), "x")
 
     heads = ("machine", "its model", "paper", "here")
     return Block("Times as fast as other machines, modelled", heads, _each(cells, MACHINES))
@@ -175,7 +195,8 @@ def energy(study: Study) -> Block:
     def cells(machine: Machine, tier: Tier) -> Row:
         claim = CLAIMS[machine.name]
         here = (span(_saves(study, machine, tier, name), "x") for name in study.currents)
-        return machine.title, tier, published(claim.first), published(claim.revised), *here
+        ranges = (published(claim.first), published(claim.revised))
+        return machine.title, TITLES[tier], *ranges, *here
 
     heads = ("machine", "its model", "paper, first version", "paper, as published",
              *(f"here, currents '{name}'" for name in study.currents))  # fmt: skip
