@@ -3,34 +3,33 @@
 Owns ``Weights``, ``random_weights`` and ``Executor``. Imports the banks, the compiler, the ASIC's
 functions and the arithmetic. It knows no clock; the same program goes through the engine for that.
 
-The ASIC keeps vectors in BF16 and computes in FP32. Weights are BF16, one sequence, ``v_batch`` 1.
+The ASIC keeps vectors in BF16 and computes in FP32. Weights are BF16, and there is one
+sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from gateformer.hw.pim import functions
-from gateformer.hw.pim.arithmetic import Share, merge, to_bf16
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.functions import Alu
-from gateformer.hw.pim.layout import Address, Floats, Integers, Part, Placed, Striped
+from gateformer.hw.pim.layout import Address, Floats, Placed, Striped
 from gateformer.hw.pim.lowering import hidden_parts
 from gateformer.hw.pim.program import Segment, Step
 from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim.attending import Attender
 from gateformer.sim.pim.banks import Banks
 
 EPSILON = np.float32(1e-5)
 """Added to a norm's variance."""
 BASE = 10000.0
 """Base of rotary positions."""
-
-Where = Callable[[Integers, Integers, Integers], Address]
-"""Tokens, heads and numbers of a head to where they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +86,20 @@ class Executor:
     Parameters
     ----------
     compiler : Compiler
-        With BF16 weights, one sequence, ``v_batch`` 1.
+        With BF16 weights and one sequence.
     weights : Weights
         The numbers.
     """
 
     def __init__(self, compiler: Compiler, weights: Weights) -> None:
         layout = compiler.layout
-        if layout.weights != "bf16" or layout.batch != 1 or compiler.v_batch != 1:
-            raise ValueError("data is held for BF16 weights, one sequence and v_batch 1 only")
+        if layout.weights != "bf16" or layout.batch != 1:
+            raise ValueError("data is held for BF16 weights and one sequence only")
         self.compiler = compiler
         self.layout = layout
         self.decoder = compiler.decoder
-        self.cache = layout.caches[0]
         self.banks = Banks(layout.grid, layout.rows)
+        self.attender = Attender(layout, self.banks, compiler.v_batch)
         for block, own in enumerate(weights.blocks):
             for name, placed in layout.matrices.items():
                 self._put(placed, own[name], block)
@@ -147,7 +146,8 @@ class Executor:
                 case "rotary":
                     kept["qkv"] = self._rotated(kept["qkv"], position)
                 case "attention":
-                    kept["attention"] = self._attention(segments, kept["qkv"], position, block)
+                    own = self.attender.run(segments, kept["qkv"], position, block)
+                    kept["attention"] = own
                 case "projection":
                     kept["result"] = self._linear(segments[0], name, kept["attention"], kept)
                 case "ffn":
@@ -254,76 +254,3 @@ class Executor:
         heads[:, :half] = first * cosine - second * sine
         heads[:, half : 2 * half] = second * cosine + first * sine
         return np.concatenate([to_bf16(heads).ravel(), qkv[turned:]])
-
-    def _attention(self, steps: list[Step], qkv: Floats, position: int, block: int) -> Floats:
-        """Append keys and values, score, weight and sum, in the program's order."""
-        width, queries = self.decoder.d_head, self.decoder.queries
-        query = qkv[:queries].reshape(-1, width)
-        keys, values = qkv[queries:].reshape(2, -1, width)
-        count = sum(step.work.name == "attention/score" for step in steps)
-        parts = self.cache.parts(position, count)
-        split = parts[0].splits > 1 or parts[-1].first_token > 0
-        scored, weighted = iter(parts), iter(parts)
-        shares: dict[Part, tuple[Floats, Floats, Floats]] = {}
-        results: dict[Part, list[Share]] = {}
-        for step in steps:
-            match step.work.name:
-                case "attention/append_keys":
-                    self._append(step, self.cache.where_key, keys, position, block)
-                case "attention/append_values":
-                    self._append(step, self.cache.where_value, values, position, block)
-                case "attention/score":
-                    part = next(scored)
-                    reads = self.banks.run(step.expand(), self.cache.queries_sent(part, query))
-                    shares[part] = self._softmax(part, self.cache.scores_read(part, reads), split)
-                case _:
-                    part = next(weighted)
-                    weights, m, total = shares[part]
-                    reads = self.banks.run(step.expand(), self.cache.weights_sent(part, weights))
-                    sums = self.cache.sums_read(part, reads)
-                    results[part] = self._shared(sums, m, total, split)
-        return self._merged(results, split)
-
-    def _append(self, step: Step, where: Where, numbers: Floats, position: int, block: int) -> None:
-        heads, dims = (one.ravel() for one in np.indices(numbers.shape))
-        place = where(np.full(heads.shape, position), heads, dims)
-        self.banks.prepare(self._moved(place, block), numbers)
-        self.banks.run(step.expand(), iter(()))
-        self.banks.settle()
-
-    def _softmax(self, part: Part, scores: Floats, split: bool) -> tuple[Floats, Floats, Floats]:
-        """Return weights, and each share's maximum and sum, shares x heads.
-
-        Weights are normalized at once, but those of split keys when their shares are merged.
-        """
-        scaled = scores * np.float32(1 / np.sqrt(self.decoder.d_head))
-        owner = self.cache.shares(part)
-        weights = np.zeros_like(scaled)
-        m = np.full((part.splits, len(scaled)), -np.inf, np.float32)
-        total = np.zeros((part.splits, len(scaled)), np.float32)
-        for share in range(part.splits):
-            own = owner == share
-            if own.any():
-                m[share] = scaled[:, own].max(1)
-                exps = functions.exp(Alu(), scaled[:, own] - m[share][:, None])
-                total[share] = exps.sum(1)
-                weights[:, own] = exps
-        if not split:
-            weights = weights * functions.reciprocal(Alu(), total[0])[:, None]
-        return to_bf16(weights), m, total
-
-    def _shared(self, sums: Floats, m: Floats, total: Floats, split: bool) -> list[Share]:
-        if not split:
-            return [Share(m[0], total[0], to_bf16(sum(sums[1:], sums[0])))]
-        used = [share for share in range(len(m)) if total[share].any()]
-        return [Share(m[share], total[share], sums[share]) for share in used]
-
-    def _merged(self, results: Mapping[Part, list[Share]], split: bool) -> Floats:
-        """Return attention's result: heads side by side, shares of the keys merged."""
-        if not split:
-            return np.concatenate([one.o.ravel() for (one,) in results.values()])
-        shares = [one for some in results.values() for one in some]
-        found = shares[0]
-        for one in shares[1:]:
-            found = merge(found, one)
-        return to_bf16(found.o * functions.reciprocal(Alu(), found.l)[:, None]).ravel()

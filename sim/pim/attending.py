@@ -1,0 +1,193 @@
+"""One token's attention on numbers: its cache written, scores read, values weighted and summed.
+
+Owns ``Attender``. Imports the banks, the layout and the ASIC's functions and arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gateformer.hw.pim import functions
+from gateformer.hw.pim.arithmetic import Share, merge, to_bf16
+from gateformer.hw.pim.functions import Alu
+from gateformer.hw.pim.layout import Address, Floats, Integers, Layout, Part
+from gateformer.hw.pim.program import Step
+from gateformer.sim.pim.banks import Banks
+
+Where = Callable[[Integers, Integers, Integers], Address]
+"""Tokens, heads and numbers of a head to where they stand."""
+
+
+class Attender:
+    """Does what the steps of ``attention/...`` do, in their order.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything stands.
+    banks : Banks
+        The numbers.
+    v_batch : int
+        Tokens whose values are written together.
+    """
+
+    def __init__(self, layout: Layout, banks: Banks, v_batch: int) -> None:
+        self.layout = layout
+        self.cache = layout.caches[0]
+        self.banks = banks
+        self.v_batch = v_batch
+        self.queries = layout.decoder.heads // layout.decoder.kv_heads
+        self.scale = np.float32(1 / np.sqrt(layout.decoder.d_head))
+        self._held: dict[int, list[Floats]] = {}
+
+    def run(self, steps: list[Step], qkv: Floats, position: int, block: int) -> Floats:
+        """Return attention's result, heads side by side.
+
+        Parameters
+        ----------
+        steps : list of Step
+            The segments among them.
+        qkv : array of float32
+            Queries, keys and values of the token.
+        position, block : int
+            Which token, which block.
+        """
+        decoder, cache = self.layout.decoder, self.cache
+        width = decoder.d_head
+        query = qkv[: decoder.queries].reshape(-1, width)
+        keys, values = qkv[decoder.queries :].reshape(2, -1, width)
+        stored = (position + 1) // self.v_batch * self.v_batch
+        count = sum(step.work.name == "attention/score" for step in steps)
+        parts = cache.parts(position, count)
+        split = parts[0].splits > 1 or parts[-1].first_token > 0
+        scored = iter(parts)
+        weighted = iter([part for part in parts if part.first_token < stored])
+        scores: dict[Part, Floats] = {}
+        sums: dict[Part, Floats] = {}
+        waiting = [*self._held.pop(block, []), values]
+        for step in steps:
+            match step.work.name:
+                case "attention/append_keys":
+                    self._write(step, cache.where_key, position, keys[None], block)
+                case "attention/append_values":
+                    first = position + 1 - len(waiting)
+                    self._write(step, cache.where_value, first, np.array(waiting), block)
+                    waiting = []
+                case "attention/read_waiting_values":
+                    waiting = [*self._staged(step, position % self.v_batch, block), values]
+                case "attention/write_waiting_values":
+                    self._stage(step, position % self.v_batch, values, block)
+                case "attention/score":
+                    part = next(scored)
+                    reads = self.banks.run(step.expand(), cache.queries_sent(part, query))
+                    scores[part] = cache.scores_read(part, reads) * self.scale
+                case "attention/values":
+                    part = next(weighted)
+                    tokens = min(part.tokens, stored - part.first_token)
+                    weights = self._weights(part, scores[part], stored, split)[:, :tokens]
+                    short = part._replace(tokens=tokens)
+                    reads = self.banks.run(step.expand(), cache.weights_sent(short, weights))
+                    sums[part] = cache.sums_read(short, reads)
+                case name:
+                    raise ValueError(f"no meaning for {name}")
+        if waiting and self.layout.staging is None:
+            self._held[block] = waiting
+        late = np.array(waiting, np.float32).reshape(-1, decoder.kv_heads, width)
+        if split:
+            return self._merged(scores, sums, stored, late)
+        return self._summed(scores, sums, stored, late)
+
+    def _write(self, step: Step, where: Where, first: int, numbers: Floats, block: int) -> None:
+        """Write tokens x heads x width numbers from token ``first`` on."""
+        tokens, heads, dims = (one.ravel() for one in np.indices(numbers.shape))
+        self._prepare(where(tokens + first, heads, dims), numbers, block)
+        self.banks.run(step.expand(), iter(()))
+        self.banks.settle()
+
+    def _stage(self, step: Step, turn: int, values: Floats, block: int) -> None:
+        staging = self.layout.staging
+        if staging is None:
+            raise ValueError("no staging area")
+        where = staging.where(np.full(values.size, turn), np.arange(values.size))
+        self._prepare(where, values, block)
+        self.banks.run(step.expand(), iter(()))
+        self.banks.settle()
+
+    def _staged(self, step: Step, turn: int, block: int) -> Floats:
+        staging, decoder = self.layout.staging, self.layout.decoder
+        if staging is None:
+            raise ValueError("no staging area")
+        self.banks.run(step.expand(), iter(()))
+        vectors, numbers = (one.ravel() for one in np.indices((turn, staging.width)))
+        where = staging.where(vectors, numbers)
+        found = self.banks.gather(where._replace(row=where.row + block * self.layout.stride))
+        return found.reshape(turn, decoder.kv_heads, decoder.d_head)
+
+    def _prepare(self, where: Address, numbers: Floats, block: int) -> None:
+        where = where._replace(row=where.row + block * self.layout.stride)
+        self.banks.prepare(where, numbers)
+
+    def _weights(self, part: Part, scores: Floats, stored: int, split: bool) -> Floats:
+        """Return each token's weight; where keys are split, against its own share's maximum."""
+        if not split:
+            return self._softmax(scores)
+        owner = self._owners(part, stored)
+        weights = np.zeros_like(scores)
+        for share in np.unique(owner):
+            own = scores[:, owner == share]
+            weights[:, owner == share] = functions.exp(Alu(), own - own.max(1, keepdims=True))
+        return to_bf16(weights)
+
+    def _softmax(self, scores: Floats) -> Floats:
+        exps = functions.exp(Alu(), scores - scores.max(1, keepdims=True))
+        return to_bf16(exps * functions.reciprocal(Alu(), exps.sum(1))[:, None])
+
+    def _owners(self, part: Part, stored: int) -> Integers:
+        """Return the share of each token; those that wait make one of their own, -1."""
+        tokens = np.arange(part.first_token, part.first_token + part.tokens)
+        return np.where(tokens < stored, self.cache.shares(part), -1)
+
+    def _summed(
+        self, scores: dict[Part, Floats], sums: dict[Part, Floats], stored: int, late: Floats
+    ) -> Floats:
+        """Add tiles' sums and what waits, in FP32; round once."""
+        found = []
+        for part, own in scores.items():
+            tiles = [*sums[part]] if part in sums else []
+            if len(late):
+                tiles.append(self._late(part, self._softmax(own)[:, stored:], late))
+            found.append(to_bf16(sum(tiles[1:], tiles[0])).ravel())
+        return np.concatenate(found)
+
+    def _merged(
+        self, scores: dict[Part, Floats], sums: dict[Part, Floats], stored: int, late: Floats
+    ) -> Floats:
+        """Merge the shares of the keys, ascending; those that wait come last."""
+        shares = []
+        for part, own in scores.items():
+            owner = self._owners(part, stored)
+            weights = self._weights(part, own, stored, split=True)
+            for share in (*range(part.splits), -1):
+                mine = owner == share
+                if mine.any():
+                    o = (
+                        sums[part][share]
+                        if share >= 0
+                        else self._late(part, weights[:, mine], late)
+                    )
+                    exps = functions.exp(Alu(), own[:, mine] - own[:, mine].max(1, keepdims=True))
+                    shares.append(Share(own[:, mine].max(1), exps.sum(1), o))
+        found = shares[0]
+        for one in shares[1:]:
+            found = merge(found, one)
+        return to_bf16(found.o * functions.reciprocal(Alu(), found.l)[:, None]).ravel()
+
+    def _late(self, part: Part, weights: Floats, late: Floats) -> Floats:
+        """Weight and sum values that wait, in FP32, tokens ascending."""
+        heads = late[:, part.first_head : part.first_head + part.heads].repeat(self.queries, 1)
+        found = np.zeros(heads.shape[1:], np.float32)
+        for token, own in enumerate(heads):
+            found = found + weights[:, token, None] * own
+        return found
