@@ -1,15 +1,15 @@
 """The memory over whole segments: the command engine's clocks and counts without its commands.
 
-Owns ``ClosedForm``, ``Clocked`` and ``run_segment``. Imports the shapes of segments, and the engine
-for what they leave out.
+Owns ``ClosedForm``. Imports the shapes of segments, and the engine for what they leave out.
 
 A segment's end, commands and stalls depend only on the state that it begins in (constraints in
 force, open rows, modes), on which of its rows are open, and on how far the next refresh is.
 Between two refreshes a loop over rows soon comes back to the state that it was in, so the rest of
 the way to the refresh is one division; a refresh is met in few different ways, each simulated once.
-Nothing is approximated: a state that was not seen before is simulated burst by burst. This holds
-for every device and refresh policy but postponed refreshes, which depend on how full the queues
-are: those run on the command engine (``falls_back`` says so).
+Nothing is approximated: a state that was not seen before is simulated burst by burst. So it is for
+every device: where states do not come back (in a loop that leaves channels out, as their waits age)
+each time round is simulated. Postponed refreshes alone depend on how full the queues are: they run
+on the command engine (``falls_back`` says so).
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ class ClosedForm:
         ------
         PimError
             E803 for an address that the device lacks, E805 where refresh leaves no room for work.
+        ValueError
+            If the clock has passed.
         """
         if self.falls_back:
             self._end = self._machine.run(segment.expand(offset), start)
@@ -121,6 +123,8 @@ class ClosedForm:
         snapshot, rows = self._snapshot, self._rows
         until = self._due - start
         idle = start - self._end
+        if idle < 0:
+            raise ValueError(f"clock {start} has passed, it is {self._end}")
         if until > 0:
             wait = snapshot.settles
             if idle < wait:

@@ -85,9 +85,6 @@ class Snapshots:
         self._rules = rules
         self._known: dict[tuple[Any, ...], Snapshot] = {}
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def keep(
         self,
         register: int,

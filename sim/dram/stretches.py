@@ -49,7 +49,6 @@ class Passage:
     until: int
     of: tuple[int, ...]
     tallies: tuple[Tally, ...]
-    uses: int = 0
 
 
 class Place:

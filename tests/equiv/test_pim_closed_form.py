@@ -265,6 +265,13 @@ def test_a_token_of_gpt2_small(form: type[ClosedForm], policy: str) -> None:
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 
+def test_time_does_not_run_back() -> None:
+    memory = ClosedForm(aim(1))
+    end = memory.run(peer_gemv(memory.device, 2))
+    with pytest.raises(ValueError, match=f"clock {end - 1} has passed, it is {end}"):
+        memory.run(peer_gemv(memory.device, 2), end - 1)
+
+
 def test_rows_out_of_range_are_refused() -> None:
     memory = ClosedForm(aim(1))
     loop = Loop((Instruction("MAC_ABK", 64, 1, row=16_380),), 4)
