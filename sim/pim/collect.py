@@ -30,11 +30,13 @@ class Collector:
         ``timeline.serial`` or ``timeline.together``.
     memory : Memory
         The memory.
+    more : int
+        As for ``Works``.
     """
 
-    def __init__(self, device: Device, placing: Placing, memory: Memory) -> None:
+    def __init__(self, device: Device, placing: Placing, memory: Memory, more: int = 0) -> None:
         self.device = device
-        self.works = Works(device)
+        self.works = Works(device, more)
         self.clock = FIRST
         self.token_clocks: list[int] = []
         self._placing = placing
@@ -49,7 +51,8 @@ class Collector:
         if shape != self._shape:
             self._shape = shape
             parts = [work.part for work in plan.works]
-            self._shapes.append(_Shape(program, parts, len(self.token_clocks)))
+            names = self.works.names(program)
+            self._shapes.append(_Shape(names, parts, len(self.token_clocks)))
         starts, ends = self._placing(program, plan, self._memory, self.clock)
         self._shapes[-1].add(starts, ends)
         end = max(ends)
@@ -128,8 +131,8 @@ class Collector:
 class _Shape:
     """Tokens in a row whose steps have the same names."""
 
-    def __init__(self, program: Program, parts: list[int], first: int) -> None:
-        self.names = [step.name for step in program.steps]
+    def __init__(self, names: list[str], parts: list[int], first: int) -> None:
+        self.names = names
         self.parts = np.array(parts)
         self.first = first
         self._starts: list[Clocks] = []

@@ -32,6 +32,8 @@ from gateformer.sim.pim.timeline import ASIC, MEMORY, serial, together
 
 OVERLAPPED = 2
 """Parts into which attention and the feed-forward network are cut where memory and ASIC overlap."""
+COMPILED = 2
+"""Blocks that are compiled of many that are alike."""
 
 
 def simulate(
@@ -98,26 +100,35 @@ def simulate(
     decoder = _decoder(model)
     memory_device = _device(device, channels, asic_clock_ns)
     _check(tokens, prompt, past, method, refresh)
-    compiler = Compiler(
-        decoder,
-        memory_device,
-        mapping,
-        tokens=past + prompt + tokens,
-        batch=batch,
-        weights=weights,
-        v_batch=v_batch,
-        parts=OVERLAPPED if overlap else 1,
-    )
+
+    def compiled(decoder: Decoder) -> Compiler:
+        return Compiler(
+            decoder,
+            memory_device,
+            mapping,
+            tokens=past + prompt + tokens,
+            batch=batch,
+            weights=weights,
+            v_batch=v_batch,
+            parts=OVERLAPPED if overlap else 1,
+        )
+
+    compiler = compiled(decoder)
+    layout = compiler.layout
+    # All blocks are alike, so two of them tell what the others do; but what waits in the ASIC's
+    # memory, and which steps need which, is known of the whole only.
+    more = decoder.layers - COMPILED if batch == v_batch == 1 and not overlap else 0
+    if more > 0:
+        compiler = compiled(replace(decoder, layers=COMPILED))
     rule = Refresh(refresh, double=hot)
     memory = _memory(method, memory_device, rule)
-    found = Collector(memory_device, together if overlap else serial, memory)
+    found = Collector(memory_device, together if overlap else serial, memory, max(more, 0))
     with _no_collection():
         for position in range(past, past + prompt + tokens):
             found.token(compiler.token(position, logits=position >= past + prompt))
         totals = memory.totals(found.clock)
         parts = found.parts()
         memory.forget()
-    layout = compiler.layout
     busy = dict.fromkeys((MEMORY, ASIC), 0)
     for part in parts:
         busy[part.on] += part.clocks

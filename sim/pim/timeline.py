@@ -12,7 +12,7 @@ memory; the ASIC's are rounded up, once a step. A token starts when the one befo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from operator import attrgetter
 from typing import cast
@@ -80,10 +80,14 @@ class Works:
     ----------
     device : Device
         The memory and its ASIC.
+    more : int
+        Blocks that a token has besides those that were compiled: they are like these, and what
+        stands behind them in the memory stands so much further on.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, more: int = 0) -> None:
         self.device = device
+        self.more = more
         self.parts: dict[tuple[str, str], int] = {}
         self._known: dict[int, Work] = {}
         self._kept: list[Segment | AsicWork] = []
@@ -110,22 +114,37 @@ class Works:
         behind = first + length * blocks
         block = steps[first : first + length]
         other = steps[behind - length : behind]
-        stride = other[0].offset - block[0].offset if blocks > 1 else 0
-        if not blocks or not _alike(block, other, blocks - 1, stride):
+        moved = other[0].offset - block[0].offset if blocks > 1 else 0
+        if not blocks or not _alike(block, other, blocks - 1, moved):
             works = self.of(steps)
             offsets = list(map(_OFFSET, steps))
             return Plan(works, offsets, ((works, list(map(_MACS, steps)), 1),))
-        stride //= max(blocks - 1, 1)
-        front, middle, back = (self.of(one) for one in (steps[:first], block, steps[behind:]))
+        stride = moved // max(blocks - 1, 1)
+        further = stride * self.more
+        blocks += self.more
+        ends = (*steps[:first], *steps[behind:])
+        around, middle = self.of(ends), self.of(block)
+        outer = [row + further for row in map(_OFFSET, ends)]
         rows = list(map(_OFFSET, block))
         inner = [row + stride * number for number in range(blocks) for row in rows]
-        offsets = [*map(_OFFSET, steps[:first]), *inner, *map(_OFFSET, steps[behind:])]
-        ends = (front + back, list(map(_MACS, (*steps[:first], *steps[behind:]))), 1)
         return Plan(
-            front + middle * blocks + back,
-            offsets,
-            (ends, (middle, list(map(_MACS, block)), blocks)),
+            around[:first] + middle * blocks + around[first:],
+            outer[:first] + inner + outer[first:],
+            ((around, list(map(_MACS, ends)), 1), (middle, list(map(_MACS, block)), blocks)),
         )
+
+    def names(self, program: Program) -> list[str]:
+        """Return the name of each step of a token's plan."""
+        steps = program.steps
+        first, length, blocks = _blocks(steps)
+        last = first + length * (blocks - 1)
+        added = [
+            replace(step, block=step.block + number).name
+            for number in range(1, self.more + 1)
+            for step in steps[last : last + length]
+        ]
+        found = [step.name for step in steps]
+        return found[: last + length] + added + found[last + length :]
 
     def each(self) -> list[Work]:
         """Return all work seen."""

@@ -25,6 +25,7 @@ from gateformer.sim.pim.bounds import row_stream
 from gateformer.sim.pim.crossover import crossover
 from gateformer.sim.pim.host import host_traffic
 from gateformer.sim.pim.results import Generation
+from gateformer.sim.pim.timeline import Works
 from gateformer.sim.pim.tornado import assumed, moved, sensitivity
 
 TINY = Decoder("tiny", 1, 16, 1, 1, 16, 16, 16, 32)
@@ -354,3 +355,25 @@ def test_the_package_offers_its_functions_lazily() -> None:
 def test_a_whole_token_of_gpt2_small_both_ways() -> None:
     closed = simulate("gpt2-small", 2, past=600)
     assert figures(closed) == figures(simulate("gpt2-small", 2, past=600, method="command"))
+
+
+@pytest.mark.parametrize("decoder", [replace(SMALL, layers=5), replace(SHARED, layers=4)])
+def test_two_blocks_tell_what_all_do(decoder: Decoder) -> None:
+    device = devices.load("pim-gpt")
+    whole, two = (Compiler(one, device) for one in (decoder, replace(decoder, layers=2)))
+    every, folded = Works(device), Works(device, decoder.layers - 2)
+    for position in (0, 1, 127, 128, 299):
+        programs = whole.token(position), two.token(position)
+        plans = every.plan(programs[0]), folded.plan(programs[1])
+        assert every.names(programs[0]) == folded.names(programs[1])
+        assert [step.name for step in programs[0].steps] == every.names(programs[0])
+        instructions = [
+            [
+                work.clocks if work.segment is None else list(work.segment.expand(offset))
+                for work, offset in zip(plan.works, plan.offsets, strict=True)
+            ]
+            for plan in plans
+        ]
+        assert instructions[0] == instructions[1]
+        macs = [sum(sum(one) * times for _, one, times in plan.groups) for plan in plans]
+        assert macs == [decoder.macs(position)] * 2
