@@ -16,7 +16,6 @@ from gateformer.pim.screen import Block, Cell, digits, percent
 PAPER = "arXiv 2310.09385, npj Unconventional Computing 2024"
 SHOWN = 10
 """Waits and constants of a table."""
-TITLES = {"roofline": "roofline", "fused": "fused (graph mode)", "eager": "eager"}
 Row = tuple[Cell, ...]
 
 
@@ -159,6 +158,12 @@ def choices(study: Study) -> Block:
     return Block(title, heads, tuple(rows))
 
 
+def _title(machine: Machine, tier: Tier) -> str:
+    if tier != "fused":
+        return tier
+    return "fused (graph mode)" if machine.boundary == "board" else "tuned runtime"
+
+
 def _faster(study: Study, machine: Machine, tier: Tier) -> list[float]:
     return [one.faster for run in study.across("paper") for one in run.beside(machine.name, tier)]
 
@@ -183,7 +188,7 @@ def speed(study: Study) -> Block:
     def cells(machine: Machine, tier: Tier) -> Row:
         claim = CLAIMS.get(machine.name)
         words = None if claim is None else published(claim.speed)
-        return machine.title, TITLES[tier], words, span(_faster(study, machine, tier), "x")
+        return machine.title, _title(machine, tier), words, span(_faster(study, machine, tier), "x")
 
     heads = ("machine", "its model", "paper", "here")
     return Block("Times as fast as other machines, modelled", heads, _each(cells, MACHINES))
@@ -196,7 +201,7 @@ def energy(study: Study) -> Block:
         claim = CLAIMS[machine.name]
         here = (span(_saves(study, machine, tier, name), "x") for name in study.currents)
         ranges = (published(claim.first), published(claim.revised))
-        return machine.title, TITLES[tier], *ranges, *here
+        return machine.title, _title(machine, tier), *ranges, *here
 
     heads = ("machine", "its model", "paper, first version", "paper, as published",
              *(f"here, currents '{name}'" for name in study.currents))  # fmt: skip
