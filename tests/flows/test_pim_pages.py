@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,22 +15,17 @@ from gateformer.cli import main
 ROOT = Path(__file__).parents[2]
 CUT = "..."
 """Stands in a page for lines that are left out."""
-SLOW = ("--tokens 1024", "compare")
-"""Words of commands that take longer than a moment."""
-
 PAGE = (ROOT / "docs/pim.md").read_text("utf-8")
 
 
-def sessions() -> Iterator[object]:
+def sessions() -> Iterator[Any]:
     """Yield each command of the page, with the lines below it."""
     for block in re.findall(r"^```console\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL):
         command, *lines = block.splitlines()
-        slow = any(words in command for words in SLOW)
-        marks = [pytest.mark.slow] if slow else []
-        yield pytest.param(command.removeprefix("$ "), lines, marks=marks, id=command)
+        yield pytest.param(command.removeprefix("$ "), lines, id=command)
 
 
-@pytest.mark.parametrize(("command", "lines"), sessions())
+@pytest.mark.parametrize(("command", "lines"), list(sessions()))
 def test_page_shows_what_the_command_prints(
     command: str,
     lines: list[str],
