@@ -245,7 +245,7 @@ class Chain(ClosedForm):
 
     def _hop(self, link: _Link, until: int) -> _Hop:
         """Find what a link does that meets a refresh after so many clocks."""
-        outcome = link.entry.met.get(until) or self._meet(link.entry, until)
+        outcome = link.entry.met.get(until) or link.entry.meet(until)
         node = self._behind(outcome, link.ranges, link.rows)
         hop = link.hops[until] = _Hop(outcome.clocks, outcome.until, node, outcome)
         return hop
@@ -262,7 +262,7 @@ class Chain(ClosedForm):
         outcome = _plain(entry)
         until = wait.until - outcome.clocks
         if wait.until < entry.reach:
-            outcome = entry.met.get(wait.until) or self._meet(entry, wait.until)
+            outcome = entry.met.get(wait.until) or entry.meet(wait.until)
             until = outcome.until
         node = self._behind(outcome, link.ranges, rows)
         hop = link.late[owed] = _Hop(outcome.clocks, until, node, outcome, wait)
@@ -276,7 +276,6 @@ class Chain(ClosedForm):
         rows: tuple[int, ...],
     ) -> tuple[Entry, tuple[int, ...]]:
         """Return a shape's entry, and the row of each label of its state."""
-        self._fine.merging = not shape.masks
         numbers = tuple(_number(ranges, row, row) for row in rows)
         first = self._first.get(shape, -2)
         if first == -2:
@@ -290,10 +289,6 @@ class Chain(ClosedForm):
             if _plain(entry).clocks >= snapshot.settles:
                 return entry, tuple(rows[label] for label in labels)
         return shape.entry(snapshot, numbers), rows
-
-    def _meet(self, entry: Entry, until: int) -> Outcome:
-        self._fine.merging = not entry.shape.masks
-        return entry.meet(until)
 
     def _seen(
         self, snapshot: Snapshot, numbers: tuple[int, ...], first: int

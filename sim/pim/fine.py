@@ -74,19 +74,11 @@ class _Trail:
 
 
 class FineShapes(Shapes):
-    """Shapes whose bodies are put together from their instructions.
-
-    Attributes
-    ----------
-    merging : bool
-        Whether channels that have come to the same state may be taken together from then on: where
-        all of them get all that follows.
-    """
+    """Shapes whose bodies are put together from their instructions."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
-        self.merging = False
-        self._fine: dict[tuple[Stretch, bool], FineStretch] = {}
+        self._fine: dict[Stretch, FineStretch] = {}
 
     def forget(self) -> None:
         """Let go of all states, which refer to one another."""
@@ -118,14 +110,13 @@ class FineShapes(Shapes):
         whole, count, origin, stride = super().stretch(orders, count, stride, tracked)
         if len(whole.orders) == 1:
             return whole, count, origin, stride
-        key = (whole, self.merging)
-        found = self._fine.get(key)
+        found = self._fine.get(whole)
         if found is None:
             pieces = tuple(
                 (super(FineShapes, self).stretch((one,), 1, 0, tracked)[0], _row(one))
                 for one in whole.orders
             )
-            found = self._fine[key] = FineStretch(whole, pieces, self.merging)
+            found = self._fine[whole] = FineStretch(whole, pieces)
         return found, count, origin, stride
 
 
@@ -188,6 +179,9 @@ class FineShape(Shape):
         snapshot, left = state
         stretch, _, origin, _ = way
         shift = BIAS - origin
+        if self.masks:
+            alike = for_all(stretch)
+            snapshot = merged(snapshot, stretch.kept) if alike else self.part(snapshot)
         tokens = (stretch.token(row + shift if 0 <= row < AF_ROW else row) for row in left)
         found = self._begins[(at, state)] = stretch.place(snapshot, tuple(tokens))
         return found
@@ -245,16 +239,12 @@ class FineStretch(Stretch):
         The body as one.
     pieces : tuple of (Stretch, int)
         Each instruction, and its row.
-    merging : bool
-        As in ``FineShapes``.
     """
 
-    def __init__(
-        self, whole: Stretch, pieces: tuple[tuple[Stretch, int], ...], merging: bool
-    ) -> None:
+    def __init__(self, whole: Stretch, pieces: tuple[tuple[Stretch, int], ...]) -> None:
         super().__init__(whole.orders, whole.stride, whole.rules, whole.kept, tracked=whole.tracked)
         self._pieces = pieces
-        self._merging = merging
+        self._merging = for_all(whole)
         self._trails: dict[Place, _Trail] = {}
         self._begins: dict[tuple[int, Snapshot, tuple[int, ...]], Place] = {}
 
@@ -371,6 +361,16 @@ def expanded(times: Counter[FinePassage]) -> Counter[Passage]:
             else:
                 found[passage] += count * number
     return found
+
+
+def for_all(stretch: Stretch) -> bool:
+    """Return whether all channels get all instructions of a stretch."""
+    everywhere = (1 << stretch.rules.channels) - 1
+    return all(
+        one.mask & everywhere == everywhere
+        for one in stretch.orders
+        if one.command >= 0 and one.size > 0
+    )
 
 
 def merged(snapshot: Snapshot, kept: Snapshots) -> Snapshot:
