@@ -5,7 +5,7 @@ Owns ``Draft``, ``Drafts`` and ``Lifted``. Imports the grid, programs and the de
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -65,17 +65,19 @@ class Lifted:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self._kept: dict[tuple[str, tuple[Instruction, ...]], Segment] = {}
+        self._kept: dict[tuple[str, tuple[tuple[str, int, int, int, int, int], ...]], Segment] = {}
 
-    def of(self, name: str, program: Iterable[Instruction]) -> tuple[Segment, int]:
-        """Return instructions as a segment whose first row is 0, and their first row."""
-        found = tuple(program)
-        first = min(one.row for one in found)
-        body = tuple(replace(one, row=one.row - first) for one in found)
-        key = (name, body)
-        if key not in self._kept:
-            self._kept[key] = segment(self.grid, name, (Loop(body),))
-        return self._kept[key], first
+    def of(self, name: str, program: Sequence[Instruction]) -> tuple[Segment, int]:
+        """Return reads or writes as a segment whose first row is 0, and their first row."""
+        first = min(one.row for one in program)
+        key = tuple(
+            (one.op, one.size, one.channels, one.bank, one.row - first, one.column)
+            for one in program
+        )
+        if (name, key) not in self._kept:
+            body = tuple(replace(one, row=one.row - first) for one in program)
+            self._kept[name, key] = segment(self.grid, name, (Loop(body),))
+        return self._kept[name, key], first
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,12 @@ def test_the_known_models_fit_with_1024_tokens(name: str, mapping: str) -> None:
     assert numbers <= layout.weight_bytes <= 1.12 * numbers
     cache = decoder.kv_elements * 1024 * 2 / layout.grid.channels
     assert cache <= layout.cache_bytes <= 1.5 * cache
+
+
+def test_the_rows_that_the_docs_state() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "pim_decisions.md"
+    rows = lay(models.load("gpt2-xl"), PIM_GPT, tokens=1024).rows
+    assert f"gpt2-xl needs {rows:,} of" in docs.read_text(encoding="utf-8")
 
 
 def test_vectors_are_packed_without_gaps() -> None:

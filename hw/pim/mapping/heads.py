@@ -135,7 +135,10 @@ class HeadCache:
         return tuple(found)
 
     def append_values(self, position: int) -> tuple[Loop, ...]:
-        """Write one column of every number of every head."""
+        """Write one column of every number of every head.
+
+        All channels take part in every round: those without a head in the last one write padding.
+        """
         grid = self.grid
         start, columns, column = self.tile(position)
         count = self.rounds * self.local
