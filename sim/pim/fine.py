@@ -103,18 +103,23 @@ class FineShapes(Shapes):
             found = self._shapes[pieces] = FineShape(pieces, self)
         return found, rows
 
+    def whole(
+        self, orders: tuple[Order, ...], count: int, stride: int, tracked: bool
+    ) -> tuple[Stretch, int, int, int]:
+        """Return a loop's stretch as one, its count, its lowest row and its stride."""
+        return super().stretch(orders, count, stride, tracked)
+
     def stretch(
         self, orders: tuple[Order, ...], count: int, stride: int, tracked: bool
     ) -> tuple[Stretch, int, int, int]:
         """Return a loop's stretch, its count, its lowest row and its stride."""
-        whole, count, origin, stride = super().stretch(orders, count, stride, tracked)
+        whole, count, origin, stride = self.whole(orders, count, stride, tracked)
         if len(whole.orders) == 1:
             return whole, count, origin, stride
         found = self._fine.get(whole)
         if found is None:
             pieces = tuple(
-                (super(FineShapes, self).stretch((one,), 1, 0, tracked)[0], _row(one))
-                for one in whole.orders
+                (self.whole((one,), 1, 0, tracked)[0], _row(one)) for one in whole.orders
             )
             found = self._fine[whole] = FineStretch(whole, pieces)
         return found, count, origin, stride
@@ -130,9 +135,10 @@ class FineShape(Shape):
     """
 
     def __init__(
-        self, pieces: Sequence[tuple[tuple[Order, ...], int, int]], shapes: Shapes
+        self, pieces: Sequence[tuple[tuple[Order, ...], int, int]], shapes: FineShapes
     ) -> None:
         super().__init__(pieces, shapes)
+        self._fine = shapes
         self._trails: dict[State, _Trail] = {}
         self._begins: dict[tuple[int, State], Place] = {}
 
@@ -166,6 +172,15 @@ class FineShape(Shape):
                 state = trail.states[-1]
                 break
         return Outcome(clocks, state[0], state[1], until, parts), trail.needs[-1]
+
+    def _ways(self, parted: bool) -> list[tuple[Stretch, int, int, int]]:
+        if not self.masks or True in self._stretches:
+            return super()._ways(parted)
+        # What the queues hold tells too many states apart for single instructions to be met again.
+        found = [self._fine.whole(*piece, True) for piece in self._pieces]
+        found.append((self._fine.end(True), 1, 0, 0))
+        self._stretches[True] = found
+        return found
 
     def _plain(self, ways: list[tuple[Stretch, int, int, int]], state: State) -> _Trail:
         trail: _Trail = _Trail([state], [0], [], [], [0])
