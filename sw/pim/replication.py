@@ -159,8 +159,8 @@ def jobs(tokens: int) -> list[tuple[str, Job]]:
         found.append((label, ("choices", LARGEST, tuple({**settings, **middle}.items()))))
     for name, several in CHANNELS.items():
         for channels in several:
-            settings = (("channels", channels), ("tokens", tokens))
-            found.append((str(channels), (f"channels {name}", name, settings)))
+            more = (("channels", channels), ("tokens", tokens))
+            found.append((str(channels), (f"channels {name}", name, more)))
     return found
 
 
