@@ -84,7 +84,7 @@ def breakdown(found: Generation) -> Section:
         ][: 2 * MOST],
         "Clocks by operation",
     )
-    caption = "Blue: memory. Orange: ASIC. Green: link. Purple: refresh."
+    caption = "Blue: memory. Orange: ASIC. Green: link. Magenta: refresh."
     lead = (
         f"The memory works {percent(found.memory_clocks / found.clocks)} of the time, the ASIC "
         f"{percent(found.asic_clocks / found.clocks)}. Refresh and link are taken out of the "
