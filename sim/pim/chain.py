@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from gateformer.hw.pim.device import Device
-from gateformer.hw.pim.isa import OPS
+from gateformer.hw.pim.isa import OPS, Instruction
 from gateformer.hw.pim.program import Loop, Segment
 from gateformer.sim.dram.bursts import ALL, Tally
 from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
@@ -25,9 +25,9 @@ from gateformer.sim.dram.engine import Run
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.shapes import Entry, Outcome, Shape
 from gateformer.sim.dram.snapshot import Snapshot, Still, later, power_up
-from gateformer.sim.dram.stretches import ELSEWHERE
+from gateformer.sim.dram.stretches import ELSEWHERE, Passage
 from gateformer.sim.dram.tables import AF_ROW, WIDTH
-from gateformer.sim.pim.fine import FinePassage, FineShapes, expanded
+from gateformer.sim.pim.fine import FineShapes, expanded
 
 MOST_BANKS = 1 << 20
 """More than the banks of any channel."""
@@ -95,6 +95,7 @@ class Chain(ClosedForm):
         self._shapes = self._fine = FineShapes(self._rules)
         self._nodes: dict[tuple[Snapshot, tuple[int, ...]], _Node] = {}
         self._links: list[_Link] = []
+        self._times: Counter[Passage] = Counter()
         self._first: dict[Shape, int] = {}
         self._twins: dict[tuple[int, int, int], Segment] = {}
         self._renamed: dict[tuple[Loop, ...], Segment] = {}
@@ -148,20 +149,13 @@ class Chain(ClosedForm):
             node.links.clear()
             node.made.clear()
         self._links.clear()
+        self._times.clear()
         self._fine.forget()
 
     def _done(self) -> list[tuple[tuple[int, ...], list[Tally]]]:
         """Return what has been done, as channel to class and a tally of each class."""
-        times: Counter[FinePassage] = Counter()
-        for shape in self._shapes.shapes():
-            for entry in shape.entries.values():
-                for outcome in (entry.plain, *entry.met.values()):
-                    if outcome is not None and outcome.uses:
-                        for passage, number in outcome.parts:
-                            if isinstance(passage, FinePassage):
-                                times[passage] += number * outcome.uses
         sums: dict[tuple[int, ...], list[Tally]] = {}
-        for done, number in expanded(times).items():
+        for done, number in expanded(self._times.copy()).items():
             into = sums.setdefault(done.of, [Counter() for _ in done.tallies])
             for tally, own in zip(into, done.tallies, strict=True):
                 for key, count in own.items():
@@ -169,21 +163,28 @@ class Chain(ClosedForm):
         return [*super()._done(), *sums.items()]
 
     def _settle(self) -> None:
-        """Note in the closed form's entries what the links have done since the last time."""
+        """Note what the links have done since the last time."""
         self._snapshot = self._node.snapshot
+        times = self._times
         for link in self._links:
-            times = link.uses
-            _plain(link.entry).uses += link.uses
-            link.uses = 0
+            idle = link.uses
+            if link.uses:
+                for passage, number in _plain(link.entry).parts:
+                    times[passage] += number * link.uses
+                link.uses = 0
             for hop in (*link.hops.values(), *link.late.values()):
-                hop.outcome.uses += hop.uses
-                if hop.wait is None:
-                    times += hop.uses
-                else:
-                    hop.wait.uses += hop.uses
-                self._lose(link.segment, (hop.clocks - link.clocks) * hop.uses)
+                uses = hop.uses
+                if not uses:
+                    continue
                 hop.uses = 0
-            link.entry.idle += link.idle * times
+                for passage, number in hop.outcome.parts:
+                    times[passage] += number * uses
+                if hop.wait is None:
+                    idle += uses
+                else:
+                    hop.wait.uses += uses
+                self._lose(link.segment, (hop.clocks - link.clocks) * uses)
+            link.entry.idle += link.idle * idle
 
     def _lose(self, segment: Segment, clocks: int) -> None:
         if clocks:
@@ -213,7 +214,10 @@ class Chain(ClosedForm):
             )  # fmt: skip
             node.made[(id(twin), idle, rows)] = link
         else:
-            link = replace(made, segment=segment, shift=shift, swap=swap, uses=0)
+            link = _Link(
+                segment, node, shift, swap, made.entry, idle, made.reach, made.clocks, made.node,
+                made.rows, made.ranges, 0, made.hops, made.late,
+            )  # fmt: skip
         node.links[(id(segment), idle, -shift, self._swap)] = link
         self._links.append(link)
         return link
@@ -382,12 +386,14 @@ def _renamed(segment: Segment, channel: int, bank: int) -> tuple[Loop, ...]:
     return tuple(
         Loop(
             tuple(
-                replace(
-                    one,
-                    channels=mask(one.channels),
-                    bank=one.bank ^ bank if one.bank >= 0 else one.bank,
-                    column=0,
-                    slot=0,
+                Instruction(
+                    one.op,
+                    one.size,
+                    mask(one.channels),
+                    one.bank ^ bank if one.bank >= 0 else one.bank,
+                    one.row,
+                    one.value,
+                    one.address,
                 )
                 for one in loop.body
             ),

@@ -234,12 +234,20 @@ class FineShape(Shape):
             remaining -= times
             behind = origin + stride * (times - 1) - BIAS
             origin += stride * times
-            left = tuple(
-                [
-                    row if row >= AF_ROW else row + behind if row >= 0 else left[ELSEWHERE - row]
-                    for row in passage.rows
-                ]
-            )
+            rows = passage.rows
+            if len(rows) == 1 and 0 <= rows[0] < AF_ROW:  # by far the most
+                left = (rows[0] + behind,)
+            else:
+                left = tuple(
+                    [
+                        row
+                        if row >= AF_ROW
+                        else row + behind
+                        if row >= 0
+                        else left[ELSEWHERE - row]
+                        for row in rows
+                    ]
+                )
             path.append((passage, times))
             place = passage.to
         return (place.snapshot, left), path, clocks, until, need
@@ -365,16 +373,16 @@ class FinePassage(Passage):
         self.used = used
 
 
-def expanded(times: Counter[FinePassage]) -> Counter[Passage]:
+def expanded(times: Counter[Passage]) -> Counter[Passage]:
     """Return what passages are made of, down to those that are not put together."""
     found: Counter[Passage] = Counter()
     while times:
         whole, number = times.popitem()
-        for passage, count in whole.used:
-            if isinstance(passage, FinePassage):
+        if isinstance(whole, FinePassage):
+            for passage, count in whole.used:
                 times[passage] += count * number
-            else:
-                found[passage] += count * number
+        else:
+            found[whole] += number
     return found
 
 
