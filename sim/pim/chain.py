@@ -19,11 +19,11 @@ from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS, Instruction
 from gateformer.hw.pim.program import Loop, Segment
 from gateformer.sim.dram.bursts import ALL, Tally
-from gateformer.sim.dram.closed_form import ClosedForm, Rows, _number, _row
+from gateformer.sim.dram.closed_form import ClosedForm, _number, _row
 from gateformer.sim.dram.closed_form import _Wait as Wait
 from gateformer.sim.dram.engine import Run
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.dram.shapes import Entry, Outcome, Shape
+from gateformer.sim.dram.shapes import Entry, Outcome, Rows, Shape
 from gateformer.sim.dram.snapshot import Snapshot, Still, later, power_up
 from gateformer.sim.dram.stretches import ELSEWHERE, Passage
 from gateformer.sim.dram.tables import AF_ROW, WIDTH
