@@ -383,6 +383,14 @@ def test_lists(call: Call) -> None:
     assert found["gddr6-aim"]["channels"] == 32
 
 
+def test_parquet_without_pyarrow_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, said = call("sweep", "config.json", "--out", "grid.parquet")
+    assert code == 7
+    assert "E505" in said
+    assert "pyarrow" in said
+
+
 @pytest.mark.parametrize("words", [[], ["simulate"], ["replay"], ["sweep"], ["compare"]])
 def test_help_imports_no_simulator(words: list[str]) -> None:
     probe = (
