@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -377,3 +378,45 @@ def test_two_blocks_tell_what_all_do(decoder: Decoder) -> None:
         assert instructions[0] == instructions[1]
         macs = [sum(sum(one) * times for _, one, times in plan.groups) for plan in plans]
         assert macs == [decoder.macs(position)] * 2
+
+
+def drawn(seed: int) -> tuple[Decoder, dict[str, Any]]:
+    """Return a decoder and settings that no one would think of."""
+    pick = random.Random(seed)
+    heads = pick.choice([1, 2, 3, 5, 6])
+    shared = pick.choice([count for count in range(1, heads + 1) if heads % count == 0])
+    decoder = Decoder(
+        "drawn", pick.randint(1, 4), pick.choice([16, 40, 96, 160, 272]), heads, shared,
+        pick.choice([8, 16, 20, 32, 64]), pick.choice([32, 100, 300]), pick.choice([50, 300]), 500,
+    )  # fmt: skip
+    device = devices.load(pick.choice(["pim-gpt", "gddr6-aim", "hbm-pim", "lpddr5-pim"]))
+    if pick.random() < 0.7:
+        device = devices.with_(device, nREFI=device.timing["nRFC"] + pick.randint(150, 900))
+    return decoder, {
+        "device": device,
+        "refresh": pick.choice(["all-bank", "all-bank", "per-bank", "none"]),
+        "overlap": pick.random() < 0.3,
+        "batch": pick.choice([1, 1, 1, 2, 3]),
+        "channels": pick.choice([1, 2, 3, 5, 8]),
+        "mapping": pick.choice(["pim-gpt", "stream-k", "interleaved"]),
+        "v_batch": pick.choice([1, 1, 2, 4]),
+        "past": pick.choice([0, 3, 100, 255]),
+        "tokens": pick.randint(1, 6),
+        "prompt": pick.choice([0, 2]),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(4))
+def test_both_ways_agree_on_what_is_drawn(block: int) -> None:
+    agreed = 0
+    for seed in range(50 * block, 50 * block + 50):
+        decoder, settings = drawn(seed)
+        try:
+            closed = simulate(decoder, **settings)
+        except GateformerError as error:
+            assert error.code in ("E804", "E805", "E806"), (seed, error)
+            continue
+        assert figures(closed) == figures(simulate(decoder, **settings, method="command")), seed
+        agreed += 1
+    assert agreed > 30
