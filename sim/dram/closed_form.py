@@ -1,6 +1,7 @@
 """The memory over whole segments: the command engine's clocks and counts without its commands.
 
-Owns ``ClosedForm``. Imports the shapes of segments, and the engine for what they leave out.
+Owns ``ClosedForm``, ``Wait`` and how rows are numbered. Imports the shapes of segments, and the
+engine for what they leave out.
 
 A segment's end, commands and stalls depend only on the state that it begins in (constraints in
 force, open rows, modes), on which of its rows are open, and on how far the next refresh is.
@@ -32,7 +33,7 @@ from gateformer.sim.dram.tables import AF_ROW, CAUSED_BY, HOST, WIDTH
 
 
 @dataclass(eq=False, slots=True)
-class _Wait:
+class Wait:
     """What refresh did between two segments, up to the second one's start."""
 
     snapshot: Snapshot
@@ -80,7 +81,7 @@ class ClosedForm:
         self._rules = Rules(device, self.refresh, strict, queue, host_per_clock)
         self._shapes = Shapes(self._rules)
         self._known: dict[int, tuple[Shape, tuple[Rows, ...], Segment]] = {}
-        self._waits: list[_Wait] = []
+        self._waits: list[Wait] = []
         self._snapshot = power_up(self._rules, self._shapes.kept)
         self._rows: tuple[int, ...] = ()
         self._end = 1
@@ -135,7 +136,7 @@ class ClosedForm:
             waited = self._refreshed(snapshot, shape, idle)
             snapshot, until, idle = waited.snapshot, waited.until, 0
             rows = tuple([rows[label] for label in waited.labels])
-        key = (snapshot, tuple([_number(ranges, row - offset, row) for row in rows]))
+        key = (snapshot, tuple([number_of(ranges, row - offset, row) for row in rows]))
         entry = shape.entries.get(key) or shape.entry(*key)
         entry.idle += idle
         outcome = entry.plain or entry.explore()
@@ -146,7 +147,7 @@ class ClosedForm:
             self._due = start + outcome.clocks + outcome.until
         outcome.uses += 1
         self._snapshot = outcome.snapshot
-        self._rows = tuple([_row(ranges, number, rows, offset) for number in outcome.rows])
+        self._rows = tuple([row_of(ranges, number, rows, offset) for number in outcome.rows])
         self._end = start + outcome.clocks
         return self._end
 
@@ -213,7 +214,7 @@ class ClosedForm:
 
     def _done(self) -> list[tuple[tuple[int, ...], list[Tally]]]:
         """Return what has been done, as channel to class and a tally of each class."""
-        times: Counter[Passage | _Wait] = Counter()
+        times: Counter[Passage | Wait] = Counter()
         sums: dict[tuple[int, ...], list[Tally]] = {}
         each = tuple(range(self._rules.channels))
         alone: list[Tally] = [Counter() for _ in each]
@@ -250,12 +251,12 @@ class ClosedForm:
         ):
             check(list(segment.expand(offset)), self.device)
 
-    def _refreshed(self, snapshot: Snapshot, shape: Shape, clocks: int) -> _Wait:
+    def _refreshed(self, snapshot: Snapshot, shape: Shape, clocks: int) -> Wait:
         """Refresh up to a segment's start, so many clocks behind the end of the one before."""
         until = self._due - self._end
         snapshot = shape.part(snapshot)
         key = (until, clocks, shape.first)
-        found: _Wait | None = snapshot.memo.get(key)
+        found: Wait | None = snapshot.memo.get(key)
         if found is None:
             system = System(self._rules, snapshot, range(snapshot.labels), until, tracked=True)
             system.decode = clocks
@@ -263,7 +264,7 @@ class ClosedForm:
                 if channel == snapshot.of.index(c):
                     system.channels[c].catch_up(shape.first[channel], clocks)
             after, labels, left = system.freeze(self._shapes.kept)
-            found = _Wait(after, tuple(labels), left, system.of, system.tallies)
+            found = Wait(after, tuple(labels), left, system.of, system.tallies)
             snapshot.memo[key] = found
             self._waits.append(found)
         found.uses += 1
@@ -278,7 +279,7 @@ def _ends(loop: Loop, rows: int) -> list[Instruction]:
     return [*loop.body, *moved]
 
 
-def _number(ranges: tuple[Rows, ...], row: int, absolute: int) -> int:
+def number_of(ranges: tuple[Rows, ...], row: int, absolute: int) -> int:
     """Return a row by the shape's numbers; ELSEWHERE if it is none of them."""
     if absolute >= AF_ROW:
         return absolute
@@ -288,7 +289,7 @@ def _number(ranges: tuple[Rows, ...], row: int, absolute: int) -> int:
     return ELSEWHERE
 
 
-def _row(ranges: tuple[Rows, ...], number: int, before: tuple[int, ...], offset: int) -> int:
+def row_of(ranges: tuple[Rows, ...], number: int, before: tuple[int, ...], offset: int) -> int:
     """Return the row behind one of the shape's numbers, or that of a label of the state before."""
     if number >= AF_ROW:
         return number

@@ -126,7 +126,7 @@ class Shape:
         )
         """First instruction that each channel takes part in."""
         self._tracked = bool(self.masks) or _host_lag(pieces) > rules.queue - 2
-        self._pieces = pieces
+        self.pieces = pieces
         self._stretches: dict[bool, list[tuple[Stretch, int, int, int]]] = {}
         self._parted: dict[Snapshot, Snapshot] = {}
         self.entries: dict[tuple[Snapshot, tuple[int, ...]], Entry] = {}
@@ -196,7 +196,7 @@ class Shape:
         tracked = parted or self._tracked
         found = self._stretches.get(tracked)
         if found is None:
-            found = [self._shapes.stretch(*piece, tracked) for piece in self._pieces]
+            found = [self._shapes.stretch(*piece, tracked) for piece in self.pieces]
             found.append((self._shapes.end(tracked), 1, 0, 0))
             self._stretches[tracked] = found
         return found

@@ -13,9 +13,9 @@ from typing import Protocol
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.program import Segment
 from gateformer.quant.errors import MismatchError
+from gateformer.sim.dram.chain import Chain
 from gateformer.sim.dram.engine import Machine
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.chain import Chain
 
 FIRST = 1
 """The first clock: the memory's clocks are counted from 1."""

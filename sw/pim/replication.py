@@ -188,7 +188,7 @@ def run(job: Job) -> Run:
 
     _, model, settings = job
     found = simulate(model, **dict(settings))
-    long = ("token_clocks", "bank_macs", "channel_commands")
+    long = ("token_clocks", "bank_macs", "channel_requests")
     data = {key: value for key, value in found.as_dict().items() if key not in long}
     return Run(model, data, tuple(versus(found)))
 

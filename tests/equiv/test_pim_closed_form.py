@@ -23,10 +23,10 @@ from gateformer.hw.pim.isa import COMMANDS, OPS, Instruction
 from gateformer.hw.pim.program import Loop, Segment
 from gateformer.quant import models
 from gateformer.quant.errors import PimError
+from gateformer.sim.dram.chain import Chain
 from gateformer.sim.dram.closed_form import ClosedForm
 from gateformer.sim.dram.engine import Machine
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.chain import Chain
 
 TOTALS = ("clocks", "counts", "stalls")
 PARTS = (*TOTALS, "channel_counts", "bank_counts", "open_clocks")

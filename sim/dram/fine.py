@@ -99,7 +99,7 @@ class FineShapes(Shapes):
         """Return a segment's shape, and where its rows lie."""
         found, rows = super().shape(segment)
         if not isinstance(found, FineShape):
-            pieces = tuple(found._pieces)
+            pieces = tuple(found.pieces)
             found = self._shapes[pieces] = FineShape(pieces, self)
         return found, rows
 
@@ -177,7 +177,7 @@ class FineShape(Shape):
         if not self.masks or True in self._stretches:
             return super()._ways(parted)
         # What the queues hold tells too many states apart for single instructions to be met again.
-        found = [self._fine.whole(*piece, True) for piece in self._pieces]
+        found = [self._fine.whole(*piece, True) for piece in self.pieces]
         found.append((self._fine.end(True), 1, 0, 0))
         self._stretches[True] = found
         return found
@@ -266,7 +266,7 @@ class FineStretch(Stretch):
 
     def __init__(self, whole: Stretch, pieces: tuple[tuple[Stretch, int], ...]) -> None:
         super().__init__(whole.orders, whole.stride, whole.rules, whole.kept, tracked=whole.tracked)
-        self._pieces = pieces
+        self.pieces = pieces
         self._merging = for_all(whole)
         self._trails: dict[Place, _Trail] = {}
         self._begins: dict[tuple[int, Snapshot, tuple[int, ...]], Place] = {}
@@ -276,7 +276,7 @@ class FineStretch(Stretch):
         known = self._trails.get(place)
         if known is None:
             known = self._trails[place] = self._plain(place)
-        last = len(self._pieces)
+        last = len(self.pieces)
         at = bisect_right(known.needs, until)
         state, clocks = known.states[at], known.clocks[at]
         used = known.used[: known.ends[at]]
@@ -308,7 +308,7 @@ class FineStretch(Stretch):
         )
         state = (place.snapshot, left)
         trail: _Trail = _Trail([state], [0], [], [], [0])
-        for at in range(len(self._pieces)):
+        for at in range(len(self.pieces)):
             before = trail.clocks[-1]
             place = self._place(at, *state)
             state, passage, _ = self._step(at, *state, NEVER)
@@ -319,7 +319,7 @@ class FineStretch(Stretch):
         key = (at, snapshot, left)
         found = self._begins.get(key)
         if found is None:
-            piece, origin = self._pieces[at]
+            piece, origin = self.pieces[at]
             tokens = (piece.token(row - origin if 0 <= row < AF_ROW else row) for row in left)
             found = self._begins[key] = piece.place(snapshot, tuple(tokens))
         return found
@@ -335,7 +335,7 @@ class FineStretch(Stretch):
         else:
             passage = place.met.get(until) or place.meet(until)
             until = passage.until
-        origin = self._pieces[at][1]
+        origin = self.pieces[at][1]
         left = tuple(
             [
                 row if row >= AF_ROW else row + origin if row >= 0 else left[ELSEWHERE - row]

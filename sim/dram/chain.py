@@ -19,15 +19,14 @@ from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS, Instruction
 from gateformer.hw.pim.program import Loop, Segment
 from gateformer.sim.dram.bursts import ALL, Tally
-from gateformer.sim.dram.closed_form import ClosedForm, _number, _row
-from gateformer.sim.dram.closed_form import _Wait as Wait
+from gateformer.sim.dram.closed_form import ClosedForm, Wait, number_of, row_of
 from gateformer.sim.dram.engine import Run
+from gateformer.sim.dram.fine import FineShapes, expanded
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.shapes import Entry, Outcome, Rows, Shape
 from gateformer.sim.dram.snapshot import Snapshot, Still, later, power_up
 from gateformer.sim.dram.stretches import ELSEWHERE, Passage
 from gateformer.sim.dram.tables import AF_ROW, WIDTH
-from gateformer.sim.pim.fine import FineShapes, expanded
 
 MOST_BANKS = 1 << 20
 """More than the banks of any channel."""
@@ -280,7 +279,7 @@ class Chain(ClosedForm):
         rows: tuple[int, ...],
     ) -> tuple[Entry, tuple[int, ...]]:
         """Return a shape's entry, and the row of each label of its state."""
-        numbers = tuple(_number(ranges, row, row) for row in rows)
+        numbers = tuple(number_of(ranges, row, row) for row in rows)
         first = self._first.get(shape, -2)
         if first == -2:
             first = self._first[shape] = _first_row(shape, self._rules.per_bank)
@@ -326,7 +325,7 @@ class Chain(ClosedForm):
         return found
 
     def _behind(self, outcome: Outcome, ranges: tuple[Rows, ...], rows: tuple[int, ...]) -> _Node:
-        behind = tuple(_row(ranges, number, rows, 0) for number in outcome.rows)
+        behind = tuple(row_of(ranges, number, rows, 0) for number in outcome.rows)
         return self._known_node(outcome.snapshot, behind)
 
     def _known_node(self, snapshot: Snapshot, rows: tuple[int, ...]) -> _Node:
@@ -343,7 +342,7 @@ def _plain(entry: Entry) -> Outcome:
 
 def _first_row(shape: Shape, per_bank: bool) -> int:
     """Return the number of the first row of a shape that works on all banks alike; -1 of others."""
-    orders = [one for body, _, _ in shape._pieces for one in body if one.command >= 0 and one.size]
+    orders = [one for body, _, _ in shape.pieces for one in body if one.command >= 0 and one.size]
     placed = [one for one in orders if one.rows]
     alike = not shape.masks and all(one.rows == ALL and not one.activates for one in placed)
     return placed[0].row if alike and placed and not per_bank else -1
