@@ -5,6 +5,7 @@ Owns ``Block``, ``Answer`` and how numbers are written. Imports rich where it pr
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 NUMBER = re.compile(r"[-+]?[\d.,]+( %|x)?")
 """Words that are a number."""
+PIECE = re.compile(r"\S*?\w{3}/(?=\w{3})|\S+\s*|\s+")
+"""What stays on one line: a word, or a name up to the slash before another name."""
 Cell = str | int | float | None
 
 
@@ -81,7 +84,9 @@ class Answer:
         console = Console(highlight=False)
         for block in self.blocks:
             console.print(Text(block.title, style="bold"))
-            console.print(_table(block))
+            table, width = _table(block, console.width)
+            wide = console if width <= console.width else Console(highlight=False, width=width)
+            wide.print(table)
         for note in self.notes:
             console.print(Text(note))
         return self.exit_code
@@ -124,15 +129,59 @@ def percent(share: float, places: int = 1) -> str:
     return f"{100 * share:.{places}f} %"
 
 
-def _table(block: Block) -> Table:
+def _table(block: Block, width: int) -> tuple[Group, int]:
+    """Return a table that breaks no word, and its width: more than ``width`` where it has to be."""
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD)
-    for index, head in enumerate(block.heads):
-        side: Literal["left", "right"] = "right" if block.number(index) else "left"
-        table.add_column(head, justify=side, overflow="fold")
-    for row in block.rows:
-        table.add_row(*(Text(written(cell)) for cell in row))
-    return table
+    cells = [[written(cell) for cell in row] for row in block.rows]
+    sides: list[Literal["left", "right"]] = [
+        "right" if block.number(index) else "left" for index in range(len(block.heads))
+    ]
+    columns = [[head, *(row[i] for row in cells)] for i, head in enumerate(block.heads)]
+    most = [max(map(len, column)) for column in columns]
+    # Heads give way first, then what lies between columns, then names and sentences; no number.
+    whole = [max(_longest(head), *map(len, below), 1) for head, *below in columns]
+    words = [
+        one if side == "right" else max(1, *map(_longest, column))
+        for column, side, one in zip(columns, sides, whole, strict=True)
+    ]
+    for least, tight in itertools.product((whole, words), (False, True)):
+        around = 2 * len(columns) - 2 if tight else 3 * len(columns) + 1
+        if sum(least) + around <= width:
+            break
+    widths = _shared(least, most, width - around)
+    table = Table(box=SIMPLE_HEAD, collapse_padding=tight, pad_edge=not tight, show_edge=not tight)
+    for head, side, one in zip(block.heads, sides, widths, strict=True):
+        table.add_column(Text(_lines(head, one)), justify=side, width=one, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(_lines(*pair)) for pair in zip(row, widths, strict=True)))
+    # What lies around a table goes with its edges.
+    return Group("", table, "") if tight else Group(table), sum(widths) + around
+
+
+def _shared(least: list[int], most: list[int], room: int) -> list[int]:
+    """Return columns' widths: where one has most to spare it gives way first."""
+    widths = list(most)
+    while sum(widths) > room:
+        spare = [one - low for one, low in zip(widths, least, strict=True)]
+        if not any(spare):
+            break
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _longest(text: str) -> int:
+    return max((len(one.rstrip()) for one in PIECE.findall(text)), default=0)
+
+
+def _lines(text: str, width: int) -> str:
+    """Return a text with its breaks: at blanks, and behind the slash between two names."""
+    lines = [""]
+    for piece in PIECE.findall(text):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)

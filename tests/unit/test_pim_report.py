@@ -247,3 +247,32 @@ def test_tables_beside_the_paper(found: Generation) -> None:
 def test_jobs_are_all_distinct() -> None:
     found = replication.jobs(8)
     assert len({str(job) for _, job in found}) == len(found)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_tables_break_no_word(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ("attention/append_values", "roofline", "Xeon Gold 6154", "nCLREG + nBL + 3 - nCWLREG")
+    rows = tuple((name, "memory", 6_336, 12_932_151, 25_344, "24.65 %") for name in names)
+    heads = ("operation", "on", "times", "clocks", "of them refresh", "share")
+    screen.Answer({}, (screen.Block("Title", heads, rows),)).give(as_json=False)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= width
+    words = {word for line in printed.splitlines() for word in line.split()}
+    expected = {word for name in (*names, *heads) for word in name.replace("/", "/ ").split()}
+    if "attention/append_values" in words:
+        expected = expected - {"attention/", "append_values"}
+    assert expected <= words
+    assert printed.count("12,932,151") == printed.count("24.65 %") == len(rows)
+
+
+def test_a_table_wider_than_the_screen_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    rows = (("gpt2-small", 12_932_151, 25_344),)
+    screen.Answer({}, (screen.Block("", ("model", "clocks", "times"), rows),)).give(as_json=False)
+    printed = capsys.readouterr().out
+    assert "gpt2-small  12,932,151  25,344" in printed
