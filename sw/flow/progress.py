@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ STYLES = {
     "off": "bright_black",
     "failed": "bold red",
 }
+
+
+EVERY_S = 60.0
+"""Seconds between two lines of a step that goes on, where no bar can be drawn."""
 
 
 class Watcher(Protocol):
@@ -73,11 +78,46 @@ class Bars:
         self._bars.console.print(f"[{style}]{row.status:>8}[/] {row.step}", highlight=False)
 
 
+class Lines:
+    """Writes a line for each step that ended, and one a minute for a step that goes on.
+
+    Parameters
+    ----------
+    console : Console
+        Where to; a log file or a pipe.
+    now : callable
+        Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, console: Console, now: Callable[[], float] = monotonic) -> None:
+        self._console, self._now = console, now
+        self._step, self._said = "", now()
+
+    def started(self, step: str) -> None:
+        """Take note that a step begins."""
+        self._step, self._said = step, self._now()
+
+    def progress(self, done: int, total: int) -> None:
+        """Write how far the step is, where the last line is a minute old."""
+        if self._now() - self._said >= EVERY_S:
+            self._said = self._now()
+            self._write(f"{'':>8} {self._step}: {done:,} of {total:,}")
+
+    def ended(self, row: Row) -> None:
+        """Write how it ended."""
+        self._said = self._now()
+        self._write(f"{row.status:>8} {row.step}")
+
+    def _write(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False)
+        self._console.file.flush()
+
+
 @contextmanager
 def watching(console: Console) -> Iterator[Watcher]:
-    """Give a watcher that draws on a terminal, and says nothing elsewhere."""
+    """Give a watcher that draws on a terminal, and writes lines elsewhere."""
     if not console.is_terminal:
-        yield Quiet()
+        yield Lines(console)
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
