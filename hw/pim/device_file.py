@@ -207,7 +207,8 @@ def read(text: str, file: str) -> DeviceSpec:
     except ValidationError as error:
         problems += [_problem(found, place, own) for found in error.errors()]
     problems += contradictions(tree, place)
-    problems += _rules(tree, place, own)
+    # A parameter that is missing or misspelt is one fault, however many shared constraints name it.
+    problems += {str(one): one for one in _rules(tree, place, own)}.values()
     Problems.raise_if_any(problems)
     if spec is None:
         raise AssertionError("a validation error without errors")
