@@ -226,6 +226,8 @@ def _memory(method: str, device: Device, refresh: Refresh) -> Memory:
 
 def _remarks(decoder: Decoder, device: Device) -> tuple[str, ...]:
     said = [one for one in (models.notes(decoder.name),) if one]
-    if device.power is not None:
+    if device.power is None:
+        said.append(f"No energy: '{device.name}' states no currents ([[power]]).")
+    else:
         said += energy.remarks(device, device.power)
     return tuple(said)

@@ -33,7 +33,10 @@ def key_figures(found: Generation) -> list[Figure]:
     batch = found.settings.batch
     rate = batch / found.ms_per_token * 1e3
     first, last = (float(found.token_clocks[i]) * found.device.clock_ns * 1e-6 for i in (0, -1))
-    span = f"{digits(first)} to {digits(last)} ms"
+    span = f"first {digits(first)}, last {digits(last)} ms"
+    if batch > 1:
+        span = f"{step(found)}; {span}"
+    of = each(found)
     taken = found.capacity.share
     figures = [
         Figure("Token", f"{digits(found.ms_per_token)} ms", span, "simulated"),
@@ -43,19 +46,29 @@ def key_figures(found: Generation) -> list[Figure]:
         Figure("MACs in use", percent(found.mac_utilization),
                f"of peak; rows stream at {percent(found.bound.utilization)}", "simulated"),
         Figure("Over the link", amount(found.link_bytes_per_token, "B"),
-               f"a token; {digits(found.traffic_cut, 3)}x less than weights", "simulated"),
+               f"{of}; {digits(found.traffic_cut, 3)}x less than weights", "simulated"),
         Figure("Capacity", percent(taken), "of each channel", "computed"),
     ]  # fmt: skip
     if found.device.powers:
-        set_ = f"currents '{found.device.powers[0].name}'"
+        of += f"; currents '{found.device.powers[0].name}'"
         part, most = found.peak[found.device.powers[0].name]
         figures[4:4] = [
-            Figure("Energy", amount(found.joules() / found.tokens, "J"), f"a token; {set_}",
-                   "modelled"),
+            Figure("Energy", amount(found.joules() / found.tokens, "J"), of, "modelled"),
             Figure("Power", f"{digits(found.average_power(), 3)} W",
                    f"mean; {digits(most, 3)} W in {part}", "modelled"),
         ]  # fmt: skip
     return figures
+
+
+def step(found: Generation) -> str:
+    """Return what a decoding step makes: a token of each sequence."""
+    batch = found.settings.batch
+    return "a token" if batch == 1 else f"a step of {batch} tokens"
+
+
+def each(found: Generation) -> str:
+    """Return what energy and bytes are the mean of: all steps, the prompt's too."""
+    return step(found) + (", prompt's too" if found.settings.prompt else "")
 
 
 def summary(found: Generation) -> Block:
@@ -97,11 +110,11 @@ def commands(found: Generation) -> Block:
     rows = sorted(found.counts.items(), key=lambda pair: -pair[1])
     per = float(found.tokens)
     whole = tuple((name, count, count / per) for name, count in rows if count)
-    return Block("Commands", ("command", "all channels", "a token"), whole)
+    return Block("Commands", ("command", "all channels", each(found)), whole)
 
 
 def energy(found: Generation) -> Block:
-    """Return joules a token by item, a column a set of currents."""
+    """Return joules a step by item, a column a set of currents."""
     names = [one.name for one in found.device.powers]
     sets = [found.energy(name) for name in names]
     per = 1e3 / found.tokens
@@ -112,7 +125,7 @@ def energy(found: Generation) -> Block:
     rows.append(("average power, W", *(found.average_power(name) for name in names)))
     rows.append(("peak power, W", *(found.peak[name][1] for name in names)))
     rows.append(("peak in", *(found.peak[name][0] for name in names)))
-    return Block("Energy, mJ a token", ("item", *names), tuple(rows))
+    return Block(f"Energy, mJ {each(found)}", ("item", *names), tuple(rows))
 
 
 def bandwidth(found: Generation) -> Block:
@@ -165,7 +178,8 @@ def waits(found: Generation, most: int = 10) -> tuple[Block, Block]:
 def comparison(found: Generation, rows: Sequence[Versus]) -> Block:
     """Return modelled machines beside the simulation."""
     names = [one.name for one in found.device.powers]
-    heads = ("machine", "model", "ms a token", "times as fast", "mJ a token",
+    one = "token" if found.settings.batch == 1 else "step"
+    heads = ("machine", "model", f"ms a {one}", "times as fast", f"mJ a {one}",
              *(f"times less energy, {name}" for name in names), "catches up at batch")  # fmt: skip
     cells = tuple(
         (one.title, one.tier, one.ms, one.faster, one.mj, *(one.saves.get(n) for n in names),
@@ -183,12 +197,15 @@ def constant(one: Sensitivity) -> str:
 
 def sensitivity(moved: Sequence[Sensitivity]) -> Block:
     """Return how far time and energy move when each assumed constant does."""
+    heads = ["assumed: moved to", "time, lowered", "raised"]
+    if powered := any(any(one.energy) for one in moved):
+        heads += ["energy, lowered", "raised"]
     rows = tuple(
-        (constant(one), *(f"{100 * change:+.2f} %" for change in (*one.time, *one.energy)))
+        (constant(one), *(f"{100 * change:+.2f} %"
+                          for change in (*one.time, *(one.energy if powered else ()))))
         for one in moved
-    )
-    heads = ("assumed: moved to", "time, lowered", "raised", "energy, lowered", "raised")
-    return Block("Each assumed constant moved by 20 %", heads, rows)
+    )  # fmt: skip
+    return Block("Each assumed constant moved by 20 %", tuple(heads), rows)
 
 
 def host(device: Device) -> Block:

@@ -49,7 +49,7 @@ class Bar:
 
 def bars(found: Sequence[Bar], title: str, *, logarithmic: bool = False, name: str = "") -> Markup:
     """Return bars below one another, with their numbers; ranges float."""
-    step, left, top, right = 24.0, 250.0, 6.0, 250.0
+    step, left, top, right = 24.0, 290.0, 6.0, 250.0
     ends = [one.value if one.until is None else one.until for one in found]
     high = max([*ends, 1e-30])
     low = 0.0

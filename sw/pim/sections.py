@@ -57,10 +57,15 @@ def latency(found: Generation) -> Section:
         ys = np.asarray(found.token_clocks * found.device.clock_ns * 1e-6, np.float64)
         places = np.arange(len(ys), dtype=np.float64) + found.settings.prompt
         drawn = plots.curves([("a token", places, ys)], "token", "ms", "Latency of each token")
-        parts.append(Drawing(drawn, "Time of each token; ASIC and memory work together."))
+        parts.append(
+            Drawing(drawn, f"Time of {figures.step(found)}; ASIC and memory work together.")
+        )
     else:
         drawn = plots.stacked(xs, kept, "token", "ms", "Latency of each token, by kind of work")
-        caption = "Time of each token, prompt included; refresh and link are within each kind."
+        caption = (
+            f"Time of {figures.step(found)}, prompt included; refresh and link are within each "
+            "kind."
+        )
         parts.append(Drawing(drawn, caption))
     lead = (
         f"{found.clocks:,} clocks of {found.device.clock_ns:g} ns: {digits(found.seconds)} s for "
@@ -157,8 +162,8 @@ def waits(found: Generation) -> Section:
 def bandwidth(found: Generation) -> Section:
     """Return bandwidths and capacity."""
     lead = (
-        f"{amount(found.link_bytes_per_token, 'B')} a token go over the link; moving weights and "
-        f"cache instead would take {digits(found.traffic_cut, 4)} times as much."
+        f"{amount(found.link_bytes_per_token, 'B')} go over the link for {figures.each(found)}; "
+        f"moving weights and cache instead would take {digits(found.traffic_cut, 4)} times as much."
     )
     return Section(
         "bandwidth",
@@ -184,7 +189,7 @@ def energy(found: Generation) -> Section:
         f"set '{default}'."
     )
     words = [Words(f"{one.name}: {one.source}") for one in found.device.powers]
-    drawing = Drawing(plots.bars(bars, "Energy by item"), "Joules a token by item.")
+    drawing = Drawing(plots.bars(bars, "Energy by item"), f"Joules by item, {figures.each(found)}.")
     return Section("energy", "Energy", "modelled", lead, (drawing, figures.energy(found), *words))
 
 

@@ -74,6 +74,8 @@ def sweep(
     heads = tuple(RESULTS.get(key, key) for key in shown)
     fixed = ", ".join(f"{key} {_cell(key, points[0][key])}" for key in lists if key not in varied)
     notes = [f"{tokens:,} tokens each{f'; {fixed}' if fixed else ''}."]
+    if any(one["batch"] > 1 for one in points):
+        notes.append("With a batch, what is a token's is a step's: one token of each sequence.")
     if out is not None:
         notes.append(f"{out}: {len(found)} rows, all columns.")
     notes += dict.fromkeys(one["error"] for one in found if one["error"] is not None)

@@ -276,3 +276,20 @@ def test_a_table_wider_than_the_screen_loses_nothing(
     screen.Answer({}, (screen.Block("", ("model", "clocks", "times"), rows),)).give(as_json=False)
     printed = capsys.readouterr().out
     assert "gpt2-small  12,932,151  25,344" in printed
+
+
+def test_labels_say_what_a_figure_is_the_mean_of() -> None:
+    alone = generate("gpt2-small", tokens=1)
+    several = generate("gpt2-small", tokens=1, prompt=1, batch=2)
+    assert figures.each(alone) == "a token"
+    assert figures.each(several) == "a step of 2 tokens, prompt's too"
+    assert figures.energy(several).title == "Energy, mJ a step of 2 tokens, prompt's too"
+    assert figures.comparison(several, versus(several)).heads[2] == "ms a step"
+
+
+def test_a_memory_without_currents_says_so() -> None:
+    found = generate("gpt2-small", device="hbm-pim", tokens=1)
+    assert any("states no currents" in one for one in found.remarks)
+    constant = Constant("timing", "nRP", 12.0)
+    moved = [Sensitivity(constant, 10.0, 14.0, (-0.01, 0.01), (0.0, 0.0))]
+    assert figures.sensitivity(moved).heads == ("assumed: moved to", "time, lowered", "raised")
