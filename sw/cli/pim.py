@@ -182,7 +182,10 @@ def check(
 def sweep(
     models: Models,
     tokens: Tokens = 64,
-    channels: Annotated[str, typer.Option(metavar="N,N,...", help="Numbers of channels.")] = "8",
+    channels: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Numbers of channels; by default the device's."),
+    ] = None,
     mapping: Annotated[str, typer.Option(metavar="NAME,...", help="Mappings.")] = "pim-gpt",
     device: Annotated[str, typer.Option(metavar="NAME,...", help="Devices.")] = "pim-gpt",
     refresh: Annotated[str, typer.Option(metavar="NAME,...", help="Policies.")] = "all-bank",

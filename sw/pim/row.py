@@ -30,7 +30,8 @@ def row(point: Mapping[str, Any]) -> dict[str, Any]:
     power = whole["energy"].get(whole["default_energy"] or "", {})
     numbers = {key: whole[key] for key in NUMBERS if key in whole}
     numbers |= {key: power.get(key) for key in ("mj_per_token", "average_watts", "peak_watts")}
-    return {**point, **{key: numbers.get(key) for key in NUMBERS}, "error": None}
+    made = {"channels": whole["channels"]} | {key: numbers.get(key) for key in NUMBERS}
+    return {**point, **made, "error": None}
 
 
 NUMBERS = (

@@ -33,7 +33,7 @@ Point = dict[str, Any]
 
 def sweep(
     models: Sequence[str],
-    lists: Mapping[str, str],
+    lists: Mapping[str, str | None],
     *,
     tokens: int,
     processes: int | None,
@@ -45,8 +45,8 @@ def sweep(
     ----------
     models : sequence of str
         Names, or paths of ``config.json`` files.
-    lists : mapping of str to str
-        Values of each setting, commas between them.
+    lists : mapping of str to str or None
+        Values of each setting, commas between them; None where the device decides.
     tokens : int
         Tokens generated in each.
     processes : int or None
@@ -66,13 +66,14 @@ def sweep(
     found = run(points, processes or os.cpu_count() or 1)
     if out is not None:
         store(out, found)
-    varied = [key for key in (*lists, "model") if len({one[key] for one in points}) > 1]
+    varied = [key for key in (*lists, "model") if len({one[key] for one in found}) > 1]
     shown = ["model", *(key for key in lists if key in varied), *RESULTS]
     if any(one["error"] is not None for one in found):
         shown.append("error")
     rows = tuple(tuple(_cell(key, one[key]) for key in shown) for one in found)
     heads = tuple(RESULTS.get(key, key) for key in shown)
-    fixed = ", ".join(f"{key} {_cell(key, points[0][key])}" for key in lists if key not in varied)
+    alike = [key for key in lists if key not in varied and found[0][key] is not None]
+    fixed = ", ".join(f"{key} {_cell(key, found[0][key])}" for key in alike)
     notes = [f"{tokens:,} tokens each{f'; {fixed}' if fixed else ''}."]
     if any(one["batch"] > 1 for one in points):
         notes.append("With a batch, what is a token's is a step's: one token of each sequence.")
@@ -100,12 +101,14 @@ def _cell(key: str, value: Any) -> Cell:
     return found
 
 
-def combinations(models: Sequence[str], lists: Mapping[str, str], tokens: int) -> Iterator[Point]:
+def combinations(
+    models: Sequence[str], lists: Mapping[str, str | None], tokens: int
+) -> Iterator[Point]:
     """Yield every combination, in the order given."""
     problems: list[ConfigError] = []
     values: dict[str, list[Any]] = {"model": list(models)}
     for key, text in lists.items():
-        values[key] = list(_values(key, text, problems))
+        values[key] = [None] if text is None else list(_values(key, text, problems))
     Problems.raise_if_any(problems)
     count = 1
     for several in values.values():

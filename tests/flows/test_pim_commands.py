@@ -373,6 +373,17 @@ def test_sweep_keeps_what_is_refused_as_a_row(call: Call, tmp_path: Path) -> Non
     assert rows[0].startswith("model,channels,mapping,")
 
 
+def test_sweep_leaves_channels_to_the_device(call: Call) -> None:
+    code, answer, _ = call(
+        *("sweep", "gpt2-small", "--tokens", "1", "--device", "pim-gpt,hbm-pim,nowhere"),
+        *("--processes", "1"),
+    )
+    assert code == 0
+    assert [one["channels"] for one in answer["rows"]] == [8, 16, None]
+    _, alone, _ = call("simulate", "gpt2-small", "--tokens", "1", "--device", "hbm-pim")
+    assert answer["rows"][1]["clocks"] == alone["clocks"]
+
+
 def test_lists(call: Call) -> None:
     _, answer, _ = call("models")
     assert len(answer["models"]) == 8
