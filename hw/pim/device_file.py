@@ -24,6 +24,8 @@ LARGEST = 1 << 20
 """Bytes of the largest device file that is read."""
 MOST = 1 << 30
 """The largest whole number that a size or a timing may be."""
+SHORTEST = 1e-6
+"""The shortest clock, ns: a shorter one makes rates and waits that no number holds."""
 MOST_CHANNELS = 64
 """Channels that a device may have."""
 
@@ -97,7 +99,7 @@ class MacSpec(Form):
 class LinkSpec(Form):
     """Link to the ASIC."""
 
-    channel_gb_per_s: Annotated[float, Field(gt=0, le=1e6)]
+    channel_gb_per_s: Annotated[float, Field(ge=1e-3, le=1e6)]
     latency_ns: Amount
     source: Text
 
@@ -113,7 +115,7 @@ class UnitSpec(Form):
 class AsicSpec(Form):
     """The ASIC."""
 
-    clock_ns: Annotated[float, Field(gt=0, le=1e6)]
+    clock_ns: Annotated[float, Field(ge=SHORTEST, le=1e6)]
     units: dict[str, UnitSpec] = {}
     adders: Positive = 256
     multipliers: Positive = 128
@@ -238,8 +240,8 @@ def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
         return {key: value for key, value in pairs if type(value) is int}
 
     clock = tree.get("clock_ns")
-    if isinstance(clock, int | float) and not 0 < clock <= 1e6:  # a NaN fails this too
-        yield wrong(f"A clock lasts {clock} ns; it must last longer than nothing", "clock_ns")
+    if isinstance(clock, int | float) and not SHORTEST <= clock <= 1e6:  # a NaN fails this too
+        yield wrong(f"A clock lasts {clock} ns; it must last from 1e-06 to 1e+06 ns", "clock_ns")
     sizes = whole(tree.get("organization"))
     for key, value in sizes.items():
         if not 1 <= value <= (MOST_CHANNELS if key == "channels" else MOST):

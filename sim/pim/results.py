@@ -181,8 +181,10 @@ class Generation:
         """How many times more would pass if weights and cache were moved over the link."""
         positions = np.arange(self.tokens, dtype=np.int64) + self.settings.past + 1
         cache = 2 * self.decoder.kv_elements * int(positions.sum()) * self.settings.batch
-        weights = (self.decoder.block_weights + self.decoder.head.weights) * self.weight_bytes
-        return (cache + weights * self.tokens) / self.link_bytes if self.link_bytes else math.inf
+        blocks = self.decoder.block_weights * self.tokens
+        head = self.decoder.head.weights * self.settings.tokens  # no part of the prompt's tokens
+        moved = cache + (blocks + head) * self.weight_bytes
+        return moved / self.link_bytes if self.link_bytes else math.inf
 
     @property
     def weight_bytes(self) -> float:

@@ -118,7 +118,8 @@ def test_with_refuses_what_contradicts_itself(
 @pytest.mark.parametrize(
     ("old", "new", "code", "line", "says"),
     [
-        ("clock_ns = 0.5", "clock_ns = -0.5", "E805", 2, "longer than nothing"),
+        ("clock_ns = 0.5", "clock_ns = -0.5", "E805", 2, "from 1e-06"),
+        ("clock_ns = 0.5", "clock_ns = 1e-320", "E805", 2, "from 1e-06"),
         ("clock_ns = 0.5", "clock_ns = nan", "E804", 2, "finite"),
         ("clock_ns = 0.5", 'clock_ns = "fast"', "E804", 2, "valid number"),
         ("clock_ns = 0.5", "clock_n = 0.5", "E804", 2, "Did you mean 'clock_ns'?"),

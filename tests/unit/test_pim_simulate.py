@@ -420,3 +420,11 @@ def test_both_ways_agree_on_what_is_drawn(block: int) -> None:
         assert figures(closed) == figures(simulate(decoder, **settings, method="command")), seed
         agreed += 1
     assert agreed > 30
+
+
+def test_prompt_tokens_would_not_move_the_head() -> None:
+    shape = Decoder("tiny", 2, 64, 4, 4, 16, 128, 1024, 32)
+    found = simulate(shape, tokens=2, prompt=3)
+    cache = 2 * shape.kv_elements * (1 + 2 + 3 + 4 + 5)
+    moved = 2 * (5 * shape.block_weights + 2 * shape.head.weights) + cache
+    assert found.traffic_cut == moved / found.link_bytes
