@@ -209,6 +209,7 @@ def read(text: str, file: str) -> DeviceSpec:
     except ValidationError as error:
         problems += [_problem(found, place, own) for found in error.errors()]
     problems += contradictions(tree, place)
+    problems += _namesakes(tree, place)
     # A parameter that is missing or misspelt is one fault, however many shared constraints name it.
     problems += {str(one): one for one in _rules(tree, place, own)}.values()
     Problems.raise_if_any(problems)
@@ -244,9 +245,10 @@ def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
         yield wrong(f"A clock lasts {clock} ns; it must last from 1e-06 to 1e+06 ns", "clock_ns")
     sizes = whole(tree.get("organization"))
     for key, value in sizes.items():
-        if not 1 <= value <= (MOST_CHANNELS if key == "channels" else MOST):
-            most = f"from 1 to {MOST_CHANNELS}" if key == "channels" else "at least 1"
-            yield wrong(f"It is {value}; it must be {most}", "organization", key)
+        most = MOST_OF.get(key, MOST)
+        if not 1 <= value <= most:
+            bounds = f"from 1 to {most}" if key in MOST_OF else "at least 1"
+            yield wrong(f"It is {value}; it must be {bounds}", "organization", key)
     if "row_bytes" in sizes and sizes.get("access_bits", 0) > 0:
         bits = sizes["row_bytes"] * 8
         if bits % sizes["access_bits"]:
@@ -264,8 +266,24 @@ def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
             yield wrong(cause, "timing", longer)
 
 
+MOST_OF = {"channels": MOST_CHANNELS, "bank_groups": 64, "banks_per_group": 64}
+"""Most of what is simulated one by one: far more than any memory's data sheet has."""
 LONGER = (("nREFI", "nRFC"), ("nRC", "nRAS"))
 """Times of which the first must be the longer one, or equal but for the refresh interval."""
+
+
+def _namesakes(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
+    """Yield sets of currents that share a name: results are told apart by it."""
+    names = [str(row.get("name")) for row in _rows(tree, "power") if isinstance(row, Mapping)]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            yield PimError(
+                "E804",
+                "malformed device file",
+                layer=place("power", at, "name"),
+                cause=f"Another set of currents is called '{name}' too",
+                fix="Give each its own name",
+            )
 
 
 def evaluate(text: str, timing: Mapping[str, int]) -> int:

@@ -95,7 +95,9 @@ def versus(found: Generation, machines: tuple[str, ...] = tuple(MACHINES)) -> li
     """
     work = work_of(found)
     rate = found.settings.batch / found.ms_per_token * 1e3
-    joules = {one.name: found.joules(one.name) / found.tokens for one in found.device.powers}
+    # A prompt's tokens are cheaper, without the LM head: a generated one counts by its time.
+    step = found.ms_per_token / 1e3 / found.seconds if found.settings.prompt else 1 / found.tokens
+    joules = {one.name: found.joules(one.name) * step for one in found.device.powers}
     rows = []
     for name in machines:
         machine = MACHINES[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,8 @@ def test_with_refuses_what_contradicts_itself(
         ("channels = 2", "channels = 0", "E805", 4, "from 1 to 64"),
         ("channels = 2", "channels = 2.0", "E804", 4, "valid integer"),
         ("channels = 2", "channels = true", "E804", 4, "valid integer"),
-        ("bank_groups = 2", "bank_groups = 0", "E805", 5, "at least 1"),
+        ("bank_groups = 2", "bank_groups = 0", "E805", 5, "from 1 to 64"),
+        ("bank_groups = 2", "bank_groups = 1000000", "E805", 5, "from 1 to 64"),
         ("rows = 8\n", "", "E804", 3, "missing key"),
         ("access_bits = 256", "access_bits = 300", "E805", 9, "no whole number"),
         ("nRP = 3", "nRP = -3", "E805", 11, "a time is at least 0"),
@@ -200,3 +202,12 @@ def test_sums_of_parameters() -> None:
 def test_a_device_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         load("gddr6-aim").name = "other"  # type: ignore[misc]
+
+
+def test_sets_of_currents_need_names_of_their_own(tmp_path: Path) -> None:
+    folder = resources.files("gateformer.hw.pim") / "devices"
+    text = (folder / "pim-gpt.toml").read_text(encoding="utf-8")
+    path = tmp_path / "twins.toml"
+    path.write_text(text.replace('name = "cent"', 'name = "pim-gpt"'), encoding="utf-8")
+    with pytest.raises(PimError, match="called 'pim-gpt' too"):
+        load(path)
