@@ -26,7 +26,7 @@ from gateformer.sim.dram.check import check
 from gateformer.sim.dram.engine import Machine, Run, run
 from gateformer.sim.dram.refresh import Refresh
 
-ORACLE = Path("/work/shared/pim")
+ORACLE = Path(__file__).parents[3] / "shared" / "pim"
 needs_oracle = pytest.mark.skipif(
     not ORACLE.exists(), reason="the public simulator's logs are not here"
 )

@@ -20,7 +20,7 @@ Answer = tuple[int, dict[str, Any], str]
 Call = Callable[..., Answer]
 
 GIGABYTE = 1 << 30
-ORACLE = Path("/work/shared/pim")
+ORACLE = Path(__file__).parents[3] / "shared" / "pim"
 """Traces of the public AiM simulator with what it issued; not part of the package."""
 DEVICE = """clock_ns = 1.0
 constraints = "aim"

@@ -21,7 +21,7 @@ from gateformer.sim.dram.check_refresh import slack
 from gateformer.sim.dram.check_timing import timing
 from gateformer.sim.dram.commands import CommandLog
 
-ORACLE = Path("/work/shared/pim")
+ORACLE = Path(__file__).parents[3] / "shared" / "pim"
 AIM = with_(load("gddr6-aim"), channels=2)
 RULES = (*AIM.constraints, *AIM.strict)
 
