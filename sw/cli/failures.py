@@ -25,7 +25,7 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def explain(error: BaseException) -> BaseException:
     """Turn what the user can act upon into a `GateformerError`; leave a defect as it is."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted(fix="The same command resumes after the last finished step")
+        return Interrupted(fix="Nothing is half-written; `run` goes on after its last whole step")
     if isinstance(error, typer.TyperException):
         return ConfigError("E005", "invalid command line", cause=error.format_message())
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
