@@ -1,0 +1,276 @@
+"""Carrying a plan out: its files into a folder, its programs one by one, its reports into metrics.
+
+Owns ``write``, ``execute`` and ``Built``. A plan is text; here alone are programs called.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from gateformer.flow.files import write_whole
+from gateformer.quant.errors import GateformerError, ToolError
+from gateformer.quant.tools import require_tool
+from gateformer.toolchains.plan import LOG, PYTHON, Call, Metric, Metrics, Plan, Report
+from gateformer.toolchains.process import TimeUp, stream
+
+ERROR = re.compile(r"^\s*(?:\[\S*\]\s*)?(?:@E\b|(?:fatal\s+)?error\b(?!s?:? 0\b)|FATAL\b)", re.I)
+"""How the first line of an error begins: ``ERROR: [Synth 8-439] ...`` (Vivado, Vitis HLS),
+``@E [HLS-...]`` (old Vivado HLS), ``Error (10161): ...`` (Quartus), ``ERROR: ...`` (yosys,
+nextpnr)."""
+LICENCE = re.compile(r"licen[sc]e|FLEX(?:lm|net)", re.I)
+"""What such a line says where the licence is what is missing."""
+LARGEST_REPORT = 1 << 26
+"""Bytes of a report that are read; a timing report of a full device has some megabytes."""
+TIMEOUT_S = 86_400.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of a plan.
+
+    Attributes
+    ----------
+    metrics : mapping
+        Of all reports that were there, with the prefix ``build.<tool>.``.
+    error : GateformerError or None
+        What went wrong: E501, E502, E503, E506 (licence), E507 (timing) or E508 (report).
+    products : tuple of Path
+        Files worth keeping, relative to the folder; the log and the reports among them.
+    """
+
+    metrics: Metrics = field(default_factory=dict)
+    error: GateformerError | None = None
+    products: tuple[Path, ...] = ()
+
+
+def write(plan: Plan, folder: Path) -> None:
+    """Write a plan's files, each whole."""
+    for name, text in plan.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+
+
+def programs(plan: Plan, paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Return where each program of a plan is, by the name that its call uses.
+
+    Raises
+    ------
+    ToolError
+        E501 for the first that is nowhere, nor anything that may stand in for it.
+    """
+    found: dict[str, Path] = {}
+    for call in plan.calls:
+        chosen = _present(call, paths)
+        found[chosen.program] = _where(chosen.program, paths)
+    return found
+
+
+def execute(
+    plan: Plan,
+    folder: Path,
+    *,
+    paths: Mapping[str, Path] | None = None,
+    timeout_s: float = TIMEOUT_S,
+    say: Say = lambda line: None,
+) -> Built:
+    """Write a plan's files into a folder and carry out its calls there.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    folder : Path
+        Where; the log is in it as `LOG`.
+    paths : mapping of str to Path, optional
+        Programs that are not on PATH, by name.
+    timeout_s : float
+        Seconds for all calls together.
+    say : callable
+        Told what goes on, a line at a time.
+
+    Returns
+    -------
+    Built
+        With the error, if any: the metrics of what reports there are come with it.
+    """
+    paths = paths or {}
+    write(plan, folder)
+    error: GateformerError | None = None
+    try:
+        programs(plan, paths)
+        _call_all(plan, folder, paths, timeout_s, say)
+    except ToolError as raised:
+        error = raised
+    metrics, faults = read_reports(plan, folder)
+    # A failed call explains a missing report, not the other way round.
+    error = error or next(iter(faults), None) or _timing(plan, metrics)
+    prefixed = {f"build.{plan.tool}.{key}": value for key, value in metrics.items()}
+    return Built(prefixed, error, tuple(_kept(plan, folder)))
+
+
+def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[ToolError]]:
+    """Return what a plan's reports say, and what is wrong with them."""
+    metrics: dict[str, Metric] = {}
+    faults: list[ToolError] = []
+    for report in plan.reports:
+        path = _found(report, folder)
+        if path is None:
+            if report.required:
+                faults.append(
+                    ToolError(
+                        "E508",
+                        "report not there",
+                        layer=report.path,
+                        cause=f"{plan.tool} ended without an error but did not write it",
+                        fix=f"See {folder / LOG}",
+                    )
+                )
+            continue
+        try:
+            with path.open("rb") as file:
+                text = file.read(LARGEST_REPORT).decode("utf-8", errors="replace")
+            metrics.update(report.parse(text))
+        except ValueError as error:
+            faults.append(
+                ToolError(
+                    "E508",
+                    "report not understood",
+                    layer=str(path),
+                    cause=str(error),
+                    fix="Read it yourself; docs/build.md names the versions that are known",
+                )
+            )
+    return metrics, faults
+
+
+def _present(call: Call, paths: Mapping[str, Path]) -> Call:
+    """Return the call whose program is here; the first where none is."""
+    candidate: Call | None = call
+    while candidate is not None:
+        with suppress(ToolError):
+            _where(candidate.program, paths)
+            return candidate
+        candidate = candidate.otherwise
+    return call
+
+
+def _where(program: str, paths: Mapping[str, Path]) -> Path:
+    if program == PYTHON:
+        return Path(sys.executable)
+    return require_tool(program, paths.get(program))
+
+
+def _call_all(
+    plan: Plan, folder: Path, paths: Mapping[str, Path], timeout_s: float, say: Say
+) -> None:
+    limit = monotonic() + timeout_s
+    log = folder / LOG
+    log.write_bytes(b"")
+    for wanted in plan.calls:
+        call = _present(wanted, paths)
+        say(call.stage)
+        listener = _Listener(call.stage, say)
+        command = [str(_where(call.program, paths)), *call.arguments]
+        try:
+            status = stream(command, folder, log, listener, max(0.0, limit - monotonic()))
+        except TimeUp:
+            raise ToolError(
+                "E503",
+                "tool ran out of time",
+                layer=call.program,
+                cause=f"{call.stage}: stopped after {timeout_s:.0f} s",
+                fix=f"Raise build.timeout_s, or make the design smaller; see {log}",
+            ) from None
+        except OSError as error:
+            if error.filename is None or Path(error.filename) != Path(command[0]):
+                raise
+            raise ToolError(
+                "E502",
+                "tool cannot be started",
+                layer=call.program,
+                cause=f"{command[0]}: {error.strerror}",
+                fix="Check its installation",
+            ) from error
+        if status:
+            raise _failure(call, status, listener, log)
+
+
+def _failure(call: Call, status: int, heard: _Listener, log: Path) -> ToolError:
+    if heard.licence:
+        return ToolError(
+            "E506",
+            "no licence",
+            layer=call.program,
+            cause=heard.licence,
+            fix=f"Check the licence server and what the licence covers; see {log}",
+        )
+    cause = heard.error or f"It ended with status {status}"
+    if status < 0:
+        with suppress(ValueError):
+            cause = f"It was ended by {signal.Signals(-status).name}"
+            if status == -signal.SIGKILL:
+                cause += ": the machine may have run out of memory"
+    return ToolError("E502", "tool failed", layer=call.program, cause=cause, fix=f"See {log}")
+
+
+class _Listener:
+    """Hears a tool's lines: passes them on, and keeps its first errors alone."""
+
+    def __init__(self, stage: str, say: Say) -> None:
+        self._stage, self._say = stage, say
+        self.error = self.licence = ""
+
+    def __call__(self, line: str) -> None:
+        """Take a line."""
+        plain = "".join(letter for letter in line if letter.isprintable()).strip()
+        if ERROR.match(plain):
+            self.error = self.error or plain
+            if LICENCE.search(plain):
+                self.licence = self.licence or plain
+        self._say(f"{self._stage}: {plain}")
+
+
+def _timing(plan: Plan, metrics: Metrics) -> ToolError | None:
+    if metrics.get("timing_met") is not False:
+        return None
+    wns, fmax = metrics.get("wns_ns"), metrics.get("fmax_mhz")
+    said = [f"the clock period is {plan.clock_ns:g} ns"]
+    if isinstance(wns, int | float):
+        said.append(f"the worst slack {wns:g} ns")
+    if isinstance(fmax, int | float):
+        said.append(f"{fmax:g} MHz can be had")
+    return ToolError(
+        "E507",
+        "timing not met",
+        layer=plan.tool,
+        cause=", ".join(said).capitalize(),
+        fix="Raise schedule.clock_ns, lower schedule.logic_ns, or choose another build.strategy",
+    )
+
+
+def _found(report: Report, folder: Path) -> Path | None:
+    plain = folder / report.path
+    if plain.is_file():
+        return plain
+    matches = sorted(path for path in folder.glob(report.path) if path.is_file())
+    return matches[0] if matches else None
+
+
+def _kept(plan: Plan, folder: Path) -> Iterator[Path]:
+    """Yield the log, the reports and the products that are there, once each."""
+    paths = [folder / LOG, *(path for report in plan.reports if (path := _found(report, folder)))]
+    for pattern in plan.products:
+        paths += sorted(folder.glob(pattern))
+    for path in dict.fromkeys(paths):
+        if path.is_file() and not path.is_symlink():
+            yield path.relative_to(folder)
