@@ -8,6 +8,8 @@ MEANINGS: dict[str, str] = {
     "E004": "malformed TOML",
     "E005": "invalid command line",
     "E006": "settings that contradict each other",
+    "E007": "malformed YAML",
+    "E008": "Python object in a configuration file",
     "E020": "malformed type",
     "E021": "width out of the supported range",
     "E022": "setting out of range",
@@ -74,6 +76,7 @@ MEANINGS: dict[str, str] = {
     "E705": "damaged run folder",
     "E706": "file system error",
     "E707": "interrupted",
+    "E708": "file that is there already",
     # E8xx processing in memory
     "E801": "unknown instruction",
     "E802": "malformed instruction",
