@@ -1,0 +1,260 @@
+"""Compiles an HLS project with g++ and the headers that hls4ml bundles for its backend.
+
+Owns ``compile_project``. Imports the project, the cache of builds and the process runner.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+import jinja2
+
+from gateformer.hw.hls.project import Backend, IoType, Port, Project
+from gateformer.quant.errors import ToolError
+from gateformer.quant.tools import require_tool
+from gateformer.sim.hls.processes import Hung, Job, run_jobs
+from gateformer.sim.hls.program import Compiled, Progress, quiet, words_of
+from gateformer.sim.rtl.build import cached, content_key
+
+_FORMAT = "1"  # part of every cache key: raise it when the layout of a build changes
+LIMIT = 1800.0
+"""Seconds that one translation unit may take."""
+BENCH = "bench"
+"""Folder of the bench's sources inside a build."""
+PROGRAM = "frames"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How the projects of a backend are compiled.
+
+    Attributes
+    ----------
+    bits : str
+        Header of the bench that knows the backend's number types.
+    include : tuple of str
+        Folders of headers inside the project.
+    standard : str
+        The C++ standard that hls4ml's own scripts give the backend's compiler.
+    """
+
+    bits: str
+    include: tuple[str, ...]
+    standard: str
+
+
+AP = Family("gf_bits_ap.h", ("firmware", "firmware/ap_types"), "c++11")
+AC = Family("gf_bits_ac.h", ("firmware", "firmware/ac_types"), "c++11")
+FAMILIES: Mapping[Backend, Family] = {"vitis": AP, "vivado": AP, "quartus": AC}
+"""Backends whose projects plain g++ can compile."""
+SHAPES: Mapping[tuple[str, IoType], str] = {
+    (AP.bits, "io_parallel"): "arrays",
+    (AP.bits, "io_stream"): "streams",
+    (AC.bits, "io_parallel"): "structs",
+    (AC.bits, "io_stream"): "streams",
+}
+"""How the top function takes its tensors: as arrays, as structs of arrays, or as streams."""
+OPTIONS = ("-O1", "-w", "-D_GLIBCXX_ASSERTIONS", '-DWEIGHTS_DIR="firmware/weights"')
+"""Quick to compile; assertions, so that an empty queue of hls4ml's ac streams is not read."""
+
+
+def compile_project(
+    project: Project, work: Path, cache: Path | None = None, progress: Progress | None = None
+) -> Compiled:
+    """Compile a project with a bench that passes raw integers, or find it compiled.
+
+    Parameters
+    ----------
+    project : Project
+        The project.
+    work : Path
+        Folder for logs; and for builds where there is no cache.
+    cache : Path, optional
+        Folder of finished builds, one a content hash.
+    progress : callable, optional
+        Told of the translation units.
+
+    Raises
+    ------
+    ToolError
+        E501 without g++, E502 where it fails (its first error is the cause), E503 where it takes
+        too long, E504 where plain g++ cannot compile the backend's projects.
+    """
+    family = family_of(project)
+    compiler = require_tool("g++")
+    files = {**project.files, **bench_files(project, family)}
+    key = content_key(files, _FORMAT, compiler_version(compiler), family.standard, *OPTIONS)
+    folder = (cache or work / "builds") / key
+    start = time.perf_counter()
+    found = folder.is_dir()
+
+    def make(into: Path) -> None:
+        write_tree(files, into)
+        _compile(project, family, compiler, into, work, progress or quiet)
+
+    cached(folder, make)
+    seconds = 0.0 if found else time.perf_counter() - start
+    return Compiled(project, folder / PROGRAM, seconds)
+
+
+def family_of(project: Project) -> Family:
+    """Return how a project is compiled; E504 where g++ cannot."""
+    family = FAMILIES.get(project.settings.backend)
+    if family is None:
+        raise ToolError(
+            "E504",
+            "HLS project that g++ cannot compile",
+            layer=project.settings.backend,
+            cause="Its top is SYCL, which needs Intel's icpx",
+            fix="check the same network with --backend quartus: it has the same ac_fixed types",
+        )
+    return family
+
+
+def bench_files(project: Project, family: Family) -> dict[str, str]:
+    """Return the bench's sources by name."""
+    here = resources.files("gateformer.sim.hls").joinpath("bench")
+    return {
+        f"{BENCH}/gf_bits.h": here.joinpath(family.bits).read_text("utf-8"),
+        f"{BENCH}/gf_bench.h": here.joinpath("gf_bench.h").read_text("utf-8"),
+        f"{BENCH}/{BENCH}.cpp": bench_text(project, family),
+    }
+
+
+def bench_text(project: Project, family: Family) -> str:
+    """Return the C++ bench of a project."""
+    shape = SHAPES[family.bits, project.settings.io_type]
+
+    def facts(port: Port, side: str, number: int) -> dict[str, object]:
+        name = f"{side}{number}"
+        holder = "input_data" if side == "in" else "output_data"
+        places = {
+            "arrays": f"{name}_array",
+            "structs": f"{'given' if side == 'in' else 'made'}.{port.variable}",
+            "streams": f"{name}_queue",
+        }
+        return {
+            "id": name,
+            "variable": port.variable,
+            "holder": holder,
+            "place": places[shape],
+            "tokens": port.tokens,
+            "features": port.features,
+            "size": port.size,
+            "words": port.size * words_of(port.type),
+            "width": port.type.width,
+            "frac": port.type.frac,
+            "sign": str(port.type.signed).lower(),
+        }
+
+    source = resources.files("gateformer.sim.hls").joinpath("bench/bench.cpp.j2").read_text("utf-8")
+    template = jinja2.Template(
+        source, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return template.render(
+        top=project.top,
+        header=f"firmware/{project.top}.h",
+        shape=shape,
+        inputs=[facts(port, "in", i) for i, port in enumerate(project.inputs)],
+        outputs=[facts(port, "out", i) for i, port in enumerate(project.outputs)],
+    )
+
+
+def write_tree(files: Mapping[str, str], folder: Path) -> None:
+    """Write texts by their paths below a folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def units(project: Project) -> list[str]:
+    """Return the project's translation units: the C++ files of its firmware."""
+    return [
+        name
+        for name in project.files
+        if name.startswith("firmware/") and PurePosixPath(name).suffix == ".cpp"
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of the compiler: ccache must not see the folder's name."""
+    return dict(os.environ) | {"CCACHE_NOHASHDIR": "1", "LC_ALL": "C"}
+
+
+@functools.cache
+def compiler_version(compiler: Path) -> str:
+    """Return the first line that the compiler prints of itself."""
+    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return told.stdout.partition("\n")[0]
+
+
+def _compile(
+    project: Project,
+    family: Family,
+    compiler: Path,
+    folder: Path,
+    work: Path,
+    progress: Progress,
+) -> None:
+    work.mkdir(parents=True, exist_ok=True)
+    quick = shutil.which("ccache")
+    start = (*([quick] if quick else []), str(compiler))
+    include = [f"-I{name}" for name in (BENCH, *family.include, ".")]
+    sources = [*units(project), f"{BENCH}/{BENCH}.cpp"]
+    objects = [f"{name}.o" for name in sources]
+    jobs = [
+        Job(
+            (*start, f"-std={family.standard}", *OPTIONS, *include, "-c", name, "-o", made),
+            work / f"compile_{number}.log",
+        )
+        for number, (name, made) in enumerate(zip(sources, objects, strict=True))
+    ]
+    total = len(jobs) + 1
+    _run(jobs, folder, lambda done: progress(done, total))
+    link = Job((str(compiler), *objects, "-pthread", "-o", PROGRAM), work / "link.log")
+    _run([link], folder, lambda done: progress(len(jobs) + done, total))
+    for name in objects:
+        (folder / name).unlink()
+
+
+def _run(jobs: list[Job], folder: Path, progress: Callable[[int], None]) -> None:
+    """Run compilers side by side; E502 with the first error, E503 where one takes too long."""
+
+    def life(finished: int) -> int:
+        progress(finished)
+        return finished
+
+    try:
+        codes = run_jobs(jobs, folder, environment(), patience=LIMIT, life=life)
+    except Hung:
+        raise ToolError(
+            "E503",
+            "g++ ran out of time",
+            cause=f"A translation unit took over {LIMIT:g} s",
+            fix="Raise the reuse factor, or split the network",
+        ) from None
+    if not any(codes):
+        return
+    told = [
+        line
+        for job in jobs
+        if job.log.exists()
+        for line in job.log.read_text("utf-8", errors="replace").splitlines()
+    ]
+    errors = [line for line in told if "error:" in line or "undefined reference" in line]
+    code = next(code for code in codes if code)
+    raise ToolError(
+        "E502",
+        f"g++ failed with exit code {code}",
+        cause=" / ".join(errors[:2] or told[-3:]),
+        fix=f"See the logs in {jobs[0].log.parent}",
+    )
