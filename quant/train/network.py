@@ -6,7 +6,8 @@ from typing import Any
 
 from gateformer.quant.datasets.collisions import N_TRACKS
 from gateformer.quant.datasets.tracks import FEATURES
-from gateformer.quant.train.attention import attention_class, keras
+from gateformer.quant.train.attention import keras
+from gateformer.quant.train.quantized import Quantized
 from gateformer.quant.train.recipe import Quantization
 
 BLOCKS = 3
@@ -26,47 +27,32 @@ def build(quantization: Quantization | None, score_limit: float) -> Any:
     quantized; the weights are the same in number, shape and order.
     """
     layers = keras().layers
-    attention = attention_class()
-    import qkeras
-
-    def signed(kind: str, symmetric: int) -> Any:
-        bits, integer = _type(quantization, kind)
-        return qkeras.quantized_bits(bits, integer, symmetric=symmetric, alpha=1)
-
-    def weights() -> dict[str, Any]:
-        if quantization is None:
-            return {}
-        return {name: signed("weight", 1) for name in ("kernel_quantizer", "bias_quantizer")}
-
-    def dense(units: int, name: str, relu: bool) -> Any:
-        activation: Any = "relu" if relu else None
-        if relu and quantization is not None:
-            activation = qkeras.quantized_relu(*_type(quantization, "relu"))
-        return qkeras.QDense(units, activation=activation, name=name, **weights())
-
-    def cast(x: Any, kind: str, name: str) -> Any:
-        return x if quantization is None else qkeras.QActivation(signed(kind, 0), name=name)(x)
-
+    make = Quantized(quantization)
     tracks = layers.Input((N_TRACKS, len(FEATURES)), name="tracks")
-    x = cast(tracks, "input", "tracks_cast")
-    for block in (f"block{i + 1}" for i in range(BLOCKS)):
-        mixed = attention(
-            HEADS, KEY_DIM, score_limit=score_limit, name=f"{block}_attention", **weights()
-        )(x, value=x)
-        x = layers.Add(name=f"{block}_attention_sum")([mixed, x])
-        x = cast(x, "activation", f"{block}_attention_cast")
-        hidden = dense(FFN, f"{block}_ffn_up", relu=True)(x)
-        hidden = dense(len(FEATURES), f"{block}_ffn_down", relu=False)(hidden)
-        x = layers.Add(name=f"{block}_ffn_sum")([hidden, x])
-        x = cast(x, "activation", f"{block}_ffn_cast")
+    x = make.cast(tracks, "input", "tracks_cast")
+    for name in (f"block{i + 1}" for i in range(BLOCKS)):
+        x = block(make, x, name, (HEADS, KEY_DIM, FFN, len(FEATURES)), score_limit)
     x = layers.Flatten(name="flatten")(x)
     for i, units in enumerate(HEAD):
-        x = dense(units, f"head{i + 1}", relu=True)(x)
-    x = dense(CLASSES, "logits", relu=False)(x)
+        x = make.dense(units, f"head{i + 1}", relu=True)(x)
+    x = make.dense(CLASSES, "logits")(x)
     flavour = layers.Activation("softmax", name="flavour")(x)
     return keras().Model(tracks, flavour, name="btag")
 
 
-def _type(quantization: Quantization | None, kind: str) -> tuple[int, int]:
-    """Return total and integer bits of one kind of number."""
-    return getattr(quantization, f"{kind}_bits"), getattr(quantization, f"{kind}_integer")
+def block(
+    make: Quantized, x: Any, name: str, sizes: tuple[int, int, int, int], score_limit: float
+) -> Any:
+    """Return attention and a feed-forward pair on `x`, each around a residual sum.
+
+    `sizes` are the heads, features a head, features between the pair and features of `x`.
+    """
+    layers = keras().layers
+    heads, key_dim, ffn, width = sizes
+    mixed = make.attention(heads, key_dim, score_limit, f"{name}_attention")(x, value=x)
+    x = layers.Add(name=f"{name}_attention_sum")([mixed, x])
+    x = make.cast(x, "activation", f"{name}_attention_cast")
+    hidden = make.dense(ffn, f"{name}_ffn_up", relu=True)(x)
+    hidden = make.dense(width, f"{name}_ffn_down")(hidden)
+    x = layers.Add(name=f"{name}_ffn_sum")([hidden, x])
+    return make.cast(x, "activation", f"{name}_ffn_cast")

@@ -8,7 +8,7 @@ writes model.h5 and jets.npz beside the recipe.  Simulated jets are kept in --da
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,12 @@ from rich.progress import Progress
 
 from gateformer.quant.datasets import jets
 from gateformer.quant.datasets.jets import Jets
-from gateformer.quant.train.attention import attention_class, keras
+from gateformer.quant.train import fitting
+from gateformer.quant.train.attention import keras
+from gateformer.quant.train.fitting import Print, save_model, score_ranges
 from gateformer.quant.train.metrics import Separation, separation
-from gateformer.quant.train.network import BLOCKS, build
+from gateformer.quant.train.network import build
 from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
-
-Print = Callable[[str], None]
-"""Where lines about the progress of a fit go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Report:
     scores: tuple[tuple[float, float], ...]
 
 
-def run(recipe: Recipe, out: Path, data: Path, workers: int, say: Print = print) -> Report:
+def run(recipe: Recipe[Data], out: Path, data: Path, workers: int, say: Print = print) -> Report:
     """Train after `recipe`; write model.h5 and jets.npz into the folder `out`."""
     sample = prepare(recipe.data, data, workers)
     keras().utils.set_random_seed(recipe.training.seed)
@@ -87,7 +86,7 @@ def prepare(recipe: Data, folder: Path, workers: int) -> Sample:
     return Sample(fitted, valid, simulated(recipe.test, recipe.seed + 1))
 
 
-def train(recipe: Recipe, sample: Sample, say: Print = print) -> tuple[Any, Report]:
+def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any, Report]:
     """Fit in floating point, then with quantizers from there; return the quantized network."""
     plan = recipe.training
     real = build(None, plan.score_limit)
@@ -103,47 +102,23 @@ def train(recipe: Recipe, sample: Sample, say: Print = print) -> tuple[Any, Repo
     )
 
 
-def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print) -> None:
-    """Fit `model` with Adam and a cosine-shaped learning rate; keep its best epoch.
-
-    The best is that of the highest mean area under the ROC curves of the validation jets.
-    """
-    import tensorflow as tf
-
-    schedule = keras().optimizers.schedules.CosineDecay(
-        rate, epochs * (len(sample.train) // plan.batch)
-    )
-    model.compile(
-        optimizer=keras().optimizers.Adam(schedule),
-        loss="sparse_categorical_crossentropy",
-        # Compiling takes longer than a short fit, and halves the time of a long one.
-        jit_compile=epochs * len(sample.train) > 100_000,
-    )
+def fit(
+    model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print = print
+) -> None:
+    """Fit `model`; its best epoch has the highest mean area on the validation jets."""
     order = np.random.default_rng(plan.seed)
-    best, weights = -1.0, model.get_weights()
-    for epoch in range(epochs):
-        shuffled = sample.train[order.permutation(len(sample.train))]
-        batches = tf.data.Dataset.from_tensor_slices((shuffled.x, shuffled.y)).batch(
-            plan.batch, drop_remainder=True
-        )
-        loss = model.fit(batches, verbose=0).history["loss"][0]
-        reached = separation(model.predict(sample.valid.x, 4096, verbose=0), sample.valid.y)
-        say(f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, {describe(reached)}")
-        if reached.macro > best:
-            best, weights = reached.macro, model.get_weights()
-    model.set_weights(weights)
 
+    def shuffled() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
+        while True:
+            jets = sample.train[order.permutation(len(sample.train))]
+            yield jets.x, jets.y
 
-def score_ranges(model: Any, x: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
-    """Return the smallest and the largest attention score of each block over the jets `x`."""
-    layers = [model.get_layer(f"block{i + 1}_attention") for i in range(BLOCKS)]
-    probe = keras().Model(model.input, [layer.input for layer in layers])
-    ranges = []
-    for layer, inputs in zip(layers, probe.predict(x, 4096, verbose=0), strict=True):
-        parts = np.array_split(inputs, -(-len(x) // 4096))
-        extremes = np.array([[s.min(), s.max()] for s in (layer.scores(p).numpy() for p in parts)])
-        ranges.append((float(extremes[:, 0].min()), float(extremes[:, 1].max())))
-    return tuple(ranges)
+    def judge(output: NDArray[np.floating]) -> tuple[float, str]:
+        reached = separation(output, sample.valid.y)
+        return reached.macro, describe(reached)
+
+    steps = len(sample.train) // plan.batch
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
 
 
 def quantize_inputs(sample: Jets, quantization: Quantization) -> Jets:
@@ -153,25 +128,6 @@ def quantize_inputs(sample: Jets, quantization: Quantization) -> Jets:
     bound = 2.0**integer
     x = np.clip(np.rint(sample.x / step) * step, -bound, bound - step)
     return Jets(x.astype(np.float32), sample.y, sample.pt)
-
-
-def save_model(model: Any, path: Path) -> None:
-    """Write `model` in the legacy .h5 format (JSON and arrays, no code), whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.part.h5")
-    try:
-        model.save(temporary, save_format="h5", include_optimizer=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_model(path: Path) -> Any:
-    """Read a network that `save_model` wrote, as a Keras model."""
-    known = {"QMultiHeadAttention": attention_class()}
-    from qkeras.utils import _add_supported_quantized_objects
-
-    _add_supported_quantized_objects(known)
-    return keras().models.load_model(path, custom_objects=known, compile=False)
 
 
 def describe(reached: Separation) -> str:
@@ -190,7 +146,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     arguments = parser.parse_args()
     recipe: Path = arguments.recipe
-    report = run(read(recipe), recipe.parent, arguments.data, arguments.workers)
+    report = run(read(recipe, Data), recipe.parent, arguments.data, arguments.workers)
     print(f"floating point: {describe(report.real)}")
     print(f"quantized:      {describe(report.quantized)}")
     for i, (low, high) in enumerate(report.scores):

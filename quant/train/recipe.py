@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gateformer.quant.errors import ConfigError
 
@@ -34,6 +34,31 @@ class Data:
         sizes = (self.train, self.valid, self.test, self.calibration)
         if min(sizes) < 1 or self.calibration > self.train or self.seed < 0:
             raise ValueError("sizes start at 1, and calibration jets are among the training jets")
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsData:
+    """The handwritten digits; those that are neither fitted nor valid are the test.
+
+    Attributes
+    ----------
+    seed:
+        Of the order in which they are dealt out.
+    train, valid:
+        Digits to fit, and to choose the best epoch by.
+    calibration:
+        Training digits shipped for choosing the types of intermediate values.
+    """
+
+    seed: int
+    train: int
+    valid: int
+    calibration: int
+
+    def __post_init__(self) -> None:
+        sizes = (self.train, self.valid, self.calibration)
+        if min(sizes) < 1 or self.calibration > self.train or self.seed < 0:
+            raise ValueError("sizes start at 1, and calibration digits are among the training ones")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +100,11 @@ class Training:
     Attributes
     ----------
     seed:
-        Seed of the initial weights and of the order of the jets.
+        Seed of the initial weights and of the order of the samples.
     batch:
-        Jets a step.
+        Samples a step.
     float_epochs, float_rate:
-        Passes over the training jets, and Adam's initial learning rate.
+        Passes over the training samples, and Adam's initial learning rate.
     quantized_epochs, quantized_rate:
         The same with quantizers.
     score_limit:
@@ -102,20 +127,23 @@ class Training:
             raise ValueError("learning rates and score_limit are above 0")
 
 
+Samples = TypeVar("Samples", Data, DigitsData)
+
+
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Generic[Samples]):
     """A whole recipe; each attribute is a table of the file."""
 
-    data: Data
+    data: Samples
     quantization: Quantization
     training: Training
 
 
-Table = TypeVar("Table", Data, Quantization, Training)
+Table = TypeVar("Table", Data, DigitsData, Quantization, Training)
 
 
-def read(path: Path) -> Recipe:
-    """Read a recipe; all keys are required and unknown ones are errors."""
+def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
+    """Read a recipe with data of one kind; all keys are required and unknown ones are errors."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -124,7 +152,7 @@ def read(path: Path) -> Recipe:
         raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
     _same_keys(tables, [field.name for field in fields(Recipe)], str(path))
     return Recipe(
-        _table(Data, tables["data"], "data"),
+        _table(data, tables["data"], "data"),
         _table(Quantization, tables["quantization"], "quantization"),
         _table(Training, tables["training"], "training"),
     )

@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gateformer.quant.datasets import jets
 from gateformer.quant.datasets.jets import Jets
 from gateformer.quant.errors import ConfigError
+from gateformer.quant.train.fitting import load_model, save_model
 from gateformer.quant.train.metrics import area, separation
-from gateformer.quant.train.qkeras import Sample, load_model, quantize_inputs, save_model, train
+from gateformer.quant.train.qkeras import Sample, quantize_inputs, train
 from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
 
 PROJECT = Path(__file__).parents[2] / "fpga_projects" / "btag"
@@ -26,7 +27,7 @@ BITS = Quantization(8, 2, 6, 1, 8, 3, 6, 3)
 
 
 def test_the_shipped_recipe_reads() -> None:
-    recipe = read(RECIPE)
+    recipe = read(RECIPE, Data)
     assert recipe.data.test >= 10_000
     assert recipe.quantization.weight_bits <= 8
     assert recipe.quantization.activation_bits <= 8
@@ -53,14 +54,14 @@ def test_wrong_recipes_are_refused(
     path = tmp_path / "recipe.toml"
     path.write_text(text.replace(old, new))
     with pytest.raises(ConfigError) as caught:
-        read(path)
+        read(path, Data)
     assert caught.value.code == code
     assert named in str(caught.value)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="E003"):
-        read(tmp_path / "recipe.toml")
+        read(tmp_path / "recipe.toml", Data)
 
 
 # Areas
@@ -185,7 +186,7 @@ from pathlib import Path
 from typing import Any
 from gateformer.quant.datasets import jets
 from gateformer.quant.train.metrics import separation
-from gateformer.quant.train.qkeras import load_model
+from gateformer.quant.train.fitting import load_model
 
 project = Path(sys.argv[1])
 sample = jets.load(project / "jets.npz", "test")[:6000]
@@ -228,7 +229,7 @@ def test_keras_3_in_use_is_refused_with_the_remedy() -> None:
 
 
 def test_shipped_jets_are_at_the_networks_input_type() -> None:
-    quantization = read(RECIPE).quantization
+    quantization = read(RECIPE, Data).quantization
     for part, least in (("test", 10_000), ("calib", 1_000)):
         sample = jets.load(PROJECT / "jets.npz", part)
         assert len(sample) >= least

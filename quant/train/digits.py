@@ -1,0 +1,116 @@
+"""Train the digits transformer with quantizers, from scikit-learn's images to an .h5 file.
+
+    python -m gateformer.quant.train.digits fpga_projects/digits/recipe.toml
+
+writes model.h5 and digits.npz beside the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.quant.datasets import digits
+from gateformer.quant.datasets.digits import Digits
+from gateformer.quant.train import fitting
+from gateformer.quant.train.attention import keras
+from gateformer.quant.train.digits_network import build
+from gateformer.quant.train.fitting import Print, save_model, score_ranges
+from gateformer.quant.train.recipe import DigitsData, Recipe, Training, read
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The digits of a run."""
+
+    train: Digits
+    valid: Digits
+    test: Digits
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run reached on the test digits.
+
+    Attributes
+    ----------
+    real, quantized:
+        Share of them that the floating-point network and the quantized one tell.
+    scores:
+        Smallest and largest attention score of the quantized network.
+    """
+
+    real: float
+    quantized: float
+    scores: tuple[float, float]
+
+
+def run(recipe: Recipe[DigitsData], out: Path, say: Print = print) -> Report:
+    """Train after `recipe`; write model.h5 and digits.npz into the folder `out`."""
+    plan = recipe.data
+    sample = Sample(*digits.split(digits.load(), plan.seed, plan.train, plan.valid))
+    keras().utils.set_random_seed(recipe.training.seed)
+    model, report = train(recipe, sample, say)
+    save_model(model, out / "model.h5")
+    digits.save(out / "digits.npz", test=sample.test, calib=sample.train[: plan.calibration])
+    return report
+
+
+def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tuple[Any, Report]:
+    """Fit in floating point, then with quantizers from there; return the quantized network."""
+    plan = recipe.training
+    real = build(None, plan.score_limit)
+    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say)
+    quantized = build(recipe.quantization, plan.score_limit)
+    quantized.set_weights(real.get_weights())
+    fit(quantized, sample, plan, plan.quantized_epochs, plan.quantized_rate, say)
+    x, y = sample.test.x, sample.test.y
+    return quantized, Report(
+        real=accuracy(real.predict(x, 4096, verbose=0), y),
+        quantized=accuracy(quantized.predict(x, 4096, verbose=0), y),
+        scores=score_ranges(quantized, x)[0],
+    )
+
+
+def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print) -> None:
+    """Fit `model`; its best epoch has the least cross-entropy on the validation digits."""
+    order = np.random.default_rng(plan.seed)
+
+    def shuffled() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
+        while True:
+            drawn = sample.train[order.permutation(len(sample.train))]
+            yield drawn.x, drawn.y
+
+    def judge(output: NDArray[np.floating]) -> tuple[float, str]:
+        y = sample.valid.y
+        likelihood = float(output[np.arange(len(y)), y].astype(np.float64).clip(1e-9).mean())
+        return likelihood, f"accuracy {accuracy(output, y):.4f}, likelihood {likelihood:.4f}"
+
+    steps = len(sample.train) // plan.batch
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
+
+
+def accuracy(output: NDArray[np.floating], y: NDArray[np.integer]) -> float:
+    """Return the share of outputs [n, 10] that are largest at their labels [n]."""
+    return float((output.argmax(axis=-1) == y).mean())
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Train the digits transformer after a recipe.")
+    parser.add_argument("recipe", type=Path, help="recipe.toml; results are written beside it")
+    recipe: Path = parser.parse_args().recipe
+    report = run(read(recipe, DigitsData), recipe.parent)
+    print(f"floating point: {report.real:.4f}")
+    print(f"quantized:      {report.quantized:.4f}")
+    print(f"attention scores from {report.scores[0]:.2f} to {report.scores[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
