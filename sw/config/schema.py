@@ -140,6 +140,25 @@ class Simulate(Section):
     """Keep a waveform of the first frames."""
 
 
+class Hls(Section):
+    """The network as an hls4ml project, and its C++ against the model.
+
+    Clock, reuse factors and device are those of ``schedule``.
+    """
+
+    enabled: Switch = False
+    """Whether ``run`` generates it, compiles it with g++ and compares every integer."""
+    backend: Literal["vitis", "vivado", "quartus", "oneapi"] = "vitis"
+    """Whose HLS compiler it is for."""
+    io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
+    """Whole tensors as arrays, or one token a beat through streams."""
+    part: Annotated[str, StringConstraints(max_length=64)] = ""
+    """The vendor's number of the device; absent: that of ``schedule.device``, where it is the
+    backend's vendor's."""
+    vectors: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """Frames to run."""
+
+
 class Check(Section):
     """A step that can be left out."""
 
@@ -166,6 +185,8 @@ class Config(Section):
     """How the sources are made."""
     simulate: Simulate = Field(default_factory=Simulate)
     """How the RTL is checked."""
+    hls: Hls = Field(default_factory=Hls)
+    """The network as an hls4ml project, and its C++ against the model."""
     read_back: Check = Field(default_factory=Check)
     """Pyverilog reads the sources back."""
     synth: Check = Field(default_factory=Check)
