@@ -76,7 +76,7 @@ def compile_project(
     project : Project
         The project.
     work : Path
-        Folder for logs; and for builds where there is no cache.
+        Folder for the logs of a compiler that fails; and for builds where there is no cache.
     cache : Path, optional
         Folder of finished builds, one a content hash.
     progress : callable, optional
@@ -92,13 +92,16 @@ def compile_project(
     compiler = require_tool("g++")
     files = {**project.files, **bench_files(project, family)}
     key = content_key(files, _FORMAT, compiler_version(compiler), family.standard, *OPTIONS)
-    folder = (cache or work / "builds") / key
+    folder = (cache or work / "builds").absolute() / key
+    folder.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     found = folder.is_dir()
 
     def make(into: Path) -> None:
         write_tree(files, into)
-        _compile(project, family, compiler, into, work, progress or quiet)
+        logs = work / f"{key}.logs"
+        _compile(project, family, compiler, into, logs, progress or quiet)
+        shutil.rmtree(logs)
 
     cached(folder, make)
     seconds = 0.0 if found else time.perf_counter() - start
@@ -202,10 +205,10 @@ def _compile(
     family: Family,
     compiler: Path,
     folder: Path,
-    work: Path,
+    logs: Path,
     progress: Progress,
 ) -> None:
-    work.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)
     quick = shutil.which("ccache")
     start = (*([quick] if quick else []), str(compiler))
     include = [f"-I{name}" for name in (BENCH, *family.include, ".")]
@@ -214,13 +217,13 @@ def _compile(
     jobs = [
         Job(
             (*start, f"-std={family.standard}", *OPTIONS, *include, "-c", name, "-o", made),
-            work / f"compile_{number}.log",
+            logs / f"compile_{number}.log",
         )
         for number, (name, made) in enumerate(zip(sources, objects, strict=True))
     ]
     total = len(jobs) + 1
     _run(jobs, folder, lambda done: progress(done, total))
-    link = Job((str(compiler), *objects, "-pthread", "-o", PROGRAM), work / "link.log")
+    link = Job((str(compiler), *objects, "-pthread", "-o", PROGRAM), logs / "link.log")
     _run([link], folder, lambda done: progress(len(jobs) + done, total))
     for name in objects:
         (folder / name).unlink()

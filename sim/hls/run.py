@@ -63,6 +63,8 @@ class HlsResult:
         Frames of which any output differs from the model.
     first : Difference or None
         The first of them.
+    where : str
+        The first layer that differs, as a sentence; empty where it is not known.
     compile_seconds, seconds : float
         Wall time of compiling (0 where it was found compiled) and of running.
     outputs : mapping of str to ndarray of int, (n, *shape)
@@ -72,6 +74,7 @@ class HlsResult:
     vectors: int
     mismatches: int
     first: Difference | None
+    where: str
     compile_seconds: float
     seconds: float
     outputs: Mapping[str, IntArray]
@@ -122,7 +125,7 @@ def check(
     outputs = {name: array.reshape(-1, *graph.values[name].shape) for name, array in made.items()}
     wrong, first = compare(outputs, expected)
     vectors = len(next(iter(outputs.values())))
-    return HlsResult(vectors, wrong, first, compiled.seconds, seconds, outputs)
+    return HlsResult(vectors, wrong, first, "", compiled.seconds, seconds, outputs)
 
 
 def compare(

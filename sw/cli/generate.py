@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,22 @@ from gateformer.cli.shared import (
 
 if TYPE_CHECKING:
     from gateformer.config.schema import Config
+
+
+class Backend(StrEnum):
+    """The HLS compilers."""
+
+    vitis = "vitis"
+    vivado = "vivado"
+    quartus = "quartus"
+    oneapi = "oneapi"
+
+
+class IoType(StrEnum):
+    """How tensors travel between layers."""
+
+    io_parallel = "io_parallel"
+    io_stream = "io_stream"
 
 
 def rtl(
@@ -65,7 +82,49 @@ def few_frames(config: Config) -> Config:
             "verilator": config.simulate.verilator.model_copy(update=few),
         }
     )
-    return config.model_copy(update={"simulate": simulate})
+    off = config.hls.model_copy(update={"enabled": False})
+    return config.model_copy(update={"simulate": simulate, "hls": off})
 
 
-commands = {"rtl": rtl}
+def hls(
+    design: DesignArgument,
+    backend: Annotated[
+        Backend | None, typer.Option(help="Whose HLS compiler; by default hls.backend.")
+    ] = None,
+    io_type: Annotated[
+        IoType | None, typer.Option("--io-type", help="How tensors travel; by default hls.io_type.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to; by default <design>_hls."),
+    ] = None,
+    override: Overrides = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an hls4ml project: C++, headers, weights and the vendor's build script."""
+    from gateformer.config.write import to_toml
+    from gateformer.flow.publish import publish
+    from gateformer.flow.run import RESOLVED
+    from gateformer.flow.steps.hls import project_of
+    from gateformer.flow.view import Memory
+
+    given = list(override or ())
+    given += [f"hls.backend={backend.value}"] if backend is not None else []
+    given += [f"hls.io_type={io_type.value}"] if io_type is not None else []
+    config = read(design, given, data)
+    project = project_of(Memory(config))
+    files = {**project.files, RESOLVED: to_toml(config)}
+    folder = publish(files, out or Path(f"{config.name}_hls"))
+    chosen = project.settings
+    if as_json:
+        answer = {"folder": str(folder), "top": project.top, "files": sorted(files)}
+        print_json(answer | {"backend": chosen.backend, "io_type": chosen.io_type})
+        return
+    typer.echo(
+        f"{folder}: {len(files)} files for {chosen.backend}, {chosen.io_type}. "
+        f"Top: {project.top}() in firmware/{project.top}.cpp."
+    )
+
+
+commands = {"rtl": rtl, "hls": hls}

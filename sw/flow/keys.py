@@ -12,7 +12,7 @@ from gateformer.config.schema import Config
 from gateformer.flow.files import digest_file, digest_of
 from gateformer.flow.step import Step
 
-SOURCES = frozenset({".py", ".v", ".toml", ".cpp", ".j2", ".tcl", ".html", ".css", ".js"})
+SOURCES = frozenset({".py", ".v", ".h", ".toml", ".cpp", ".j2", ".tcl", ".html", ".css", ".js"})
 """Files whose text decides what code does."""
 
 

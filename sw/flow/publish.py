@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gateformer.flow.files import discard, disk_full, write_whole
 from gateformer.quant.errors import RunError
@@ -21,7 +21,7 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
     Parameters
     ----------
     files : mapping of str to str
-        Text by name.
+        Text by path inside the folder.
     folder : Path
         Where to; a link is followed.
 
@@ -40,6 +40,7 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
         discard(partial)
         partial.mkdir()
         for name, text in files.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
             write_whole(partial / name, text)
         write_whole(partial / MANIFEST, json.dumps(sorted(files), indent=1) + "\n")
         if folder.exists():
@@ -63,9 +64,10 @@ def refuse_strangers(folder: Path) -> None:
         raise RunError("E703", "output folder is a file", layer=str(folder))
     if not folder.is_dir():
         return
-    held = {path.name for path in folder.iterdir()}
+    held = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     try:
         known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST, COMPILED}
+        known |= {str(above) for name in known for above in PurePath(name).parents}
     except (OSError, ValueError, TypeError):
         known = set()
     if strangers := held - known:

@@ -20,6 +20,7 @@ ORDER = (
     "reading_back:ReadBack",
     "icarus:Icarus",
     "verilator:Verilator",
+    "hls:Hls",
     "synth:Synth",
     "report:Report",
 )

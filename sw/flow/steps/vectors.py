@@ -52,6 +52,8 @@ class Vectors(Step[Frames]):
         "simulate.seed",
         "simulate.icarus.vectors",
         "simulate.verilator.vectors",
+        "hls.enabled",
+        "hls.vectors",
     )
 
     def files(self, config: Config) -> Iterable[Path]:
@@ -66,6 +68,8 @@ class Vectors(Step[Frames]):
 
         simulate = view.config.simulate
         count = max(simulate.icarus.vectors, simulate.verilator.vectors)
+        if view.config.hls.enabled is not False:
+            count = max(count, view.config.hls.vectors)
         graph = view.get(Lower).graph
         real = 0
         inputs: dict[str, IntArray] = {}
