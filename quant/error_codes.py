@@ -58,6 +58,9 @@ MEANINGS: dict[str, str] = {
     "E503": "tool ran out of time",
     "E504": "tool version not supported",
     "E505": "Python package not installed",
+    "E506": "no licence",
+    "E507": "timing not met",
+    "E508": "report missing or unreadable",
     # E6xx data
     "E601": "unreadable data file",
     "E602": "malformed data",
@@ -89,5 +92,13 @@ MEANINGS: dict[str, str] = {
     "E809": "line too long",
     "E810": "malformed command log",
     "E811": "malformed model configuration",
+    # E9xx boards
+    "E901": "bitstream of another design",
+    "E902": "DMA transfer failed",
+    "E903": "board timed out",
+    "E904": "frame dropped by the board",
+    "E905": "short transfer",
+    "E906": "board not usable",
+    "E907": "malformed board description",
 }
 """Code to meaning; docs/errors.md explains each."""

@@ -1,7 +1,12 @@
 """The errors that gateformer raises: what happened, where, why, and what to do about it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Self  # boards run Python 3.10, which has no such name
 
 COMMANDS = ("gateformer", "pip", "apt")
 """Words that begin an instruction as they are."""
@@ -118,6 +123,30 @@ class ToolError(GateformerError):
     exit_code = 7
 
 
+class BuildError(ToolError):
+    """A toolchain failed at the design, or left no readable report."""
+
+    exit_code = 11
+
+
+class BuildTimeout(ToolError):  # noqa: N818 - names the event
+    """A toolchain took longer than it may."""
+
+    exit_code = 12
+
+
+class LicenceError(ToolError):
+    """A toolchain found no licence for what it was asked to do."""
+
+    exit_code = 13
+
+
+class TimingError(ToolError):
+    """A toolchain built the design, but not for the clock that it has to meet."""
+
+    exit_code = 14
+
+
 class DataError(GateformerError):
     """A data file is unusable."""
 
@@ -137,6 +166,13 @@ class PimError(GateformerError):
 
     family = "E8"
     exit_code = 10
+
+
+class BoardError(GateformerError):
+    """A board, its bitstream or its answers are not as they should be."""
+
+    family = "E9"
+    exit_code = 15
 
 
 class Interrupted(RunError):  # noqa: N818 - names the event, as KeyboardInterrupt does

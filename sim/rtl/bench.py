@@ -182,6 +182,8 @@ async def run_job(dut: Any, job: Job) -> Record:
     probes = [Probe(dut, name, watch) for name, watch in job.watches.items()]
     streams: list[Source | Sink] = [*sources, *sinks]
     dut.rst.value = 1
+    for name, value in job.ties.items():
+        getattr(dut, name).value = value
     for stream in streams:
         stream.idle()
     for _ in range(_RESET_CLOCKS):

@@ -59,6 +59,8 @@ class Job:
         Clock at which the run ends whatever is under way; the next job's reset follows.
     watches : mapping of str to Watch
         Internal signals to record, by name.
+    ties : mapping of str to int
+        Further inputs of the top, held at a value from reset on.
     """
 
     inputs: Mapping[str, Beats]
@@ -68,6 +70,7 @@ class Job:
     patience: int = 5000
     abort: int | None = None
     watches: Mapping[str, Watch] = field(default_factory=dict)
+    ties: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +126,7 @@ def save_jobs(folder: Path, jobs: Sequence[Job]) -> None:
                 "patience": job.patience,
                 "abort": job.abort,
                 "watches": {name: asdict(watch) for name, watch in job.watches.items()},
+                "ties": dict(job.ties),
             }
         )
     np.savez(folder / "jobs.npz", **arrays)  # type: ignore[arg-type]
@@ -152,6 +156,7 @@ def load_jobs(folder: Path) -> list[Job]:
                     item["patience"],
                     item["abort"],
                     {name: Watch(**watch) for name, watch in item["watches"].items()},
+                    item["ties"],
                 )
             )
     return jobs
