@@ -120,6 +120,8 @@ class Project:
         a plain C++ compiler needs.
     inputs, outputs : tuple of Port
         Arguments of the top function, in its order: inputs, then outputs.
+    between : tuple of Port
+        Values that one layer hands to another: variables of the top function, in its order.
     """
 
     name: str
@@ -128,3 +130,4 @@ class Project:
     files: Mapping[str, str]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    between: tuple[Port, ...] = ()

@@ -62,7 +62,7 @@ SHAPES: Mapping[tuple[str, IoType], str] = {
     (AC.bits, "io_stream"): "streams",
 }
 """How the top function takes its tensors: as arrays, as structs of arrays, or as streams."""
-OPTIONS = ("-O1", "-w", "-D_GLIBCXX_ASSERTIONS", '-DWEIGHTS_DIR="firmware/weights"')
+OPTIONS = ("-O1", "-w", "-D_GLIBCXX_ASSERTIONS")
 """Quick to compile; assertions, so that an empty queue of hls4ml's ac streams is not read."""
 
 
@@ -128,6 +128,7 @@ def bench_files(project: Project, family: Family) -> dict[str, str]:
     return {
         f"{BENCH}/gf_bits.h": here.joinpath(family.bits).read_text("utf-8"),
         f"{BENCH}/gf_bench.h": here.joinpath("gf_bench.h").read_text("utf-8"),
+        f"{BENCH}/gf_trace.h": here.joinpath("gf_trace.h").read_text("utf-8"),
         f"{BENCH}/{BENCH}.cpp": bench_text(project, family),
     }
 

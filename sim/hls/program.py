@@ -31,6 +31,10 @@ WARNING = "WARNING: Hls::stream"
 """How hls4ml's hls_stream.h begins what it prints of a stream read while empty or left full."""
 
 
+def quiet(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A project's C++, compiled.
@@ -80,21 +84,27 @@ class Compiled:
             E403 where a stream is read while empty or left with beats; E405 where the program
             crashes or hangs.
         """
+        with tempfile.TemporaryDirectory(prefix="gateformer-hls-") as scratch:
+            return self.run_in(Path(scratch), inputs, progress or quiet, patience)
+
+    def run_in(
+        self,
+        folder: Path,
+        inputs: Mapping[str, IntArray],
+        progress: Progress = quiet,
+        patience: float = PATIENCE,
+    ) -> dict[str, IntArray]:
+        """Run frames as `run` does, in a folder that keeps what the program leaves there."""
         project = self.project
         count = check_inputs(project, inputs)
-        with tempfile.TemporaryDirectory(prefix="gateformer-hls-") as scratch:
-            folder = Path(scratch)
-            for number, port in enumerate(project.inputs):
-                words = to_words(inputs[port.name], port)
-                words.tofile(folder / f"in{number}.raw")
-            parts = split(count, cores())
-            self._run(folder, parts, count, progress or quiet, patience)
-            return {
-                port.name: from_words(
-                    [folder / f"out{number}.{first}.raw" for first, _ in parts], port
-                )
-                for number, port in enumerate(project.outputs)
-            }
+        for number, port in enumerate(project.inputs):
+            to_words(inputs[port.name], port).tofile(folder / f"in{number}.raw")
+        parts = split(count, cores())
+        self._run(folder, parts, count, progress, patience)
+        return {
+            port.name: from_words([folder / f"out{number}.{first}.raw" for first, _ in parts], port)
+            for number, port in enumerate(project.outputs)
+        }
 
     def _run(
         self,
@@ -105,7 +115,7 @@ class Compiled:
         patience: float,
     ) -> None:
         jobs = [
-            Job((str(self.program), str(folder), str(first), str(some)), folder / f"{first}.log")
+            Job((str(self.program), str(first), str(some)), folder / f"{first}.log")
             for first, some in parts
         ]
         row = 8 * words_of(self.project.outputs[0].type) * self.project.outputs[0].size
@@ -118,7 +128,7 @@ class Compiled:
 
         environment = dict(os.environ)
         try:
-            codes = run_jobs(jobs, self.program.parent, environment, patience=patience, life=life)
+            codes = run_jobs(jobs, folder, environment, patience=patience, life=life)
         except Hung:
             raise MismatchError(
                 "E405",
@@ -150,10 +160,6 @@ class Compiled:
                 layer=self.project.name,
                 cause=f"{len(streams)} times; first: {streams[0].removeprefix('WARNING: ')}",
             )
-
-
-def quiet(done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def check_inputs(project: Project, inputs: Mapping[str, IntArray]) -> int:

@@ -1,54 +1,26 @@
 """Compares a project's compiled C++ with the model, integer by integer.
 
-Owns ``check``, ``HlsResult`` and ``Difference``. Imports the build.
+Owns ``check`` and ``HlsResult``. Imports the build and the trace.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from gateformer.hw.hls.project import Project
+from gateformer.quant.errors import GateformerError
+from gateformer.quant.execute import run
 from gateformer.quant.graph import Graph
 from gateformer.quant.types import IntArray
 from gateformer.sim.hls.build import compile_project
+from gateformer.sim.hls.compare import Difference, compare
 from gateformer.sim.hls.program import Compiled, Progress, quiet
+from gateformer.sim.hls.trace import first_difference
 
 __all__ = ["Compiled", "Difference", "HlsResult", "check", "compare", "compile_project"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first integer that differs.
-
-    Attributes
-    ----------
-    value : str
-        The graph's value.
-    frame : int
-        Frame in the order given.
-    index : tuple of int
-        Index into the value, the batch axis left out.
-    expected, actual : int
-        The model's integer and that of the C++.
-    """
-
-    value: str
-    frame: int
-    index: tuple[int, ...]
-    expected: int
-    actual: int
-
-    def __str__(self) -> str:
-        place = ", ".join(map(str, self.index))
-        return (
-            f"'{self.value}' frame {self.frame} element ({place}): "
-            f"expected {self.expected}, got {self.actual}"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,26 +97,33 @@ def check(
     outputs = {name: array.reshape(-1, *graph.values[name].shape) for name, array in made.items()}
     wrong, first = compare(outputs, expected)
     vectors = len(next(iter(outputs.values())))
-    return HlsResult(vectors, wrong, first, "", compiled.seconds, seconds, outputs)
+    where = "" if first is None else first_layer(project, graph, inputs, first, work, cache)
+    return HlsResult(vectors, wrong, first, where, compiled.seconds, seconds, outputs)
 
 
-def compare(
-    outputs: Mapping[str, IntArray], expected: Mapping[str, IntArray]
-) -> tuple[int, Difference | None]:
-    """Return how many frames differ, and the first integer that does.
+def first_layer(
+    project: Project,
+    graph: Graph,
+    inputs: Mapping[str, IntArray],
+    first: Difference,
+    work: Path,
+    cache: Path | None,
+) -> str:
+    """Return the first layer at which a frame differs, as a sentence; nothing where it is unknown.
 
     Parameters
     ----------
-    outputs, expected : mapping of str to ndarray of int, (n, *shape)
-        By value; all of ``outputs`` are compared.
+    project, graph, inputs, work, cache
+        As for `check`.
+    first : Difference
+        Names the frame.
     """
-    frames: set[int] = set()
-    first: Difference | None = None
-    for name, made in outputs.items():
-        truth = np.asarray(expected[name])
-        differs = np.argwhere(made != truth)
-        frames.update(differs[:, 0].tolist())
-        if len(differs) and (first is None or differs[0, 0] < first.frame):
-            at = tuple(differs[0].tolist())
-            first = Difference(name, at[0], at[1:], int(truth[at]), int(made[at]))
-    return len(frames), first
+    frame = {name: inputs[name][first.frame : first.frame + 1] for name in graph.inputs}
+    try:
+        found = first_difference(project, frame, run(graph, frame, keep=True), work, cache)
+    except GateformerError:
+        return ""
+    if found is None:
+        return "Alone, the frame agrees: an earlier one leaves something behind"
+    layer = graph.values[found.value].layer
+    return f"The first layer that differs is '{layer}': {replace(found, frame=first.frame)}"

@@ -79,9 +79,8 @@ class Rows {
   std::FILE* file_;
 };
 
-// What the command line says: folder, first frame, count of frames.
+// What the command line says: first frame, count of frames. Files are in the working folder.
 struct Request {
-  std::string folder;
   std::size_t first;
   std::size_t count;
 };
@@ -96,12 +95,11 @@ inline void* serve(void* request) {
 // Whole tensors live on the stack as they would in hardware: one gigabyte is reserved, and
 // memory is bounded, so that a stream written without end stops.
 inline int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: %s FOLDER FIRST COUNT\n", argv[0]);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s FIRST COUNT\n", argv[0]);
     return 2;
   }
-  Request request = {std::string(argv[1]) + "/", std::strtoull(argv[2], nullptr, 10),
-                     std::strtoull(argv[3], nullptr, 10)};
+  Request request = {std::strtoull(argv[1], nullptr, 10), std::strtoull(argv[2], nullptr, 10)};
   struct rlimit memory;
   getrlimit(RLIMIT_AS, &memory);
   const rlim_t most = rlim_t(6) << 30;
