@@ -24,17 +24,35 @@ class Tool(StrEnum):
     """The toolchains."""
 
     yosys = "yosys"
+    vivado = "vivado"
+    vitis_hls = "vitis_hls"
+    vivado_hls = "vivado_hls"
+    quartus = "quartus"
+    quartus_hls = "quartus_hls"
 
 
 def command(
     design: DesignArgument,
     tool: Annotated[Tool, typer.Option(help="The toolchain.")] = Tool.yosys,
+    flow: Annotated[
+        str | None,
+        typer.Option(metavar="FLOW", help="What it makes, such as ooc or axi (docs/build.md)."),
+    ] = None,
     out: OutOption = None,
     override: Overrides = None,
     data: DataOption = None,
     tag: TagOption = "default",
     as_json: JsonOption = False,
 ) -> int:
-    """Synthesize the design: LUT, FF, DSP, BRAM, and the longest logic between registers."""
-    config = read(design, [*(override or ()), "synth.enabled=true"], data)
-    return run_steps(config, run_folder(config, out, tag), ("synth",), as_json)
+    """Build the design with a toolchain: resources, timing, power; its project where it is not."""
+    given = list(override or ())
+    if flow is not None:
+        given.append(f"build.flow={flow}")
+    if tool is Tool.yosys:
+        config, target = read(design, [*given, "synth.enabled=true"], data), "synth"
+    else:
+        from gateformer.toolchains.registry import toolchain
+
+        config = read(design, [*given, f"build.tool={tool}"], data)
+        target = "build" if toolchain(tool).backend is None else "build_hls"
+    return run_steps(config, run_folder(config, out, tag), (target,), as_json)

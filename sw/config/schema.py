@@ -159,6 +159,27 @@ class Hls(Section):
     """Frames to run."""
 
 
+class Build(Section):
+    """A vendor's toolchain on the sources; clock and device are those of ``schedule``."""
+
+    tool: Literal["vivado", "vitis_hls", "vivado_hls", "quartus", "quartus_hls"] | None = None
+    """The toolchain that ``run`` ends with; absent: none. ``build --tool`` sets it."""
+    flow: Annotated[str, StringConstraints(max_length=32)] = ""
+    """What it makes, such as ``ooc`` or ``axi``; absent: the toolchain's first."""
+    strategy: Annotated[str, StringConstraints(max_length=32)] = "default"
+    """How hard it tries, and for what."""
+    part: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = (
+        None
+    )
+    """The vendor's number of the device; absent: that of ``schedule.device``."""
+    jobs: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that it may use."""
+    timeout_s: Annotated[float, Field(gt=0, le=10_000_000)] = 86_400.0
+    """Seconds after which it is stopped."""
+    paths: dict[str, PathText] = Field(default_factory=dict)
+    """Where programs are that are not on PATH, by name."""
+
+
 class Check(Section):
     """A step that can be left out."""
 
@@ -191,6 +212,8 @@ class Config(Section):
     """Pyverilog reads the sources back."""
     synth: Check = Field(default_factory=Check)
     """yosys synthesizes the modules."""
+    build: Build = Field(default_factory=Build)
+    """A vendor's toolchain on the sources."""
     report: Check = Field(default_factory=Check)
     """One offline page."""
     cache: PathText | None = None

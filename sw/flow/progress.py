@@ -22,9 +22,10 @@ STYLES = {
     "failed": "bold red",
 }
 
-
 EVERY_S = 60.0
 """Seconds between two lines of a step that goes on, where no bar can be drawn."""
+WIDEST = 100
+"""Letters of a tool's line that are shown."""
 
 
 class Watcher(Protocol):
@@ -35,6 +36,9 @@ class Watcher(Protocol):
 
     def progress(self, done: int, total: int) -> None:
         """Take note how far the current step is."""
+
+    def say(self, line: str) -> None:
+        """Take note of what an outside tool says in the current step."""
 
     def ended(self, row: Row) -> None:
         """Take note that a step ended, or was left out."""
@@ -49,6 +53,9 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Say nothing."""
 
+    def say(self, line: str) -> None:
+        """Say nothing."""
+
     def ended(self, row: Row) -> None:
         """Say nothing."""
 
@@ -59,15 +66,25 @@ class Bars:
     def __init__(self, progress: Progress) -> None:
         self._bars = progress
         self._task: TaskID | None = None
+        self._step = ""
 
     def started(self, step: str) -> None:
         """Begin a bar."""
+        self._step = step
         self._task = self._bars.add_task(step, total=None)
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar."""
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total)
+
+    def say(self, line: str) -> None:
+        """Show a tool's last line beside the bar."""
+        from rich.markup import escape
+
+        if self._task is not None:
+            shown = escape(f"{self._step}: {line}"[:WIDEST])
+            self._bars.update(self._task, description=shown)
 
     def ended(self, row: Row) -> None:
         """Replace the bar by a line."""
@@ -99,9 +116,13 @@ class Lines:
 
     def progress(self, done: int, total: int) -> None:
         """Write how far the step is, where the last line is a minute old."""
+        self.say(f"{done:,} of {total:,}")
+
+    def say(self, line: str) -> None:
+        """Write what a tool says, where the last line is a minute old."""
         if self._now() - self._said >= EVERY_S:
             self._said = self._now()
-            self._write(f"{'':>8} {self._step}: {done:,} of {total:,}")
+            self._write(f"{'':>8} {self._step}: {line}"[:WIDEST])
 
     def ended(self, row: Row) -> None:
         """Write how it ended."""

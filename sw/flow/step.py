@@ -82,6 +82,10 @@ class View(Protocol):
         """Tell how far the step is."""
         ...
 
+    def say(self, line: str) -> None:
+        """Tell what an outside tool does, in its own words."""
+        ...
+
 
 class Step(ABC, Generic[Product_co]):
     """One step; the class's docstring says what it does.

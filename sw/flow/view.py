@@ -41,6 +41,9 @@ class Memory:
     def progress(self, done: int, total: int) -> None:
         """Tell nobody."""
 
+    def say(self, line: str) -> None:
+        """Tell nobody."""
+
 
 class Held(Memory):
     """A view of a run's folder: finished steps are loaded."""
@@ -48,6 +51,7 @@ class Held(Memory):
     def __init__(self, config: Config, folder: Path, watcher: Watcher) -> None:
         super().__init__(config)
         self.progress = watcher.progress  # type: ignore[method-assign] # the watcher's own
+        self.say = watcher.say  # type: ignore[method-assign] # likewise
         self.finished: dict[type[Step[Any]], Path] = {}
         self._scratch = folder / SCRATCH / "none"
 

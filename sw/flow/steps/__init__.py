@@ -22,6 +22,8 @@ ORDER = (
     "verilator:Verilator",
     "hls:Hls",
     "synth:Synth",
+    "building:Build",
+    "building:BuildHls",
     "report:Report",
 )
 """Module and class of each step, in order; a step's number is its place."""
