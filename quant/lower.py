@@ -63,11 +63,14 @@ class Lowered:
         Softmax modes, quantized weights.
     idle : tuple of GateformerError
         E001 for each given type that changed nothing; the caller may raise them.
+    rounded : tuple of str
+        Points of the weights that are not dyadic as the file holds them, or whose type is given.
     """
 
     graph: Graph
     notes: tuple[Note, ...]
     idle: tuple[GateformerError, ...] = ()
+    rounded: tuple[str, ...] = ()
 
 
 def lower(graph: Graph, types: Types, options: Options | None = None) -> Graph:
@@ -122,7 +125,7 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     for name in graph.outputs:
         builder.output(_named(to, graph, made[name], name))
     graph = round_into_bias(hoist_casts(prune(builder.build())))
-    return Lowered(graph, tuple(to.notes), idle)
+    return Lowered(graph, tuple(to.notes), idle, tuple(to.rounded))
 
 
 def _idle(to: Lowering, graph: Graph) -> Iterator[GateformerError]:

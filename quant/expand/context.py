@@ -62,6 +62,7 @@ class Lowering:
         self.notes: list[Note] = []
         self.faults: list[GateformerError] = []
         self.asked: set[str] = set()
+        self.rounded: list[str] = []
         self._missing: set[str] = set()
 
     def value(self, name: str) -> Value:
@@ -234,6 +235,7 @@ class Lowering:
         given = self.given(name)
         if found is not None and given is None:
             return found
+        self.rounded.append(name)
         kind = given or best_type(real, width or self.options.weight_bits)
         raw = kind.from_real(real)
         error = float(np.abs(kind.to_real(raw) - real).max(initial=0.0))

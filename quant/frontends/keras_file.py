@@ -5,6 +5,8 @@ Only h5py, json and zipfile look at a file: no TensorFlow, no pickle, no code fr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -12,7 +14,7 @@ from gateformer.quant.errors import ModelError
 from gateformer.quant.frontends import plain_json
 from gateformer.quant.frontends.h5_store import open_store
 from gateformer.quant.frontends.keras.archive import unpack
-from gateformer.quant.frontends.keras.blueprint import read_blueprint
+from gateformer.quant.frontends.keras.blueprint import Blueprint, read_blueprint
 from gateformer.quant.frontends.keras.importer import import_graph
 from gateformer.quant.frontends.keras.topology import unfold
 from gateformer.quant.frontends.keras.weights import ArchiveWeights, LegacyWeights, Weights
@@ -39,12 +41,27 @@ def load(path: str | Path) -> Graph:
     ModelError, Problems
         Everything that is wrong, at once; see docs/errors.md.
     """
-    path = Path(path)
+    with _opened(Path(path)) as (model, weights):
+        name = model.layer.config.get("name")
+        return import_graph(name if isinstance(name, str) else "model", unfold(model), weights)
+
+
+def layer_classes(path: str | Path) -> dict[str, str]:
+    """Return Keras' class of each layer of a file that ``load`` reads, inputs among them."""
+    with _opened(Path(path)) as (model, _):
+        topology = unfold(model)
+    inputs = {layer.name: layer.kind for layer, _ in topology.inputs}
+    return inputs | {name: layer.kind for name, layer in topology.layers.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Blueprint, Weights]]:
     if is_zipfile(path):
         metadata, config, weights = unpack(path)
         version = plain_json.parse(metadata, "metadata.json").get("keras_version")
         with open_store(weights, "the file's weights") as store:
-            return _graph(config, _major(version), ArchiveWeights(store))
+            yield _blueprint(config, version), ArchiveWeights(store)
+        return
     with open_store(path, str(path)) as store:
         found = store.text("/", "model_config")
         if found is None:
@@ -55,16 +72,12 @@ def load(path: str | Path) -> Graph:
                 cause="the file holds weights without a configuration",
                 fix="save with model.save(), not model.save_weights()",
             )
-        return _graph(
-            found, _major(store.text("/", "keras_version")), LegacyWeights(store, WEIGHTS_GROUP)
-        )
+        version = store.text("/", "keras_version")
+        yield _blueprint(found, version), LegacyWeights(store, WEIGHTS_GROUP)
 
 
-def _graph(config: bytes | str, keras: int, weights: Weights) -> Graph:
-    root = plain_json.parse(config, "the model's configuration")
-    model = read_blueprint(root, keras)
-    name = model.layer.config.get("name")
-    return import_graph(name if isinstance(name, str) else "model", unfold(model), weights)
+def _blueprint(config: bytes | str, version: object) -> Blueprint:
+    return read_blueprint(plain_json.parse(config, "the model's configuration"), _major(version))
 
 
 def _major(version: object) -> int:

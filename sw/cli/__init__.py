@@ -15,6 +15,7 @@ from gateformer.cli import failures
 COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed and what each missing piece would enable.",
     "inspect": "List a model's layers, and all that cannot be imported.",
+    "import-config": "Write a design.toml from an hls4ml_config.yml.",
     "estimate": "Predict latency, interval and resources, and whether they fit the device.",
     "generate": "Write the sources.",
     "simulate": "Check the hardware bit by bit and clock by clock.",
@@ -73,7 +74,7 @@ def build_app(wanted: str | None) -> typer.Typer:
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
     """Import a command's module and register what it offers."""
-    module = import_module(f"gateformer.cli.{name}")
+    module = import_module(f"gateformer.cli.{name.replace('-', '_')}")
     if not hasattr(module, "commands"):
         app.command(name)(module.command)
         return

@@ -14,7 +14,12 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 def to_toml(config: Config) -> str:
     """Return a configuration as TOML, keys in the order of the schema."""
-    return "\n".join(_table(config.model_dump(mode="json", exclude_none=True), ())) + "\n"
+    return tree_to_toml(config.model_dump(mode="json", exclude_none=True))
+
+
+def tree_to_toml(tree: Mapping[str, Any]) -> str:
+    """Return a tree of tables and JSON values as TOML, keys in their order."""
+    return "\n".join(_table(tree, ())) + "\n"
 
 
 def _table(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
