@@ -93,9 +93,9 @@ def load() -> Digits:
 
 
 def split(digits: Digits, seed: int, *sizes: int) -> tuple[Digits, ...]:
-    """Return parts of the given sizes and a last one with what is left, drawn with a seed.
+    """Return parts of the given sizes and a last one with what is left, dealt with a seed.
 
-    The file is ordered by writer; the parts are not, so that each writer is in all of them.
+    The file does not name the writers, so one hand may be in several parts.
     """
     if sum(sizes) > len(digits):
         raise ValueError(f"cannot take {sum(sizes)} digits out of {len(digits)}")
