@@ -44,16 +44,22 @@ def _safe(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text).rstrip("\\")
 
 
-def module(name: str, ports: Sequence[str], body: str) -> str:
+def module(
+    name: str, ports: Sequence[str], body: str, parameters: Mapping[str, int] | None = None
+) -> str:
     """A module with its nettype guards."""
     listed = ",\n".join(f"  {p}" for p in ports)
+    given = ",\n".join(f"  parameter {k} = {v}" for k, v in (parameters or {}).items())
+    top = f"{name} #(\n{given}\n)" if given else name
     return (
-        f"`default_nettype none\n\nmodule {name} (\n{listed}\n);\n\n{body}\nendmodule\n\n"
+        f"`default_nettype none\n\nmodule {top} (\n{listed}\n);\n\n{body}\nendmodule\n\n"
         "`default_nettype wire\n"
     )
 
 
-def instance(kind: str, name: str, parameters: Mapping[str, int], wires: Mapping[str, str]) -> str:
+def instance(
+    kind: str, name: str, parameters: Mapping[str, int | str], wires: Mapping[str, str]
+) -> str:
     """An instance with named connections."""
     given = ", ".join(f".{k}({v})" for k, v in parameters.items())
     joined = ",\n".join(f"    .{k}({v})" for k, v in wires.items())
