@@ -1,0 +1,72 @@
+"""Dialects: how a compiler wants loops, arrays and streams to be said.
+
+Owns ``Dialect`` and ``Xilinx``. Imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Dialect(Protocol):
+    """Lines of C++ that differ between vendors; a line carries no indentation."""
+
+    def stream(self, beat: str, name: str, out: bool) -> str:
+        """A stream as a parameter."""
+        ...
+
+    def partition(self, array: str) -> list[str]:
+        """An array whose elements are all read at once."""
+        ...
+
+    def rows(self, frame: str) -> list[str]:
+        """A frame of which one token is read at once."""
+        ...
+
+    def pipeline(self) -> list[str]:
+        """The loop or function around takes a new iteration every R clocks."""
+        ...
+
+    def unroll(self) -> list[str]:
+        """The loop around becomes as many copies as it has iterations."""
+        ...
+
+    def dataflow(self) -> list[str]:
+        """The calls of the function around run at the same time, on successive frames."""
+        ...
+
+    def limit(self, count: str) -> list[str]:
+        """At most ``count`` multipliers in the function around."""
+        ...
+
+
+class Xilinx:
+    """Vitis HLS and Vivado HLS (UG1399, UG902)."""
+
+    def stream(self, beat: str, name: str, out: bool) -> str:
+        """A stream as a parameter."""
+        return f"hls::stream<{beat}> &{name}"
+
+    def partition(self, array: str) -> list[str]:
+        """All elements in registers."""
+        return [f"#pragma HLS ARRAY_PARTITION variable={array} complete dim=0"]
+
+    def rows(self, frame: str) -> list[str]:
+        """A memory of tokens, each token one word of registers side by side."""
+        return [f"#pragma HLS ARRAY_PARTITION variable={frame} complete dim=2"]
+
+    def pipeline(self) -> list[str]:
+        """The initiation interval is the layer's reuse factor."""
+        return ["#pragma HLS PIPELINE II=CONFIG_T::reuse_factor"]
+
+    def unroll(self) -> list[str]:
+        """All iterations at once."""
+        return ["#pragma HLS UNROLL"]
+
+    def dataflow(self) -> list[str]:
+        """One process a call."""
+        return ["#pragma HLS DATAFLOW"]
+
+    def limit(self, count: str) -> list[str]:
+        """Multipliers are shared over R clocks."""
+        return [f"#pragma HLS ALLOCATION operation instances=mul limit={count}"]

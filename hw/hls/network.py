@@ -1,0 +1,144 @@
+"""The network of layers: forks where several read a stream, and the depth of every FIFO.
+
+Owns ``Block``, ``Network`` and ``connect``. Imports units, phases and names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateformer.hw.hls.layers import Layer
+from gateformer.hw.hls.names import Names
+from gateformer.hw.hls.phases import tokens
+from gateformer.hw.hls.units import Unit
+from gateformer.quant.graph import Graph
+
+WAYS = 3
+"""Most readers of one fork; gf_io.h has an overload for each number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One call in the top function.
+
+    Attributes
+    ----------
+    name : str
+        The hls4ml layer.
+    layer : Layer or None
+        None for a fork.
+    inputs, outputs : tuple of str
+        Wires: names of hls4ml tensors.
+    """
+
+    name: str
+    layer: Layer | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Blocks joined by wires, each wire with one writer and, between streams, one reader.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        In topological order.
+    values : mapping of str to str
+        Wire -> value of the graph.
+    outputs : tuple of str
+        The wire of each output of the graph.
+    depths : mapping of str to int
+        Beats that each wire must hold.
+    """
+
+    blocks: tuple[Block, ...]
+    values: Mapping[str, str]
+    outputs: tuple[str, ...]
+    depths: Mapping[str, int]
+
+
+def connect(
+    graph: Graph,
+    units: Sequence[Unit],
+    layers: Sequence[Layer],
+    wires: Mapping[str, str],
+    names: Names,
+    forked: bool,
+) -> Network:
+    """Join layers by wires.
+
+    Parameters
+    ----------
+    graph : Graph
+        The lowered network.
+    units, layers : sequences
+        Each unit and its text.
+    wires : mapping of str to str
+        Tensor of each value that passes between layers.
+    names : Names
+        Where forks find their names.
+    forked : bool
+        Whether a wire may have one reader only, as streams do.
+    """
+    values = {wire: value for value, wire in wires.items()}
+    readers: dict[str, list[int]] = {value: [] for value in wires}
+    for number, unit in enumerate(units):
+        for value in unit.reads:
+            readers[value].append(number)
+    blocks: list[Block] = []
+    taps: dict[tuple[str, int], str] = {}
+    outputs = {value: wires[value] for value in graph.outputs}
+
+    def tap(value: str) -> None:
+        leaves = value in graph.outputs
+        ends = [*readers[value], *([-1] if leaves else [])]
+        wire = wires[value]
+        if not forked or len(ends) < 2:
+            taps.update({(value, end): wire for end in ends})
+            return
+        number = 0
+        while ends:
+            more = len(ends) > WAYS
+            now, ends = (ends[: WAYS - 1], ends[WAYS - 1 :]) if more else (ends, [])
+            outs = []
+            for end in now:
+                number += 1
+                outs.append(names.new(f"{wires[value]}_copy{number}"))
+                taps[value, end] = outs[-1]
+            if more:
+                outs.append(names.new(f"{wires[value]}_rest{number}"))
+            values.update(dict.fromkeys(outs, value))
+            blocks.append(Block(names.new(f"{wires[value]}_fork"), None, (wire,), tuple(outs)))
+            wire = outs[-1]
+        if leaves:
+            outputs[value] = taps[value, -1]
+
+    for value in graph.inputs:
+        tap(value)
+    for number, (unit, layer) in enumerate(zip(units, layers, strict=True)):
+        ins = tuple(taps[value, number] for value in unit.reads)
+        outs = tuple(wires[value] for value in unit.writes)
+        blocks.append(Block(layer.function, layer, ins, outs))
+        for value in unit.writes:
+            tap(value)
+    depths = _depths(graph, blocks, values)
+    return Network(tuple(blocks), values, tuple(outputs[v] for v in graph.outputs), depths)
+
+
+def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) -> dict[str, int]:
+    """Beats of each FIFO: a frame, and one more for each frame that the reader's other operands
+    are held up for. So every skip holds what the longest way around it holds.
+    """
+    late: dict[str, int] = {}
+    depths: dict[str, int] = {}
+    for block in blocks:
+        start = max(late.get(wire, 0) for wire in block.inputs)
+        for wire in block.inputs:
+            frames = 1 + start - late.get(wire, 0)
+            depths[wire] = frames * tokens(graph.values[values[wire]])
+        held = block.layer.barriers if block.layer else 0
+        late.update(dict.fromkeys(block.outputs, start + held))
+    return depths

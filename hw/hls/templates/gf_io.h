@@ -1,0 +1,62 @@
+#ifndef GF_IO_H_
+#define GF_IO_H_
+
+// Rows in and out of a layer: one beat of a stream, or one token of an array.
+
+#include "gf_types.h"
+#include "hls_stream.h"
+
+namespace gf {
+
+// The next beat of a stream.
+template <class Beat, class Y, unsigned N> inline void read(hls::stream<Beat> &in, Y (&y)[N]) {
+    #pragma HLS INLINE
+    const Beat beat = in.read();
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = beat[i]; }
+}
+
+template <class X, class Beat, unsigned N> inline void write(const X (&x)[N], hls::stream<Beat> &out) {
+    #pragma HLS INLINE
+    Beat beat;
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { beat[i] = x[i]; }
+    out.write(beat);
+}
+
+// Token t of an array whose elements count on from token to token.
+template <class X, class Y, unsigned N> inline void read(const X in[], unsigned t, Y (&y)[N]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = in[t * N + i]; }
+}
+
+template <class X, class Y, unsigned N> inline void write(const X (&x)[N], unsigned t, Y out[]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { out[t * N + i] = x[i]; }
+}
+
+// Every beat of a frame to each reader.
+template <unsigned T, class Beat>
+void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b) {
+tokens:
+    for (unsigned t = 0; t < T; t++) {
+        #pragma HLS PIPELINE II=1
+        const Beat beat = in.read();
+        a.write(beat);
+        b.write(beat);
+    }
+}
+
+template <unsigned T, class Beat>
+void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b, hls::stream<Beat> &c) {
+tokens:
+    for (unsigned t = 0; t < T; t++) {
+        #pragma HLS PIPELINE II=1
+        const Beat beat = in.read();
+        a.write(beat);
+        b.write(beat);
+        c.write(beat);
+    }
+}
+
+} // namespace gf
+
+#endif

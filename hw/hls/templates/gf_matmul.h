@@ -1,0 +1,59 @@
+#ifndef GF_MATMUL_H_
+#define GF_MATMUL_H_
+
+// Sums of products: constant matrix x row, and row x gathered frame. Each accumulator has the
+// type of its result, which holds the exact sum; bits lost on the way come back (modulo 2^W).
+
+#include "gf_types.h"
+
+namespace gf {
+
+// y[o] = sum_i weight[i, o] x[i] + bias[o]
+template <class X, class W, class B, class Y, unsigned I, unsigned N, unsigned O>
+inline void dense(const X (&x)[I], const W (&weight)[N], const B (&bias)[O], Y (&y)[O]) {
+    #pragma HLS INLINE
+    static_assert(N == I * O, "the kernel is inputs x outputs");
+    GF_UNROLL for (unsigned o = 0; o < O; o++) {
+        Y sum = bias[o];
+        GF_UNROLL for (unsigned i = 0; i < I; i++) { sum += x[i] * weight[i * O + o]; }
+        y[o] = sum;
+    }
+}
+
+// y[h, s] = sum_d a[h, d] b[s, h, d]; a b of one head serves all heads of a
+template <unsigned Heads, class A, class B, class Y, unsigned NA, unsigned NB, unsigned T, unsigned N>
+inline void matmul_features(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
+    #pragma HLS INLINE
+    const unsigned D = NA / Heads, HeadsB = NB / D;
+    static_assert(N == Heads * T, "a result for each head and token");
+    GF_UNROLL for (unsigned h = 0; h < Heads; h++) {
+        GF_UNROLL for (unsigned s = 0; s < T; s++) {
+            Y sum = 0;
+            GF_UNROLL for (unsigned d = 0; d < D; d++) {
+                sum += a[h * D + d] * b[s][(HeadsB == 1 ? 0 : h * D) + d];
+            }
+            y[h * T + s] = sum;
+        }
+    }
+}
+
+// y[h, d] = sum_s a[h, s] b[s, h, d]; a b of one head serves all heads of a
+template <unsigned Heads, class A, class B, class Y, unsigned NA, unsigned NB, unsigned T, unsigned N>
+inline void matmul_tokens(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
+    #pragma HLS INLINE
+    const unsigned D = N / Heads, HeadsB = NB / D;
+    static_assert(NA == Heads * T, "a factor for each head and token");
+    GF_UNROLL for (unsigned h = 0; h < Heads; h++) {
+        GF_UNROLL for (unsigned d = 0; d < D; d++) {
+            Y sum = 0;
+            GF_UNROLL for (unsigned s = 0; s < T; s++) {
+                sum += a[h * T + s] * b[s][(HeadsB == 1 ? 0 : h * D) + d];
+            }
+            y[h * D + d] = sum;
+        }
+    }
+}
+
+} // namespace gf
+
+#endif

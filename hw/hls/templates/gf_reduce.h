@@ -1,0 +1,56 @@
+#ifndef GF_REDUCE_H_
+#define GF_REDUCE_H_
+
+// Sums and maxima along a row's last axis, or over the tokens of a frame. Exact.
+
+#include "gf_types.h"
+
+namespace gf {
+
+// y[h] = sum_d x[h, d]
+template <class X, class Y, unsigned N, unsigned H> inline void sum(const X (&x)[N], Y (&y)[H]) {
+    #pragma HLS INLINE
+    const unsigned D = N / H;
+    GF_UNROLL for (unsigned h = 0; h < H; h++) {
+        Y total = 0;
+        GF_UNROLL for (unsigned d = 0; d < D; d++) { total += x[h * D + d]; }
+        y[h] = total;
+    }
+}
+
+// y[h] = max_d x[h, d]
+template <class X, class Y, unsigned N, unsigned H> inline void maximum(const X (&x)[N], Y (&y)[H]) {
+    #pragma HLS INLINE
+    const unsigned D = N / H;
+    GF_UNROLL for (unsigned h = 0; h < H; h++) {
+        X most = x[h * D];
+        GF_UNROLL for (unsigned d = 1; d < D; d++) { most = x[h * D + d] > most ? x[h * D + d] : most; }
+        y[h] = most;
+    }
+}
+
+// y[i] = sum_t x[t, start + i]
+template <class X, class Y, unsigned T, unsigned F, unsigned N>
+inline void sum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        Y total = 0;
+        GF_UNROLL for (unsigned t = 0; t < T; t++) { total += x[t][start + i]; }
+        y[i] = total;
+    }
+}
+
+// y[i] = max_t x[t, start + i]
+template <class X, class Y, unsigned T, unsigned F, unsigned N>
+inline void maximum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        X most = x[0][start + i];
+        GF_UNROLL for (unsigned t = 1; t < T; t++) { most = x[t][start + i] > most ? x[t][start + i] : most; }
+        y[i] = most;
+    }
+}
+
+} // namespace gf
+
+#endif
