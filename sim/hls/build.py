@@ -100,8 +100,15 @@ def compile_project(
     def make(into: Path) -> None:
         write_tree(files, into)
         logs = work / f"{key}.logs"
-        _compile(project, family, compiler, into, logs, progress or quiet)
-        shutil.rmtree(logs)
+        failed = False
+        try:
+            _compile(project, family, compiler, into, logs, progress or quiet)
+        except ToolError:
+            failed = True
+            raise
+        finally:
+            if not failed:
+                shutil.rmtree(logs, ignore_errors=True)
 
     cached(folder, make)
     seconds = 0.0 if found else time.perf_counter() - start
