@@ -193,12 +193,12 @@ class _Writer:
         listed = [("const ", frame) for frame in self.plan.frames if frame.target == number] + [
             ("", frame) for frame in self.plan.frames if frame.source == number
         ]
-        return [f"{const}{self._declared(frame)}" for const, frame in listed]
+        return [f"{const}{self._declared(frame, '(&{})')}" for const, frame in listed]
 
-    def _declared(self, frame: Frame, suffix: str = "") -> str:
+    def _declared(self, frame: Frame, form: str = "{}") -> str:
         value = self.site.graph.values[frame.value]
         size = f"[{tokens(value)}][{prod(features(value))}]"
-        return f"{fixed(value.fixed)} {self.arrays[frame]}{suffix}{size}"
+        return f"{fixed(value.fixed)} {form.format(self.arrays[frame])}{size}"
 
     def _dataflow(self, called: list[str]) -> Lines:
         """The layer itself: frames between concurrent phases."""
@@ -206,7 +206,7 @@ class _Writer:
         for frame in self.plan.frames:
             for step in range(self._steps(frame)):
                 suffix = _suffix(step)
-                inside.append(f"{self._declared(frame, suffix)};")
+                inside.append(f"{self._declared(frame, f'{{}}{suffix}')};")
                 inside += self._partition(frame, suffix)
         inside.append("")
         done = -1
@@ -256,9 +256,8 @@ class _Writer:
             if phase.tokens == 1:
                 loops += ["{", *_indent(loop.lines), "}"]
             else:
-                loops += _for(
-                    f"phase{number}", phase.tokens, [*self.site.dialect.unroll(), *loop.lines]
-                )
+                lines = [*self.site.dialect.unroll(), *loop.lines]
+                loops += _for(f"phase{number}", phase.tokens, lines)
         inside += self.site.dialect.pipeline()
         inside += self._limit("multiplier_limit", total)
         for frame in self.plan.frames:
@@ -293,9 +292,8 @@ class _Writer:
         what = [self.locals[name] for name in (*phase.writes,)] or [
             self.locals[f.value] for f in self.plan.frames if self.plan.phases[f.source] is phase
         ]
-        return [
-            f"// {self.unit.layer}, phase {phase.level}: {', '.join(dict.fromkeys(what))} of {per}."
-        ]
+        made = ", ".join(dict.fromkeys(what))
+        return [f"// {self.unit.layer}, phase {phase.level}: {made} of {per}."]
 
     def _iteration(self, number: int) -> _Loop:
         """Read a token, compute, write it."""

@@ -22,6 +22,7 @@ from gateformer.hw.hls.units import Cut, Unit, cut
 from gateformer.hw.hls.writing import Source, write_project
 from gateformer.quant.errors import GateformerError, Problems, ScheduleError, ToolError
 from gateformer.quant.graph import Graph
+from gateformer.quant.ops.cast import Constant
 from gateformer.quant.version import __version__
 
 EXACT = 53
@@ -121,9 +122,7 @@ def _about(graph: Graph, unit: Unit, kinds: Mapping[str, str]) -> Sequence[str]:
 
 
 def _missing(graph: Graph) -> list[GateformerError]:
-    """Primitives that nothing writes, as far as the network needs them."""
-    from gateformer.quant.ops.cast import Constant
-
+    """Primitives that nothing writes."""
     return [
         ScheduleError(
             "E304",

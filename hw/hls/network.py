@@ -129,8 +129,10 @@ def connect(
 
 
 def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) -> dict[str, int]:
-    """Beats of each FIFO: a frame, and one more for each frame that the reader's other operands
-    are held up for. So every skip holds what the longest way around it holds.
+    """Beats of each FIFO.
+
+    One frame, and one more for each frame that the reader's other operands are held up for: so
+    every skip holds what the longest way around it holds.
     """
     late: dict[str, int] = {}
     depths: dict[str, int] = {}

@@ -196,9 +196,8 @@ def _dense(op: Dense, to: Row, operands: tuple[Operand, ...], own: Resources) ->
     weight = own.weight(f"{to.text}_weight", op.weight.T, kind)
     bias = own.weight(f"{to.text}_bias", op.bias, shift)
     call = f"gf::dense({x.text}, {weight}, {bias}, {to.text})"
-    return Statement(
-        f"{to.text} = {x.text} weight + bias", (call,), int(np.count_nonzero(op.weight))
-    )
+    formula = f"{to.text} = {x.text} weight + bias"
+    return Statement(formula, (call,), int(np.count_nonzero(op.weight)))
 
 
 @states(MatMul)
@@ -210,8 +209,7 @@ def _matmul(op: MatMul, to: Row, operands: tuple[Operand, ...], own: Resources) 
     else:
         formula = f"[h, d] = sum_s {a.text}[h, s] {b.text}[s, {head}d]"
     call = f"gf::matmul_{op.contract}<{heads(to.value)}>({a.text}, {b.text}, {to.text})"
-    terms = a.value.shape[2] if op.contract == "features" else a.value.shape[2]
-    return Statement(to.text + formula, (call,), prod(features(to.value)) * terms)
+    return Statement(to.text + formula, (call,), prod(features(to.value)) * a.value.shape[2])
 
 
 @states(Add)
@@ -233,10 +231,8 @@ def _broadcast(
     where = ", ".join(part[0] for part in parts)
     texts = ", ".join(part[1] for part in parts)
     formula = f"{to.text} = {operands[0].text} {sign} {operands[1].text}"
-    calls = (
-        *(call for part in parts for call in part[3]),
-        f"gf::{name}<{where}>({texts}, {to.text})",
-    )
+    spread = (call for part in parts for call in part[3])
+    calls = (*spread, f"gf::{name}<{where}>({texts}, {to.text})")
     before = tuple(line for part in parts for line in part[2])
     return Statement(formula, calls, multiplies, before)
 

@@ -104,9 +104,8 @@ def _unit(graph: Graph, nodes: list[Node], constants: Mapping[str, IntArray]) ->
     )
     layer = graph.values[nodes[0].output].layer
     order = {node.output: index for index, node in enumerate(nodes)}
-    return Unit(
-        layer, tuple(nodes), tuple(dict.fromkeys(outside)), tuple(sorted(writes, key=order.__getitem__))
-    )  # fmt: skip
+    written = tuple(sorted(writes, key=order.__getitem__))
+    return Unit(layer, tuple(nodes), tuple(dict.fromkeys(outside)), written)
 
 
 def _constants(graph: Graph) -> dict[str, IntArray]:
