@@ -14,7 +14,13 @@ from typing import Any
 
 from gateformer.quant.errors import ToolError
 
-KINDS = {".v": "verilogSource", ".xdc": "xdc", ".sdc": "SDC", ".tcl": "tclSource"}
+KINDS = {
+    ".v": "verilogSource",
+    ".vhd": "vhdlSource",
+    ".xdc": "xdc",
+    ".sdc": "SDC",
+    ".tcl": "tclSource",
+}
 """edalize's types of files, by suffix."""
 
 
@@ -64,18 +70,13 @@ def quartus_project(name: str, top: str, family: str, device: str, sources: Iter
     from edalize.edatool import Edatool
     from edalize.quartus import Quartus
 
-    class Unasked(Quartus):  # type: ignore[misc] # edalize ships no types
-        """edalize's Quartus, without the call of quartus_sh by which it learns the edition."""
-
-        isPro = False  # noqa: N815 - edalize's name
-
-        def __init__(self, edam: dict[str, Any], folder: str) -> None:
-            Edatool.__init__(self, edam, folder)
-
     edam = _edam(name, top, [*sources, "clock.sdc", "settings.tcl"])
     edam["tool_options"] = {"quartus": {"family": family, "device": device}}
     with tempfile.TemporaryDirectory() as folder:
-        Unasked(edam, folder).configure()
+        # Its own constructor would call quartus_sh for the edition, which this Tcl does not need.
+        project = Quartus.__new__(Quartus)
+        Edatool.__init__(project, edam, folder)
+        project.configure()
         return _tidy(Path(folder, f"{name}.tcl").read_text("utf-8"))
 
 

@@ -108,6 +108,7 @@ def programs(plan: Plan, paths: Mapping[str, Path]) -> dict[str, Path]:
     for call in plan.calls:
         chosen = _present(call, paths)
         found[chosen.program] = _where(chosen.program, paths)
+    found.update((name, _where(name, paths)) for name in plan.needs)
     return found
 
 

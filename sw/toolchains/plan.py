@@ -96,6 +96,8 @@ class Plan:
         checkpoint, an exported block.
     clock_ns : float
         The period that the design has to meet.
+    needs : tuple of str
+        Programs that the calls themselves call.
     """
 
     tool: str
@@ -104,6 +106,7 @@ class Plan:
     reports: tuple[Report, ...] = ()
     products: tuple[str, ...] = ()
     clock_ns: float = 5.0
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for path in self.files:

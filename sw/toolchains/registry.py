@@ -16,6 +16,10 @@ from gateformer.toolchains.plan import Plan, Request
 
 ENTRIES: dict[str, str] = {
     "vivado": "vivado:VIVADO",
+    "vitis_hls": "xilinx_hls:VITIS_HLS",
+    "vivado_hls": "xilinx_hls:VIVADO_HLS",
+    "quartus": "quartus:QUARTUS",
+    "quartus_hls": "intel_hls:QUARTUS_HLS",
 }
 """Module and constant of each toolchain, by the name that ``--tool`` takes."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateformer.hw.rtl.vhdl import wrapper
 from gateformer.quant.version import __version__
 from gateformer.toolchains import vivado_reports as reports
 from gateformer.toolchains.edalize_projects import vivado_project
@@ -63,13 +64,18 @@ def plan(request: Request) -> Plan:
     ----------
     request : Request
         With RTL. Flow ``ooc``: the bare top, placed and routed by itself; ``synth``: the same,
-        synthesized alone; ``axi``: a project of the AXI4-Stream top, and an IP block of it.
+        synthesized alone; ``axi``: a project of the AXI4-Stream top, and an IP block of it;
+        ``vhdl``: the same of the VHDL entity around that top.
     """
     assert request.rtl is not None and request.design is not None
-    axi = request.flow == "axi"
-    top = request.rtl.top if axi else request.rtl.core
-    inside = closure(request.rtl.files, top)
-    sources = sorted(f"rtl/{name}" for name in inside)
+    project = request.flow in ("axi", "vhdl")
+    top = module = request.rtl.top if project else request.rtl.core
+    inside = closure(request.rtl.files, module)
+    files = {f"rtl/{name}": text for name, text in inside.items()}
+    if request.flow == "vhdl":
+        top = f"{module}_vhdl"
+        files[f"rtl/{module}.vhd"] = wrapper(module, inside[f"{module}.v"])
+    sources = sorted(files)
     values = {
         "top": top,
         "part": request.part,
@@ -83,10 +89,9 @@ def plan(request: Request) -> Plan:
         "streams": [port.name for port in (*request.design.inputs, *request.design.outputs)],
         "display": f"gateformer {request.name}",
     }
-    files = {f"rtl/{name}": text for name, text in inside.items()}
     files["clock.xdc"] = fill("clock.xdc", **values)
-    files["build.tcl"] = fill("vivado_axi.tcl" if axi else "vivado_ooc.tcl", **values)
-    if axi:
+    files["build.tcl"] = fill("vivado_axi.tcl" if project else "vivado_ooc.tcl", **values)
+    if project:
         files["project.tcl"] = vivado_project(request.name, top, request.part, sources)
     arguments = ("-mode", "batch", "-notrace", "-nojournal", "-nolog", "-source", "build.tcl")
     return Plan(
@@ -112,6 +117,6 @@ VIVADO = Toolchain(
     "AMD Vivado: synthesis, placement, routing; utilization, timing, power",
     plan,
     families=("xcup", "xcu", "xc7"),
-    flows=("ooc", "axi", "synth"),
+    flows=("ooc", "axi", "vhdl", "synth"),
     strategies=tuple(STRATEGIES),
 )
