@@ -14,6 +14,7 @@ from gateformer.hw.hls.project import Backend
 COMMON = (
     "gf.h",
     "gf_arithmetic.h",
+    "gf_cast.h",
     "gf_layout.h",
     "gf_lookup.h",
     "gf_matmul.h",

@@ -7,6 +7,7 @@
 #include "gf_types.h"
 
 #include "gf_arithmetic.h"
+#include "gf_cast.h"
 #include "gf_io.h"
 #include "gf_layout.h"
 #include "gf_lookup.h"

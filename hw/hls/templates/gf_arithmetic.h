@@ -3,7 +3,7 @@
 
 // Element by element: sums, products, casts. All but casts are exact.
 
-#include "gf_types.h"
+#include "gf_cast.h"
 
 namespace gf {
 
@@ -45,8 +45,7 @@ inline void multiply(const A (&a)[NA], const B (&b)[NB], Y (&y)[N]) {
 // y = x, rounded by Q and brought into range by O
 template <rounding Q, overflow O, class X, class Y, unsigned N> inline void cast(const X (&x)[N], Y (&y)[N]) {
     #pragma HLS INLINE
-    typedef typename traits<Y>::template with<Q, O>::type Rounded;
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = Rounded(x[i]); }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = convert<Y, Q, O>(x[i]); }
 }
 
 // y = x 2^k: the same raw integer read at another scale

@@ -3,7 +3,7 @@
 
 // Floating a fixed-point number by its leading one.
 
-#include "gf_types.h"
+#include "gf_cast.h"
 
 namespace gf {
 
@@ -28,11 +28,10 @@ template <int Most, rounding Q, overflow O, class At, class X, class A, class Y,
 inline void shift(const X (&x)[N], const A (&amount)[NA], Y (&y)[N]) {
     #pragma HLS INLINE
     typedef typename traits<X>::template wider<Most>::type Wide;
-    typedef typename traits<Y>::template with<Q, O>::type Rounded;
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
         Wide wide = x[i];
         wide <<= index(amount[At::at(i)]);
-        y[i] = Rounded(wide);
+        y[i] = convert<Y, Q, O>(wide);
     }
 }
 

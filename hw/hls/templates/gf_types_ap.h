@@ -29,16 +29,22 @@ template <class T> struct traits;
 
 template <int W, int I, ap_q_mode Q, ap_o_mode O> struct traits<ap_fixed<W, I, Q, O>> {
     static const int width = W;
+    static const int frac = W - I;
+    static const bool is_signed = true;
     typedef ap_int<W> integer;
     template <rounding R, overflow V> struct with { typedef ap_fixed<W, I, R, V> type; };
     template <int N> struct wider { typedef ap_fixed<W + N, I + N> type; };
+    template <int V, int J> struct sized { typedef ap_fixed<V, J> type; };
 };
 
 template <int W, int I, ap_q_mode Q, ap_o_mode O> struct traits<ap_ufixed<W, I, Q, O>> {
     static const int width = W;
+    static const int frac = W - I;
+    static const bool is_signed = false;
     typedef ap_uint<W> integer;
     template <rounding R, overflow V> struct with { typedef ap_ufixed<W, I, R, V> type; };
     template <int N> struct wider { typedef ap_ufixed<W + N, I + N> type; };
+    template <int V, int J> struct sized { typedef ap_ufixed<V, J> type; };
 };
 
 // The raw integer modulo 2^width, as an index.
