@@ -6,7 +6,6 @@ the file. Nothing in the file is ever run, and no framework is loaded.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +13,16 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from gateformer.config.hls4ml_keys import MAPPED, MODELS, why
-from gateformer.config.hls4ml_layers import Fitted, fit, read_scopes
+from gateformer.config.hls4ml_keys import MAPPED, why
+from gateformer.config.hls4ml_layers import Fitted, fit
 from gateformer.config.hls4ml_ledger import Ledger, Row, Setting
+from gateformer.config.hls4ml_model import Places, find_model
+from gateformer.config.hls4ml_scopes import read_scopes
 from gateformer.config.hls4ml_yaml import Entry, read_yaml
 from gateformer.config.read import default_name
 from gateformer.config.schema import SAFE_NAME, Config, Data, Schedule
 from gateformer.config.write import tree_to_toml
-from gateformer.quant.errors import ConfigError, DataError, ModelError, Problems
+from gateformer.quant.errors import DataError, Problems
 from gateformer.quant.graph import Graph
 
 BACKENDS = {
@@ -40,8 +41,6 @@ IO_TYPES = ("io_parallel", "io_stream")
 LOGIC_SHARE = 0.7
 """Of the clock period, for logic alone: the schedule's own default, 3.5 of 5 ns."""
 LEAST_LOGIC_NS = 1.0
-KERAS = ("KerasModel", "KerasH5")
-"""Keys of a model that a frontend may read."""
 
 HEAD = """\
 # From {file}, by gateformer import-config.
@@ -94,7 +93,7 @@ class _Import:
         self, file: Path, folder: Path, top: Mapping[str, Entry], model: Path | None
     ) -> None:
         self.file = file
-        self.folder = folder
+        self.places = Places(file.parent, folder)
         self.top = {key: Setting(key, entry) for key, entry in top.items()}
         self.model = model
         self.ledger = Ledger(file.name)
@@ -104,23 +103,22 @@ class _Import:
         for key, setting in self.top.items():
             if key not in MAPPED["file"]:
                 self._without(setting)
-        model = self._model()
-        graph, classes = self._graph(model)
-        self._name(model)
+        found = find_model(self.top, self.places, self.model, self.ledger)
+        self._name()
         schedule = self._schedule()
         tables = {"schedule": schedule, "hls": self._backend()}
         for name, table in self._part().items():
             tables[name] = {**tables.get(name, {}), **table}
         scopes = read_scopes(self._config(), self.ledger)
         Problems.raise_if_any(self.ledger.faults)
-        assert model is not None
-        assert graph is not None
-        data = self._data(graph)
-        fitted = fit(graph, classes, scopes, self.ledger)
+        if found is None:
+            raise AssertionError("a model that is not there is a fault")
+        data = self._data(found.graph)
+        fitted = fit(found.graph, found.classes, scopes, self.ledger)
         tables["schedule"] |= {"reuse_factor": fitted.reuse_factor}
         tables["schedule"] |= {"layers": fitted.layers} if fitted.layers else {}
         tables = {"data": data, "types": _types(fitted), **tables}
-        tree = {"model": self._relative(model), **self.tree}
+        tree = {"model": found.written, **self.tree}
         tree |= {name: table for name, table in tables.items() if table}
         return Imported(self._text(tree), self.ledger.rows())
 
@@ -134,71 +132,7 @@ class _Import:
         else:
             self.ledger.drop(setting, why("file", setting.key))
 
-    def _model(self) -> Path | None:
-        """The model's file; faults are kept."""
-        named = [self.top[key] for key in MODELS if key in self.top]
-        if self.model is not None:
-            for setting in named:
-                self.ledger.drop(setting, "is --model in this call")
-            if not self.model.is_file():
-                self.ledger.faults.append(
-                    ConfigError("E003", "file not found", layer=f"--model {self.model}")
-                )
-                return None
-            return self.model
-        fix = "Name the model's .h5 or .keras file with --model"
-        readable = next((one for one in named if one.key in KERAS), None)
-        if readable is None:
-            self._no_model(named, fix)
-            return None
-        for other in named:
-            if other is not readable:
-                self.ledger.drop(other, f"is not needed beside {readable.key}")
-        text = readable.entry.value
-        if not isinstance(text, str) or not text:
-            self.ledger.fault(readable, f"'{readable.entry}' is no path", fix)
-            return None
-        found = self._found(text)
-        if found is None:
-            self.ledger.fault(readable, f"{text} is no file", fix, "E003")
-        else:
-            self.ledger.use(readable, f"model = {self._relative(found)}")
-        return found
-
-    def _no_model(self, named: list[Setting], fix: str) -> None:
-        for setting in named:
-            self.ledger.fault(setting, "Only Keras and QKeras files are read", fix)
-        if not named:
-            missing = f"It has none of {', '.join(KERAS)}"
-            self.ledger.faults.append(
-                ConfigError(
-                    "E002", "no model in the file", layer=self.file.name, cause=missing, fix=fix
-                )
-            )
-
-    def _found(self, text: str) -> Path | None:
-        """A path of the file: from the working folder, as hls4ml, from the file's, or beside it."""
-        places = (Path(text), self.file.parent / text, self.file.parent / Path(text).name)
-        try:
-            return next((place for place in places if place.is_file()), None)
-        except (OSError, ValueError):
-            return None
-
-    def _graph(self, model: Path | None) -> tuple[Graph | None, Mapping[str, str]]:
-        from gateformer.quant.frontends import load
-        from gateformer.quant.frontends.keras_file import layer_classes
-
-        if model is None:
-            return None, {}
-        try:
-            return load(model), layer_classes(model)
-        except Problems as error:
-            self.ledger.faults += error.errors
-        except ModelError as error:
-            self.ledger.faults.append(error)
-        return None, {}
-
-    def _name(self, model: Path | None) -> None:
+    def _name(self) -> None:
         setting = self.top.get("ProjectName")
         text = None if setting is None else setting.entry.value
         if setting is None or text is None:
@@ -232,7 +166,8 @@ class _Import:
                 self.ledger.drop(setting, f"has no counterpart; {', '.join(BACKENDS)} have")
             else:
                 table["backend"] = backend
-                lost = "the AXI wrapper is one of RTL here" if "accel" in f"{setting.entry}" else ""
+                wrapped = backend != str(setting.entry).lower()
+                lost = "its board wrapper is left out" if wrapped else ""
                 self.ledger.use(setting, f"hls.backend = {backend}", lost)
         if setting := self.top.get("IOType"):
             if setting.entry.value in IO_TYPES:
@@ -282,7 +217,7 @@ class _Import:
         if setting is None or setting.entry.value is None:
             return {}
         text = str(setting.entry.value)
-        found = self._found(text)
+        found = self.places.find(text)
         if found is None:
             self.ledger.drop(setting, "is no file here; --data FILE names one")
             return {}
@@ -292,11 +227,9 @@ class _Import:
             self.ledger.drop(setting, f"is left out: {error.cause or error.what}")
             return {}
         but = "types that are not named are calibrated on it"
-        self.ledger.use(setting, f"data.file = {self._relative(found)}", but)
-        return {"file": self._relative(found)}
-
-    def _relative(self, path: Path) -> str:
-        return Path(os.path.relpath(path.absolute(), self.folder.absolute())).as_posix()
+        written = self.places.written(found, text)
+        self.ledger.use(setting, f"data.file = {written}", but)
+        return {"file": written}
 
     def _text(self, tree: dict[str, Any]) -> str:
         """Return the file's text, once it is known to be valid."""

@@ -27,7 +27,10 @@ STRATEGY = (
     "follows from the reuse factor: at 1 constants become adder graphs (hls4ml's "
     "distributed_arithmetic), above it multipliers with their weights in ROM (its Resource)"
 )
-TABLE = "follows from the types: a table has one entry for each value of its index"
+TABLE = (
+    "follows from the types: a table has one entry for each value of its index; the index of a "
+    "softmax's exp is types.<layer>/distance"
+)
 COMPRESSION = "needs no switch: a weight of zero costs nothing"
 LATENCY = "follows from the reuse factors and is exact: gateformer estimate says it"
 TRACE = "needs no switch: a mismatch names the first layer, index and both integers"

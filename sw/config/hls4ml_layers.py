@@ -1,23 +1,21 @@
 """Precisions and reuse factors of hls4ml's layers, on the layers of a model that was read.
 
-Owns ``Scopes``, ``read_scopes`` and ``fit``. Imports the frontends, lowering and the ledger.
-hls4ml looks for a setting by the layer's name, then its type, then the model's (its
-``HLSConfig.get_precision``), without regard to case; so does this.
+Owns ``Fitted`` and ``fit``. Imports the scopes, the ledger, the graph and lowering. hls4ml looks
+for a setting by the layer's name, then its type, then the model's (``HLSConfig.get_precision``
+there), without regard to case; so does this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from gateformer.config.hls4ml_keys import MAPPED, Scope, why
 from gateformer.config.hls4ml_ledger import Ledger, Setting
-from gateformer.config.hls4ml_types import Precision, read_precision
-from gateformer.config.hls4ml_yaml import Entry
-from gateformer.quant.errors import GateformerError
+from gateformer.config.hls4ml_scopes import Scopes
+from gateformer.config.hls4ml_types import read_precision
 from gateformer.quant.expand.context import Types
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered, lower_noted
@@ -50,32 +48,8 @@ TYPES = {
 """Keras' class -> hls4ml's, in lower case, where they differ."""
 
 AUTO = "is what happens here too: sums are exact, results calibrated on data or types.default"
+FITTING = "changes nothing: the model's own weights fit that type"
 MODES = "a Cast here rounds and saturates, so these modes are left out"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What one name, one type or the whole model is told.
-
-    Attributes
-    ----------
-    precision : mapping of str to Setting
-        By variable; ``default`` where one text stands for all.
-    reuse : Setting or None
-        Its reuse factor.
-    """
-
-    precision: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
-    reuse: Setting | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scopes:
-    """All that ``HLSConfig`` says: for the model, by type, by name; the latter in lower case."""
-
-    model: Settings = field(default_factory=Settings)
-    types: Mapping[str, Settings] = field(default_factory=lambda: MappingProxyType({}))
-    names: Mapping[str, Settings] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(slots=True)
@@ -98,78 +72,6 @@ class Fitted:
     kinds: dict[str, Fixed]
     reuse_factor: int
     layers: dict[str, int]
-
-
-def read_scopes(hls_config: Setting, ledger: Ledger) -> Scopes:
-    """Sort ``HLSConfig`` into scopes; what has no counterpart goes to the ledger."""
-    table = _table(hls_config, ledger)
-    model = Settings()
-    types: dict[str, Settings] = {}
-    names: dict[str, Settings] = {}
-    for key, entry in table.items():
-        setting = Setting(f"{hls_config.key}.{key}", entry)
-        if key == "Model":
-            model = _settings(setting, "Model", ledger)
-        elif key in ("LayerType", "LayerName"):
-            into = types if key == "LayerType" else names
-            for name, inner in _table(setting, ledger).items():
-                into[name.lower()] = _settings(
-                    Setting(f"{setting.key}.{name}", inner), "layer", ledger
-                )
-        else:
-            ledger.drop(setting, why("HLSConfig", key))
-    return Scopes(model, types, names)
-
-
-def _settings(at: Setting, scope: Scope, ledger: Ledger) -> Settings:
-    precision: dict[str, Setting] = {}
-    reuse = None
-    for key, entry in _table(at, ledger).items():
-        setting = Setting(f"{at.key}.{key}", entry)
-        if key == "ReuseFactor":
-            reuse = setting if _counts(setting, ledger) else None
-        elif key != "Precision":
-            ledger.drop(setting, why(scope, key))
-        elif not isinstance(entry.value, Mapping):
-            precision["default"] = setting
-        else:
-            for variable, inner in entry.value.items():
-                one = Setting(f"{setting.key}.{variable}", inner)
-                if variable in MAPPED["precision"]:
-                    precision[variable] = one
-                else:
-                    ledger.drop(one, why("precision", variable))
-    readable = {name: one for name, one in precision.items() if _precision(one, ledger)}
-    return Settings(readable, reuse)
-
-
-def _table(setting: Setting, ledger: Ledger) -> Mapping[str, Entry]:
-    value = setting.entry.value
-    if isinstance(value, Mapping):
-        return value
-    if value is not None:
-        ledger.fault(setting, f"'{setting.entry}' is no table of keys")
-    return {}
-
-
-def _counts(setting: Setting, ledger: Ledger) -> bool:
-    value = setting.entry.value
-    good = type(value) is int and 1 <= value <= 65_536
-    if not good:
-        ledger.fault(setting, f"'{setting.entry}' is no whole number from 1 to 65,536")
-    return good
-
-
-def _precision(setting: Setting, ledger: Ledger) -> Precision | None:
-    value = setting.entry.value
-    if value is None:
-        ledger.drop(setting, "says nothing")
-        return None
-    try:
-        return read_precision(value if isinstance(value, str) else str(setting.entry))
-    except GateformerError as error:
-        ledger.fault(setting, error.what, error.fix, error.code)
-        return None
 
 
 def fit(graph: Graph, classes: Mapping[str, str], scopes: Scopes, ledger: Ledger) -> Fitted:
@@ -218,15 +120,16 @@ class _Fit:
             self._give(value, self._explicit(name, self._types_of(value), "result"))
         for point, layer in self._points(self._lowered().rounded):
             if point not in self.types:
-                variable = VARIABLES[point.rsplit("_", 1)[-1].rsplit("/", 1)[-1]]
-                self._give(point, self._found(layer, variable))
+                end = point.removeprefix(f"{layer}/").rsplit("_", 1)[-1]
+                self._give(point, self._found(layer, VARIABLES.get(end, "weight")))
+        fitting: list[Setting] = []
         for point, layer, variable, array in self._quantized():
             setting = self._explicit(layer, self._types_of(layer), variable)
             kind = self._kind(setting)
             if setting is None or kind is None or point in self.types:
                 continue
             if np.array_equal(kind.to_real(kind.from_real(array)), array):
-                self._drop(setting, "changes nothing: the model's own weights fit that type")
+                fitting.append(setting)
             else:
                 self._give(point, setting)
         lowered = self._lowered()
@@ -241,6 +144,10 @@ class _Fit:
             to = f"types.{point} = {kind}"
             self.ledger.use(setting, to, f"{modes}: {MODES}" if modes else "")
             self.used.add((setting.entry.line, setting.key))
+        for setting in fitting:
+            if (setting.entry.line, setting.key) not in self.used:
+                self.ledger.drop(setting, FITTING)
+        self.used |= {(setting.entry.line, setting.key) for setting in fitting}
         self._tell_rest()
         return Fitted(self.types, self.kinds, *self._reuse(lowered))
 

@@ -109,8 +109,8 @@ def read_yaml(path: Path) -> Entry:
 
 
 def _refuse_tags(root: yaml.Node, path: Path) -> None:
-    """Raise E008 for the tags that are not data, in the order of the file."""
-    found = sorted({(n.start_mark.line + 1, _shown(n.tag)) for n in _nodes(root) if not _plain(n)})
+    """Raise E008 for the tags that are not data, in the order of the file; none inside another."""
+    found = sorted({(node.start_mark.line + 1, _shown(node.tag)) for node in _refused(root)})
     faults: list[GateformerError] = [
         ConfigError(
             "E008",
@@ -136,8 +136,8 @@ def _shown(tag: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Yield every node once, however often aliases name it."""
+def _refused(root: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield nodes whose tags are not data, each once, however often aliases name it."""
     seen: set[int] = set()
     todo = [root]
     while todo:
@@ -145,8 +145,9 @@ def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        yield node
-        if isinstance(node, yaml.MappingNode):
+        if not _plain(node):
+            yield node
+        elif isinstance(node, yaml.MappingNode):
             todo += [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             todo += node.value
