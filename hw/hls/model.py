@@ -100,7 +100,13 @@ def generate(
         _port(graph, value, f"{wire}_out")
         for value, wire in zip(graph.outputs, network.outputs, strict=True)
     )
-    return Project(graph.name, settings, top, MappingProxyType(files), ports_in, ports_out)
+    between = tuple(
+        _port(graph, value, f"{wires[value]}_out")
+        for unit in parts.units
+        for value in unit.writes
+        if value not in graph.outputs
+    )
+    return Project(graph.name, settings, top, MappingProxyType(files), ports_in, ports_out, between)
 
 
 def _port(graph: Graph, value: str, variable: str) -> Port:
