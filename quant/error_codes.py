@@ -100,5 +100,6 @@ MEANINGS: dict[str, str] = {
     "E905": "short transfer",
     "E906": "board not usable",
     "E907": "malformed board description",
+    "E908": "bytes from a board that are no frames",
 }
 """Code to meaning; docs/errors.md explains each."""
