@@ -5,11 +5,16 @@ Owns ``Dialect`` and ``Xilinx``. Imports nothing of the project.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
 class Dialect(Protocol):
     """Lines of C++ that differ between vendors; a line carries no indentation."""
+
+    def template(self, streams: Sequence[str]) -> str:
+        """The line above a function that takes streams of these names."""
+        ...
 
     def stream(self, beat: str, name: str, out: bool) -> str:
         """A stream as a parameter."""
@@ -21,6 +26,10 @@ class Dialect(Protocol):
 
     def rows(self, frame: str) -> list[str]:
         """A frame of which one token is read at once."""
+        ...
+
+    def ahead(self, unrolled: bool) -> list[str]:
+        """What stands in front of a loop, unrolled or pipelined."""
         ...
 
     def pipeline(self) -> list[str]:
@@ -43,6 +52,10 @@ class Dialect(Protocol):
 class Xilinx:
     """Vitis HLS and Vivado HLS (UG1399, UG902)."""
 
+    def template(self, streams: Sequence[str]) -> str:
+        """Streams have one class, so the configuration alone is free."""
+        return "template <class CONFIG_T>"
+
     def stream(self, beat: str, name: str, out: bool) -> str:
         """A stream as a parameter."""
         return f"hls::stream<{beat}> &{name}"
@@ -54,6 +67,10 @@ class Xilinx:
     def rows(self, frame: str) -> list[str]:
         """A memory of tokens, each token one word of registers side by side."""
         return [f"#pragma HLS ARRAY_PARTITION variable={frame} complete dim=2"]
+
+    def ahead(self, unrolled: bool) -> list[str]:
+        """Pragmas stand inside a loop."""
+        return []
 
     def pipeline(self) -> list[str]:
         """The initiation interval is the layer's reuse factor."""

@@ -176,13 +176,19 @@ class _Writer:
         if phase.tokens == 1:
             inside = [*self.site.dialect.pipeline(), *inside, *loop.lines]
         else:
-            inside += _for("tokens", phase.tokens, pipelined)
-        parameters = [*self._streams(phase), *self._frames(number)]
-        return [*self._about(phase), *_function(name, parameters, inside)]
+            inside += self._for("tokens", phase.tokens, pipelined, unrolled=False)
+        parameters = [*self._streams(phase.reads, phase.writes), *self._frames(number)]
+        head = self._head(phase.reads, phase.writes)
+        return [*self._about(phase), head, *_function(name, parameters, inside)]
 
-    def _streams(self, phase: Phase) -> list[str]:
-        ins = [self._stream(name, "in") for name in phase.reads]
-        return ins + [self._stream(name, "out") for name in phase.writes]
+    def _streams(self, reads: Sequence[str], writes: Sequence[str]) -> list[str]:
+        ins = [self._stream(name, "in") for name in reads]
+        return ins + [self._stream(name, "out") for name in writes]
+
+    def _head(self, reads: Sequence[str], writes: Sequence[str]) -> str:
+        """The line above a function between streams."""
+        names = [f"{self.locals[name]}_in" for name in reads]
+        return self.site.dialect.template(names + [f"{self.locals[name]}_out" for name in writes])
 
     def _stream(self, value: str, way: str) -> str:
         name = f"{self.locals[value]}_{way}"
@@ -222,10 +228,10 @@ class _Writer:
                 if f.target == number
             ] + [self.arrays[f] for f in self.plan.frames if f.source == number]
             inside.append(f"{name}<CONFIG_T>({', '.join([*streams, *frames])});")
-        parameters = [self._stream(name, "in") for name in self.unit.reads]
-        parameters += [self._stream(name, "out") for name in self.unit.writes]
+        parameters = self._streams(self.unit.reads, self.unit.writes)
+        head = self._head(self.unit.reads, self.unit.writes)
         about = [f"// {self.unit.layer}: the phases run at the same time, on successive frames."]
-        return [*about, *_function(self.function, parameters, inside)]
+        return [*about, head, *_function(self.function, parameters, inside)]
 
     def _steps(self, frame: Frame) -> int:
         """Arrays on a frame's way: no process is bypassed, a waiting frame is handed on."""
@@ -257,7 +263,7 @@ class _Writer:
                 loops += ["{", *_indent(loop.lines), "}"]
             else:
                 lines = [*self.site.dialect.unroll(), *loop.lines]
-                loops += _for(f"phase{number}", phase.tokens, lines)
+                loops += self._for(f"phase{number}", phase.tokens, lines, unrolled=True)
         inside += self.site.dialect.pipeline()
         inside += self._limit("multiplier_limit", total)
         for frame in self.plan.frames:
@@ -266,13 +272,18 @@ class _Writer:
         parameters = [f"const {self._array(name, 'in')}" for name in self.unit.reads]
         parameters += [self._array(name, "out") for name in self.unit.writes]
         about = [f"// {self.unit.layer}: all tokens at once."]
-        return [*about, *_function(self.function, parameters, [*inside, *loops])]
+        head = self.site.dialect.template(())
+        return [*about, head, *_function(self.function, parameters, [*inside, *loops])]
 
     def _array(self, value: str, way: str) -> str:
         shape = self.site.graph.values[value].shape
         return f"{self.site.beats[value]} {self.locals[value]}_{way}[{prod(shape)}]"
 
     # both
+
+    def _for(self, label: str, count: int, lines: Lines, *, unrolled: bool) -> Lines:
+        head = [f"{label}:", *self.site.dialect.ahead(unrolled)]
+        return [*head, f"for (unsigned t = 0; t < {count}; t++) {{", *_indent(lines), "}"]
 
     def _partition(self, frame: Frame, suffix: str) -> Lines:
         name = f"{self.arrays[frame]}{suffix}"
@@ -374,16 +385,12 @@ def _suffix(step: int) -> str:
     return "" if step == 0 else f"_{step + 1}"
 
 
-def _for(label: str, count: int, lines: Lines) -> Lines:
-    return [f"{label}:", f"for (unsigned t = 0; t < {count}; t++) {{", *_indent(lines), "}"]
-
-
 def _function(name: str, parameters: Sequence[str], lines: Lines) -> Lines:
     head = f"void {name}("
     listed = [*(f"    {p}," for p in parameters[:-1]), f"    {parameters[-1]}"]
     one = f"{head}{', '.join(parameters)}) {{"
     opening = [one] if len(one) <= 100 else [head, *listed, ") {"]
-    return ["template <class CONFIG_T>", *opening, *_indent(lines), "}"]
+    return [*opening, *_indent(lines), "}"]
 
 
 def _indent(lines: Lines) -> Lines:
