@@ -28,6 +28,8 @@ from gateformer.quant.graph import Graph, Node
 from gateformer.quant.types import IntArray
 
 Lines = list[str]
+COLUMNS = 100
+"""Longest line where it can be helped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +174,9 @@ class _Writer:
         phase = self.plan.phases[number]
         loop = self._iteration(number)
         inside = [*self._limit(limit, loop.multiplies)]
-        pipelined = [*self.site.dialect.pipeline(), *loop.lines]
+        pipelined = [*self.site.dialect.pipeline(), "", *loop.lines]
         if phase.tokens == 1:
-            inside = [*self.site.dialect.pipeline(), *inside, *loop.lines]
+            inside = [*self.site.dialect.pipeline(), *inside, "", *loop.lines]
         else:
             inside += self._for("tokens", phase.tokens, pipelined, unrolled=False)
         parameters = [*self._streams(phase.reads, phase.writes), *self._frames(number)]
@@ -194,12 +196,16 @@ class _Writer:
         name = f"{self.locals[value]}_{way}"
         return self.site.dialect.stream(self.site.beats[value], name, way == "out")
 
+    def _inward(self, number: int) -> list[Frame]:
+        return [frame for frame in self.plan.frames if frame.target == number]
+
+    def _outward(self, number: int) -> list[Frame]:
+        return [frame for frame in self.plan.frames if frame.source == number]
+
     def _frames(self, number: int) -> list[str]:
         """Parameters of a phase that are frames: what it reads, then what it fills."""
-        listed = [("const ", frame) for frame in self.plan.frames if frame.target == number] + [
-            ("", frame) for frame in self.plan.frames if frame.source == number
-        ]
-        return [f"{const}{self._declared(frame, '(&{})')}" for const, frame in listed]
+        read = [f"const {self._declared(f, '(&{})')}" for f in self._inward(number)]
+        return read + [self._declared(f, "(&{})") for f in self._outward(number)]
 
     def _declared(self, frame: Frame, form: str = "{}") -> str:
         value = self.site.graph.values[frame.value]
@@ -220,14 +226,12 @@ class _Writer:
             if phase.level != done:
                 inside += self._carries(phase.level)
                 done = phase.level
-            streams = [f"{self.locals[n]}_in" for n in phase.reads]
-            streams += [f"{self.locals[n]}_out" for n in phase.writes]
-            frames = [
-                self.arrays[f] + _suffix(self._steps(f) - 1)
-                for f in self.plan.frames
-                if f.target == number
-            ] + [self.arrays[f] for f in self.plan.frames if f.source == number]
-            inside.append(f"{name}<CONFIG_T>({', '.join([*streams, *frames])});")
+            given = [f"{self.locals[n]}_in" for n in phase.reads]
+            for frame in self._inward(number):
+                given.append(self.arrays[frame] + _suffix(self._steps(frame) - 1))
+            given += [self.arrays[frame] for frame in self._outward(number)]
+            given += [f"{self.locals[n]}_out" for n in phase.writes]
+            inside += _call(f"{name}<CONFIG_T>({', '.join(given)})")
         parameters = self._streams(self.unit.reads, self.unit.writes)
         head = self._head(self.unit.reads, self.unit.writes)
         about = [f"// {self.unit.layer}: the phases run at the same time, on successive frames."]
@@ -262,7 +266,7 @@ class _Writer:
             if phase.tokens == 1:
                 loops += ["{", *_indent(loop.lines), "}"]
             else:
-                lines = [*self.site.dialect.unroll(), *loop.lines]
+                lines = [*self.site.dialect.unroll(), "", *loop.lines]
                 loops += self._for(f"phase{number}", phase.tokens, lines, unrolled=True)
         inside += self.site.dialect.pipeline()
         inside += self._limit("multiplier_limit", total)
@@ -322,7 +326,7 @@ class _Writer:
             statement, given = self._statement(number, node, token)
             total += statement.multiplies
             lines += [f"// {statement.formula}", *given, *self._declare(node.output)]
-            lines += [*statement.before, *(f"{call};" for call in statement.calls), ""]
+            lines += [*statement.before, *(line for c in statement.calls for line in _call(c)), ""]
         for frame in self.plan.frames:
             if frame.source == number:
                 row = self.locals[frame.value]
@@ -381,6 +385,14 @@ class _Writer:
         return short
 
 
+def _call(text: str) -> Lines:
+    """A call as a statement; its arguments on a line of their own where it is long."""
+    if len(text) < COLUMNS - 8:
+        return [f"{text};"]
+    head, _, arguments = text.partition("(")
+    return [f"{head}(", f"    {arguments[:-1]}", ");"]
+
+
 def _suffix(step: int) -> str:
     return "" if step == 0 else f"_{step + 1}"
 
@@ -389,7 +401,7 @@ def _function(name: str, parameters: Sequence[str], lines: Lines) -> Lines:
     head = f"void {name}("
     listed = [*(f"    {p}," for p in parameters[:-1]), f"    {parameters[-1]}"]
     one = f"{head}{', '.join(parameters)}) {{"
-    opening = [one] if len(one) <= 100 else [head, *listed, ") {"]
+    opening = [one] if len(one) <= COLUMNS else [head, *listed, ") {"]
     return [*opening, *_indent(lines), "}"]
 
 

@@ -17,6 +17,9 @@ from gateformer.quant.graph import Graph
 WAYS = 3
 """Most readers of one fork; gf_io.h has an overload for each number."""
 
+SHALLOWEST = 2
+"""Beats of a FIFO that is written and read in the same clock (UG1399, pragma HLS stream)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -140,7 +143,7 @@ def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) ->
         start = max(late.get(wire, 0) for wire in block.inputs)
         for wire in block.inputs:
             frames = 1 + start - late.get(wire, 0)
-            depths[wire] = frames * tokens(graph.values[values[wire]])
+            depths[wire] = max(SHALLOWEST, frames * tokens(graph.values[values[wire]]))
         held = block.layer.barriers if block.layer else 0
         late.update(dict.fromkeys(block.outputs, start + held))
     return depths

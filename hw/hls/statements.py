@@ -193,8 +193,10 @@ def _dense(op: Dense, to: Row, operands: tuple[Operand, ...], own: Resources) ->
     (x,) = operands
     kind = Fixed.for_range(int(op.weight.min()), int(op.weight.max()), op.frac)
     shift = Fixed.for_range(int(op.bias.min()), int(op.bias.max()), op.bias_frac)
-    weight = own.weight(f"{to.text}_weight", op.weight.T, kind)
-    bias = own.weight(f"{to.text}_bias", op.bias, shift)
+    point = "" if to.text in ("result", "exact", "linear") else f"{to.text}_"
+    point = point.replace("_exact_", "_")
+    weight = own.weight(f"{point}weight", op.weight.T, kind)
+    bias = own.weight(f"{point}bias", op.bias, shift)
     call = f"gf::dense({x.text}, {weight}, {bias}, {to.text})"
     formula = f"{to.text} = {x.text} weight + bias"
     return Statement(formula, (call,), int(np.count_nonzero(op.weight)))
