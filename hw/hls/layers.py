@@ -179,7 +179,11 @@ class _Writer:
             inside = [*self.site.dialect.pipeline(), *inside, "", *loop.lines]
         else:
             inside += self._for("tokens", phase.tokens, pipelined, unrolled=False)
-        parameters = [*self._streams(phase.reads, phase.writes), *self._frames(number)]
+        parameters = [
+            *self._streams(phase.reads, ()),
+            *self._frames(number),
+            *self._streams((), phase.writes),
+        ]
         head = self._head(phase.reads, phase.writes)
         return [*self._about(phase), head, *_function(name, parameters, inside)]
 
