@@ -1,7 +1,7 @@
 """The page docs/operations.md, made of the registries: ``python -m gateformer.hw.operations``.
 
-Owns ``page``: every operation and what each backend makes of it. Imports the operations and
-the lane lowerings.
+Owns ``page``: every operation and what each backend makes of it. Imports the operations, the lane
+lowerings of the RTL and the statements of the HLS.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from gateformer.hw.dataflow.lanes import LOWERINGS
+from gateformer.hw.hls.statements import STATEMENTS
 from gateformer.quant import expand
 from gateformer.quant.ops.base import REGISTRY, Composite, Op
-from gateformer.quant.ops.cast import Constant, Rescale
+from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense
-from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.elementwise import Add, Mul
+from gateformer.quant.ops.layout import Concat, Layout, Reshape, Slice, Transpose
+from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.ops.reduce import Reduce
 
 STRUCTURAL: dict[type[Any], str] = {
@@ -27,6 +31,24 @@ STRUCTURAL: dict[type[Any], str] = {
 }
 """Primitives that the schedule itself knows how to build."""
 
+TEMPLATES: dict[type[Any], str] = {
+    Add: "`gf::add`, `gf::subtract`",
+    Cast: "`gf::cast`",
+    Concat: "`gf::place`",
+    Dense: "`gf::dense`; weights as hls4ml writes them",
+    Lookup: "`gf::lookup`, `gf::embed`; a ROM",
+    MatMul: "`gf::matmul_features`, `gf::matmul_tokens` over a kept frame",
+    Mul: "`gf::multiply`",
+    Normalize: "`gf::leading_zeros`",
+    Reduce: "`gf::sum`, `gf::maximum`, and over tokens",
+    Rescale: "`gf::rescale`",
+    Reshape: "`gf::copy`, `gf::flatten`",
+    Shift: "`gf::shift`",
+    Slice: "`gf::slice`",
+    Transpose: "`gf::transpose`, `gf::gather`",
+}
+"""Templates of hw/hls/templates that a primitive's statement calls."""
+
 HEAD = """\
 # Operations
 
@@ -34,8 +56,8 @@ Every operation, and what each backend makes of it. *Composites* are what fronte
 expands into *primitives*, which carry all meaning, so a backend implements primitives alone.
 [extend.md](extend.md) shows how to add one.
 
-| operation | kind | integers (numpy) | reals (float64) | RTL |
-|---|---|---|---|---|
+| operation | kind | integers (numpy) | reals (float64) | RTL | HLS C++ |
+|---|---|---|---|---|---|
 """
 
 
@@ -54,7 +76,10 @@ def _is_whole(op: type[Op]) -> bool:
 def _row(op: type[Op]) -> str:
     composite = issubclass(op, Composite)
     kind = "composite" if composite else "primitive"
-    cells = ("expanded", _reals(op), "expanded") if composite else ("yes", _reals(op), rtl(op))
+    if composite:
+        cells = ("expanded", _reals(op), "expanded", "expanded")
+    else:
+        cells = ("yes", _reals(op), rtl(op), hls(op))
     return f"| `{op.__name__}` | {kind} | {' | '.join(cells)} |\n"
 
 
@@ -68,6 +93,13 @@ def rtl(op: type[Op]) -> str:
         if issubclass(op, kind):
             return text
     return "scalar operations on each token" if op in LOWERINGS else "no: no lowering yet"
+
+
+def hls(op: type[Op]) -> str:
+    """What an HLS layer makes of a primitive."""
+    if op is Constant:
+        return "a constant array"
+    return TEMPLATES[op] if op in STATEMENTS else "no: no statement yet"
 
 
 if __name__ == "__main__":
