@@ -5,10 +5,12 @@ Owns ``Target`` and ``TARGETS``. Imports the dialects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateformer.hw.hls.dialect import Dialect, Xilinx
+from gateformer.hw.hls.intel import Intel, bounded, narrow
 from gateformer.hw.hls.project import Backend
 
 COMMON = (
@@ -24,6 +26,18 @@ COMMON = (
 """Templates that every vendor compiles."""
 
 
+Texts = Mapping[str, str]
+
+
+def _keep_model(model: Any) -> None:
+    """Nothing is left to do."""
+
+
+def _keep_texts(texts: Texts, top: str, depths: Mapping[str, int]) -> Texts:
+    """Nothing is left to do."""
+    return texts
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A backend of hls4ml.
@@ -36,16 +50,25 @@ class Target:
         How loops, arrays and streams are said.
     headers : mapping of str to str
         Header in the project -> its file in templates/, for what vendors say differently.
+    prepare : callable
+        Takes the hls4ml model before it is written.
+    finish : callable
+        Takes hls4ml's files, the top function and the beats of each stream between layers;
+        returns the files.
     """
 
     backend: str
     dialect: Dialect
     headers: Mapping[str, str]
+    prepare: Callable[[Any], None] = _keep_model
+    finish: Callable[[Texts, str, Mapping[str, int]], Texts] = _keep_texts
 
 
 _XILINX = {"gf_types.h": "gf_types_ap.h", "gf_io.h": "gf_io.h"}
+_INTEL = {"gf_types.h": "gf_types_ac.h", "gf_io.h": "gf_io_ac.h"}
 TARGETS: dict[Backend, Target] = {
     "vitis": Target("Vitis", Xilinx(), _XILINX),
     "vivado": Target("Vivado", Xilinx(), _XILINX),
+    "quartus": Target("Quartus", Intel(), _INTEL, narrow, bounded),
 }
 """Backends that can be generated."""

@@ -78,14 +78,24 @@ def write_project(source: Source) -> dict[str, str]:
         warnings.simplefilter("ignore")
         model = _model(source, folder)
         model.config.config["Stamp"] = STAMP
+        source.target.prepare(model)
         model.config.backend.writer.write_hls(model)
         texts = {
             path.relative_to(folder).as_posix(): path.read_text("utf-8").replace(folder, ".")
             for path in Path(folder).rglob("*")
             if path.is_file()
         }
+    texts = dict(source.target.finish(texts, source.top, _depths(source, model)))
     texts |= dict(_own(source))
     return dict(sorted(_needed(texts).items()))
+
+
+def _depths(source: Source, model: Any) -> dict[str, int]:
+    """Beats that each stream must hold, by its C++ variable."""
+    network = source.network
+    frames = {wire: tokens(source.graph.values[value]) for wire, value in network.values.items()}
+    beats = frames | dict(network.depths)
+    return {model.output_vars[wire].name: count for wire, count in beats.items()}
 
 
 def _own(source: Source) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,97 @@
+"""Intel HLS (hls4ml's Quartus backend): its dialect, and what hls4ml leaves to do for its streams.
+
+Owns ``Intel``, ``narrow`` and ``bounded``. Imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Intel:
+    """Intel HLS: pragmas stand in front of loops, the compiler places arrays by itself.
+
+    There is no pragma for a number of multipliers: a reuse factor sets the interval of each loop,
+    and the compiler shares what it can.
+    """
+
+    def template(self, streams: Sequence[str]) -> str:
+        """Streams differ in class by their depth."""
+        free = "".join(f", class {name}_stream" for name in streams)
+        return f"template <class CONFIG_T{free}>"
+
+    def stream(self, beat: str, name: str, out: bool) -> str:
+        """A stream as a parameter."""
+        return f"{name}_stream &{name}"
+
+    def partition(self, array: str) -> list[str]:
+        """Arrays that are read by unrolled loops become registers."""
+        return []
+
+    def rows(self, frame: str) -> list[str]:
+        """Arrays are banked as their readers need it."""
+        return []
+
+    def ahead(self, unrolled: bool) -> list[str]:
+        """How the loop that follows runs."""
+        return ["#pragma unroll" if unrolled else "#pragma ii CONFIG_T::reuse_factor"]
+
+    def pipeline(self) -> list[str]:
+        """A component's interval stands above the component."""
+        return []
+
+    def unroll(self) -> list[str]:
+        """Said in front of the loop."""
+        return []
+
+    def dataflow(self) -> list[str]:
+        """Loops of a component overlap where their data allow it."""
+        return []
+
+    def limit(self, count: str) -> list[str]:
+        """The compiler decides."""
+        return []
+
+
+def narrow(model: Any) -> None:
+    """Let types of one bit be of one bit; hls4ml would write two, at another scale."""
+    for layer in model.get_layers():
+        for kind in layer.get_layer_precision().values():
+            precision = kind.precision
+            if precision.width == 1:
+                text = f"ac_fixed<1,{precision.integer},{str(bool(precision.signed)).lower()}>"
+                precision.definition_cpp = lambda text=text: text
+
+
+_EMULATED = "template <typename T> using stream = nnet::stream<T>;"
+_SYNTHESIZED = "template <typename T> using stream = ihc::stream<T>;"
+_DEPTH = "template <typename T, unsigned Depth = 0>"
+
+
+def bounded(texts: Mapping[str, str], top: str, depths: Mapping[str, int]) -> dict[str, str]:
+    """Give each stream between layers its depth; hls4ml declares them without one.
+
+    A component runs its layers one after another, so a stream holds at least a frame.
+
+    Parameters
+    ----------
+    texts : mapping of str to str
+        Path -> text of hls4ml's files.
+    top : str
+        The top function.
+    depths : mapping of str to int
+        C++ variable -> beats.
+    """
+
+    def declared(found: re.Match[str]) -> str:
+        return f"stream<{found[1]}, {depths[found[2]]}> {found[2]};"
+
+    defines, body = "firmware/defines.h", f"firmware/{top}.cpp"
+    types = texts[defines].replace(_EMULATED, f"{_DEPTH} using stream = nnet::stream<T>;")
+    types = types.replace(
+        _SYNTHESIZED, f"{_DEPTH} using stream = ihc::stream<T, ihc::buffer<Depth>>;"
+    )
+    streams = re.sub(r"^stream<(\w+)> (\w+);$", declared, texts[body], flags=re.MULTILINE)
+    return {**texts, defines: types, body: streams}

@@ -1,0 +1,65 @@
+#ifndef GF_TYPES_H_
+#define GF_TYPES_H_
+
+// Number types of Intel HLS and oneAPI under the names that the gf_*.h templates use.
+// defines.h brings ac_fixed, ac_int and the streams, from wherever the compiler keeps them.
+
+#include "../defines.h"
+
+// Loops of one row become as many copies of their body.
+#define GF_UNROLL _Pragma("unroll")
+
+namespace gf {
+
+// value = raw integer x 2^(I - W)
+template <int W, int I, ac_q_mode Q = AC_TRN, ac_o_mode O = AC_WRAP> using fixed = ac_fixed<W, I, true, Q, O>;
+template <int W, int I, ac_q_mode Q = AC_TRN, ac_o_mode O = AC_WRAP> using ufixed = ac_fixed<W, I, false, Q, O>;
+
+typedef ac_q_mode rounding;
+typedef ac_o_mode overflow;
+static const rounding TRN = AC_TRN;           // towards minus infinity
+static const rounding RND = AC_RND;           // half up
+static const rounding RND_CONV = AC_RND_CONV; // half to even
+static const overflow WRAP = AC_WRAP;
+static const overflow SAT = AC_SAT;
+static const overflow SAT_SYM = AC_SAT_SYM;
+
+// The same type with other modes, or with N more integer bits.
+template <class T> struct traits;
+
+template <int W, int I, bool S, ac_q_mode Q, ac_o_mode O> struct traits<ac_fixed<W, I, S, Q, O>> {
+    static const int width = W;
+    static const int frac = W - I;
+    static const bool is_signed = S;
+    typedef ac_int<W, S> integer;
+    template <rounding R, overflow V> struct with { typedef ac_fixed<W, I, S, R, V> type; };
+    template <int N> struct wider { typedef ac_fixed<W + N, I + N, S> type; };
+    template <int V, int J> struct sized { typedef ac_fixed<V, J, S, AC_TRN, AC_WRAP> type; };
+};
+
+// The raw integer modulo 2^width, as an index.
+template <class T> inline unsigned index(const T &x) {
+    const ac_int<traits<T>::width, false> raw = x.template slc<traits<T>::width>(0);
+    return raw.to_uint();
+}
+
+// The value whose raw integer is `raw`, kept modulo 2^width.
+template <class T, class Raw> inline T from_raw(const Raw &raw) {
+    const typename traits<T>::integer bits(raw);
+    T y;
+    y.set_slc(0, bits);
+    return y;
+}
+
+// The raw integer of a value.
+template <class T> inline typename traits<T>::integer to_raw(const T &x) {
+    return x.template slc<traits<T>::width>(0);
+}
+
+// Words of a read-only table.
+template <int W> using rom = ac_int<W, true>;
+template <int W> using urom = ac_int<W, false>;
+
+} // namespace gf
+
+#endif
