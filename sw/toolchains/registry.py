@@ -20,6 +20,7 @@ ENTRIES: dict[str, str] = {
     "vivado_hls": "xilinx_hls:VIVADO_HLS",
     "quartus": "quartus:QUARTUS",
     "quartus_hls": "intel_hls:QUARTUS_HLS",
+    "nextpnr": "nextpnr:NEXTPNR",
 }
 """Module and constant of each toolchain, by the name that ``--tool`` takes."""
 

@@ -82,8 +82,8 @@ def settings(config: Config) -> Settings:
 
 def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
     """Return latency, interval, cost and what they are of the device."""
-    design, cost = plan.design, plan.design.cost
-    device = load_device(config.schedule.device)
+    design, device = plan.design, load_device(config.schedule.device)
+    cost = device.takes(design.cost)
     metrics: dict[str, Metric] = {
         "schedule.latency_cycles": design.latency_cycles,
         "schedule.interval_cycles": design.interval_cycles,
@@ -91,15 +91,14 @@ def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
         "schedule.multipliers": sum(stage.multipliers for stage in design.stages),
         "schedule.stages": len(design.stages),
         "estimate.device": config.schedule.device,
+        "estimate.lut_inputs": device.lut_inputs,
         "estimate.adders": f"solved by {solver(config)}",
     }
-    fits = True
     for name in RESOURCES:
         used, there = float(getattr(cost, name)), float(getattr(device, name))
         metrics[f"estimate.{name}"] = round(used, 1) if name == "bram" else round(used)
         metrics[f"estimate.{name}_percent"] = round(100 * used / there, 1) if there else None
-        fits = fits and used <= there
-    metrics["estimate.fits"] = fits
+    metrics["estimate.fits"] = device.holds(design.cost)
     return metrics
 
 
