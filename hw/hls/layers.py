@@ -238,7 +238,9 @@ class _Writer:
             inside += _call(f"{name}<CONFIG_T>({', '.join(given)})")
         parameters = self._streams(self.unit.reads, self.unit.writes)
         head = self._head(self.unit.reads, self.unit.writes)
-        about = [f"// {self.unit.layer}: the phases run at the same time, on successive frames."]
+        overlap = self.site.dialect.dataflow()
+        when = "at the same time, on successive frames" if overlap else "one after another"
+        about = [f"// {self.unit.layer}: the phases run {when}."]
         return [*about, head, *_function(self.function, parameters, inside)]
 
     def _steps(self, frame: Frame) -> int:

@@ -56,9 +56,14 @@ template <class T> inline typename traits<T>::integer to_raw(const T &x) {
     return x.template slc<traits<T>::width>(0);
 }
 
-// Words of a read-only table.
+// Words of a read-only table: exact in hardware, plain integers where a compiler simulates.
+#if defined(__INTELFPGA_COMPILER__) || defined(__SYCL_DEVICE_ONLY__)
 template <int W> using rom = ac_int<W, true>;
 template <int W> using urom = ac_int<W, false>;
+#else
+template <int W> using rom = long long;
+template <int W> using urom = unsigned long long;
+#endif
 
 } // namespace gf
 
