@@ -20,6 +20,7 @@ NEEDS = {
     "icarus": ({"cocotb"}, {"iverilog"}),
     "verilator": ({"cocotb"}, {"verilator", "g++", "make"}),
     "synth": ({"pyosys"}, set()),
+    "hls": ({"hls4ml"}, {"g++"}),
 }
 """Each marker's Python packages and programs."""
 
