@@ -170,9 +170,9 @@ class Build(Section):
     """What it makes, such as ``ooc`` or ``axi``; absent: the toolchain's first."""
     strategy: Annotated[str, StringConstraints(max_length=32)] = "default"
     """How hard it tries, and for what."""
-    part: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = (
-        None
-    )
+    part: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")] | None
+    ) = None
     """The vendor's number of the device; absent: that of ``schedule.device``."""
     jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that it may use."""
