@@ -11,7 +11,8 @@ from math import prod
 from types import MappingProxyType
 
 from gateformer.hw.hls.extension import class_of
-from gateformer.hw.hls.layers import Layer, Site, write_layer
+from gateformer.hw.hls.iteration import Site
+from gateformer.hw.hls.layers import Layer, write_layer
 from gateformer.hw.hls.names import Names
 from gateformer.hw.hls.network import connect
 from gateformer.hw.hls.phases import tokens

@@ -144,6 +144,6 @@ def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) ->
         for wire in block.inputs:
             frames = 1 + start - late.get(wire, 0)
             depths[wire] = max(SHALLOWEST, frames * tokens(graph.values[values[wire]]))
-        held = block.layer.barriers if block.layer else 0
-        late.update(dict.fromkeys(block.outputs, start + held))
+        for wire in block.outputs:
+            late[wire] = start + (block.layer.waits[values[wire]] if block.layer else 0)
     return depths

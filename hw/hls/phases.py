@@ -33,6 +33,8 @@ class Phase:
         Iterations; 1 for vectors.
     nodes : tuple of Node
         What it computes for each token, in order.
+    totals : tuple of Node
+        Sums and maxima over its tokens, complete when it ends.
     reads : tuple of str
         Values of other units that it takes in, a token an iteration.
     writes : tuple of str
@@ -42,6 +44,7 @@ class Phase:
     level: int
     tokens: int
     nodes: tuple[Node, ...]
+    totals: tuple[Node, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
 
@@ -116,25 +119,47 @@ def _whole(node: Node, position: int, own: int, rows: int) -> bool:
     return isinstance(op, Transpose) and op.order[0] != 0
 
 
-def phases(graph: Graph, unit: Unit, constants: Mapping[str, IntArray]) -> Phases:
-    """Place every node of a unit in the earliest loop that can compute it."""
+def phases(graph: Graph, unit: Unit, constants: Mapping[str, IntArray], *, running: bool) -> Phases:
+    """Place every node of a unit in the earliest loop that can compute it.
+
+    Parameters
+    ----------
+    graph : Graph
+        The lowered network.
+    unit : Unit
+        The part of it that becomes one function.
+    constants : mapping of str to ndarray
+        Values that need no loop.
+    running : bool
+        Add up over tokens as they pass, in the loop that makes them, rather than after it.
+    """
     level: dict[str, int] = dict.fromkeys(unit.reads, 0)
+    where = {name: (0, tokens(graph.values[name])) for name in unit.reads}
     needs: dict[str, dict[str, Access]] = {}
+    totals: set[str] = set()
     for node in unit.nodes:
+        name = node.output
         read = zip(node.inputs, accesses(graph, node), strict=True)
-        moving = [(name, access) for name, access in read if name not in constants]
-        level[node.output] = max(level[n] + (access != "row") for n, access in moving)
-        needs[node.output] = {}
-        for name, access in moving:
-            if needs[node.output].get(name) != "whole":
-                needs[node.output][name] = access
-    where = {name: (level[name], tokens(graph.values[name])) for name in level}
+        moving = [(n, access) for n, access in read if n not in constants]
+        waits = (level[n] + (access != "row" and n not in totals) for n, access in moving)
+        level[name] = max(waits)
+        if running and _totals(graph, node):
+            totals.add(name)
+            where[name] = where[node.inputs[0]]
+            needs[name] = {}
+            continue
+        where[name] = level[name], tokens(graph.values[name])
+        needs[name] = {}
+        for operand, access in moving:
+            if needs[name].get(operand) != "whole":
+                needs[name][operand] = access
     keys = sorted(set(where.values()), key=lambda key: (key[0], -key[1]))
     index = {key: number for number, key in enumerate(keys)}
     made = tuple(
         Phase(
             *key,
-            tuple(n for n in unit.nodes if where[n.output] == key),
+            tuple(n for n in unit.nodes if where[n.output] == key and n.output not in totals),
+            tuple(n for n in unit.nodes if where[n.output] == key and n.output in totals),
             tuple(name for name in unit.reads if where[name] == key),
             tuple(name for name in unit.writes if where[name] == key),
         )
@@ -149,3 +174,10 @@ def phases(graph: Graph, unit: Unit, constants: Mapping[str, IntArray]) -> Phase
                 crossing[key] = crossing.get(key, False) or access != "row"
     frames = (Frame(name, a, b, whole) for (a, b, name), whole in sorted(crossing.items()))
     return Phases(made, tuple(frames))
+
+
+def _totals(graph: Graph, node: Node) -> bool:
+    """Whether a node makes one vector of all tokens of its operand."""
+    over = isinstance(node.op, Reduce) and node.op.axis == "tokens"
+    shapes = [graph.values[name].shape for name in (node.inputs[0], node.output)]
+    return over and len(shapes[0]) == 2 and shapes[0][0] > 1

@@ -51,6 +51,21 @@ inline void maximum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
     }
 }
 
+// y = x at the first token, y + x at those after it
+template <class X, class Y, unsigned N> inline void sum_next(bool first, const X (&x)[N], Y (&y)[N]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        const Y before = first ? Y(0) : y[i];
+        y[i] = before + x[i];
+    }
+}
+
+// y = x at the first token, max(x, y) at those after it
+template <class X, unsigned N> inline void maximum_next(bool first, const X (&x)[N], X (&y)[N]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = first || x[i] > y[i] ? x[i] : y[i]; }
+}
+
 } // namespace gf
 
 #endif

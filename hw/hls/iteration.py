@@ -1,0 +1,261 @@
+"""Iterations: the text of one phase's loop, token by token.
+
+Owns ``Site``, ``Scope``, ``Iteration`` and ``iteration``. Imports phases, statements and dialects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from gateformer.hw.hls.dialect import Dialect
+from gateformer.hw.hls.names import Names, fixed
+from gateformer.hw.hls.phases import Access, Frame, Phases, accesses, phases, tokens
+from gateformer.hw.hls.project import IoType
+from gateformer.hw.hls.statements import (
+    STATEMENTS,
+    Operand,
+    Resources,
+    Row,
+    Statement,
+    features,
+)
+from gateformer.hw.hls.units import Unit
+from gateformer.quant.graph import Graph, Node
+from gateformer.quant.ops.base import Value
+from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.types import IntArray
+
+Lines = list[str]
+
+COLUMNS = 100
+"""Longest line where it can be helped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a layer is written: what it has in common with the rest of the project.
+
+    Attributes
+    ----------
+    graph : Graph
+        The network.
+    constants : mapping of str to ndarray
+        Raw integers of its constant values.
+    io_type : IoType
+        Streams or arrays.
+    dialect : Dialect
+        The vendor's manner.
+    names : Names
+        Global C++ names.
+    beats : mapping of str to str
+        C++ type of each value that passes between layers.
+    """
+
+    graph: Graph
+    constants: Mapping[str, IntArray]
+    io_type: IoType
+    dialect: Dialect
+    names: Names
+    beats: Mapping[str, str]
+
+    @property
+    def streams(self) -> bool:
+        """Whether beats pass through streams."""
+        return self.io_type == "io_stream"
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names inside one unit.
+
+    Attributes
+    ----------
+    site : Site
+        The project.
+    unit : Unit
+        The unit.
+    function : str
+        Its C++ function.
+    plan : Phases
+        Its loops.
+    resources : Resources
+        Its weights and tables so far.
+    locals : dict of str to str
+        C++ variable of each value's row.
+    arrays : dict of Frame to str
+        C++ variable of each frame.
+    """
+
+    site: Site
+    unit: Unit
+    function: str
+    plan: Phases = field(init=False)
+    resources: Resources = field(init=False)
+    locals: dict[str, str] = field(init=False)
+    arrays: dict[Frame, str] = field(init=False)
+    _names: Names = field(init=False)
+    _weights: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        site, unit = self.site, self.unit
+        self.plan = phases(site.graph, unit, site.constants, running=site.streams)
+        self.resources = Resources(self.function, site.names)
+        self._names = Names()
+        self._weights = {}
+        self.locals = {name: self._names.new(name) for name in unit.reads}
+        for node in unit.nodes:
+            name = node.output
+            short = name.removeprefix(f"{unit.layer}/")
+            self.locals[name] = "result" if name == unit.layer else self._names.new(short)
+        frames = self.plan.frames
+        self.arrays = {f: self._names.new(f"{self.locals[f.value]}_frame") for f in frames}
+
+    def value(self, name: str) -> Value:
+        """A value of the graph."""
+        return self.site.graph.values[name]
+
+    def declare(self, name: str, row: str = "", like: str = "") -> Lines:
+        """A row as a partitioned array, of the type of the value ``like``."""
+        value, row = self.value(name), row or self.locals[name]
+        kind = self.value(like or name).fixed
+        size = prod(features(value))
+        return [f"{fixed(kind)} {row}[{size}];", *self.site.dialect.partition(row)]
+
+    def weights(self, name: str) -> tuple[str, str]:
+        """The local name of a constant, and the array of weights that holds it."""
+        if name not in self._weights:
+            value = self.value(name)
+            short = self._names.new(name.removeprefix(f"{value.layer}/"))
+            self.locals[name] = short
+            raw = self.site.constants[name]
+            self._weights[name] = self.resources.weight(short, raw, value.fixed)
+        return self.locals[name], self._weights[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """A loop's text.
+
+    Attributes
+    ----------
+    before, inside, after : list of str
+        Lines around and in the loop.
+    multiplies : int
+        Multiplications of one token.
+    """
+
+    before: Lines
+    inside: Lines
+    after: Lines
+    multiplies: int
+
+
+def iteration(scope: Scope, number: int) -> Iteration:
+    """Read a token, compute, write it; sums over tokens leave when the loop has ended."""
+    phase = scope.plan.phases[number]
+    token = "t" if phase.tokens > 1 else "0"
+    at = "" if scope.site.streams else f", {token}"
+    inside: Lines = []
+    for name in phase.reads:
+        row = scope.locals[name]
+        inside += [*scope.declare(name), f"gf::read({row}_in{at}, {row});", ""]
+    multiplies = 0
+    given: set[str] = set()
+    for node in phase.nodes:
+        statement, constants = _statement(scope, number, node, token, given)
+        multiplies += statement.multiplies
+        inside += [f"// {statement.formula}", *constants, *scope.declare(node.output)]
+        inside += [*statement.before, *(line for c in statement.calls for line in call(c)), ""]
+    totals = [node.output for node in phase.totals]
+    before, after = _totals(scope, number, inside)
+    inside += _leave(scope, number, [v for v in phase.values if v not in totals], token, at)
+    after += _leave(scope, number, totals, "0", "")
+    return Iteration(before, _trim(inside), after, multiplies)
+
+
+def _leave(scope: Scope, number: int, values: Iterable[str], token: str, at: str) -> Lines:
+    """Rows go into frames and out of the layer."""
+    wanted = set(values)
+    lines = [
+        f"gf::copy({scope.locals[frame.value]}, {scope.arrays[frame]}[{token}]);"
+        for frame in scope.plan.frames
+        if frame.source == number and frame.value in wanted
+    ]
+    phase = scope.plan.phases[number]
+    out = [scope.locals[name] for name in phase.writes if name in wanted]
+    return lines + [f"gf::write({row}{at}, {row}_out);" for row in out]
+
+
+def _totals(scope: Scope, number: int, inside: Lines) -> tuple[Lines, Lines]:
+    """Sums and maxima over tokens: declared before the loop, complete after it."""
+    before: Lines = []
+    after: Lines = []
+    for node in scope.plan.phases[number].totals:
+        assert isinstance(node.op, Reduce)
+        (source,) = node.inputs
+        row, total = scope.locals[source], scope.locals[node.output]
+        so_far = f"{total}_so_far"
+        name = "sum" if node.op.kind == "sum" else "maximum"
+        like = source if name == "maximum" else node.output
+        before += scope.declare(node.output, so_far, like)
+        inside += [f"// {total} = {name} of {row} over the tokens"]
+        inside += [f"gf::{name}_next(t == 0, {row}, {so_far});", ""]
+        after += [*scope.declare(node.output), f"gf::copy({so_far}, {total});"]
+    return before, after
+
+
+def _statement(
+    scope: Scope, number: int, node: Node, token: str, given: set[str]
+) -> tuple[Statement, Lines]:
+    """One node's call, and the constant rows that it needs first."""
+    phase = scope.plan.phases[number]
+    operands: list[Operand] = []
+    lines: Lines = []
+    for name, access in zip(node.inputs, accesses(scope.site.graph, node), strict=True):
+        if name in scope.site.constants:
+            text, more = _constant(scope, name, access, token)
+            lines += [] if text in given else more
+            given.add(text)
+        elif name in phase.values and access != "whole":
+            text = scope.locals[name]
+        else:
+            frame = next(f for f in scope.plan.frames if f.value == name and f.target == number)
+            at = {"whole": "", "row": f"[{token}]", "first": "[0]"}[access]
+            text = scope.arrays[frame] + at
+        operands.append(Operand(text, scope.value(name)))
+    to = Row(scope.locals[node.output], scope.value(node.output), token)
+    return STATEMENTS[type(node.op)](node.op, to, tuple(operands), scope.resources), lines
+
+
+def _constant(scope: Scope, name: str, access: Access, token: str) -> tuple[str, Lines]:
+    """A constant operand: an array of weights, a row of one, or all of its rows."""
+    value = scope.value(name)
+    short, array = scope.weights(name)
+    if access == "whole":
+        size = f"[{tokens(value)}][{prod(features(value))}]"
+        lines = [f"{fixed(value.fixed)} {short}{size};", *scope.site.dialect.partition(short)]
+        return short, [*lines, f"gf::frame({array}, {short});"]
+    if access == "first" or tokens(value) == 1:
+        return array, []
+    return short, [*scope.declare(name), f"gf::read({array}, {token}, {short});"]
+
+
+def call(text: str) -> Lines:
+    """A call as a statement; its arguments on a line of their own where it is long."""
+    if len(text) < COLUMNS - 8:
+        return [f"{text};"]
+    head, _, arguments = text.partition("(")
+    return [f"{head}(", f"    {arguments[:-1]}", ");"]
+
+
+def indent(lines: Lines) -> Lines:
+    """One step to the right."""
+    return [f"    {line}" if line else "" for line in lines]
+
+
+def _trim(lines: Lines) -> Lines:
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
