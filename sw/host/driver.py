@@ -295,6 +295,8 @@ class Accelerator:
         pending = self._channels()
         while pending:
             late = monotonic() > limit  # before the look: a slow look is no timeout
+            if self.frame_error:
+                raise _dropped(self.description.name)
             still = []
             for stream, channel in pending:
                 if channel.error:
@@ -304,20 +306,14 @@ class Accelerator:
                 else:
                     still.append((stream, channel))
             pending = still
-            if self.frame_error:
-                raise BoardError(
-                    "E904",
-                    "frame dropped by the board",
-                    layer=self.description.name,
-                    cause="A packet ended inside a frame",
-                    fix="Take the .bit, .hwh and .json of one build",
-                )
             if pending and late:
-                self._too_late(pending)
+                raise self._too_late(pending)
+        if self.frame_error:
+            raise _dropped(self.description.name)
 
-    def _too_late(self, pending: list[tuple[Stream, Channel]]) -> None:
+    def _too_late(self, pending: list[tuple[Stream, Channel]]) -> BoardError:
         names = ", ".join(f"{stream.port.name} of {stream.dma}" for stream, _ in pending)
-        raise BoardError(
+        return BoardError(
             "E903",
             "board timed out",
             layer=self.description.name,
@@ -347,6 +343,16 @@ def _empty(stream: Stream, count: int) -> IntArray:
 
 def _wrong(value: str | None, what: str, fix: str) -> DataError:
     return DataError("E602", what, layer=value, fix=fix)
+
+
+def _dropped(name: str) -> BoardError:
+    return BoardError(
+        "E904",
+        "frame dropped by the board",
+        layer=name,
+        cause="A packet ended inside a frame",
+        fix="Take the .bit, .hwh and .json of one build",
+    )
 
 
 def _failed(stream: Stream) -> BoardError:

@@ -5,7 +5,7 @@ Owns ``RtlEngine``. Imports the simulations' builds and benches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,11 @@ class RtlEngine:
     stalls: StallPattern | None = None
 
     def run(self, packets: Mapping[str, ByteArray]) -> Answer:
-        """Take one packet an input.
+        """Take one packet an input; raises as `runs`."""
+        return self.runs([packets])[0]
+
+    def runs(self, series: Sequence[Mapping[str, ByteArray]]) -> list[Answer]:
+        """Take packets, one an input, again and again, each time from reset.
 
         Raises
         ------
@@ -61,12 +65,18 @@ class RtlEngine:
         """
         top = f"gf_{self.description.name}_dma"
         built = build(self.simulator, self.files, top, self.cache or self.work / "builds")
-        (record,) = run_jobs(built, [self._job(packets)], self.work)
+        records = run_jobs(built, [self._job(packets) for packets in series], self.work)
+        return [self._answer(record) for record in records]
+
+    def _answer(self, record: Record) -> Answer:
         hung = [text for text in record.problems if text.startswith("no handshake")]
         broken = [text for text in record.problems if text not in hung]
         if broken:
             raise MismatchError(
-                "E403", "stream protocol violated", layer=top, cause="; ".join(broken)
+                "E403",
+                "stream protocol violated",
+                layer=self.description.name,
+                cause="; ".join(broken),
             )
         return Answer(
             {s.port.name: _packet(record, s.port.name) for s in self.description.outputs},

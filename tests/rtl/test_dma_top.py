@@ -1,0 +1,190 @@
+"""gf_<name>_dma around toy cores: the driver's bytes through the real words, beats and packets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateformer.host.description import Description
+from gateformer.host.driver import Accelerator
+from gateformer.host.packing import to_memory
+from gateformer.host.rtl_engine import RtlEngine
+from gateformer.host.simulated import Answer, NumpyEngine, SimulatedBoard
+from gateformer.hw.rtl.boundary import library
+from gateformer.hw.rtl.dma_top import DMA_LIBRARY, dma_files, dma_shell, dma_top, identity_of
+from gateformer.quant.errors import BoardError
+from gateformer.quant.types import IntArray
+from gateformer.sim.rtl.build import build
+from gateformer.sim.rtl.jobs import Job
+from gateformer.sim.rtl.simulate import run_jobs
+from gateformer.sim.rtl.streams import Beats
+from gateformer.sim.rtl.tools import verilator_environment
+from gateformer.sim.stalls import StallPattern
+
+CORES: list[tuple[str, dict[str, Any]]] = [
+    ("affine", {"tokens": 1, "features": 1, "lanes": 1, "width": 1, "signed": False}),
+    ("affine", {"tokens": 16, "features": 4, "lanes": 1, "width": 8}),
+    ("affine", {"tokens": 9, "features": 3, "lanes": 2, "width": 24, "interval": 3}),
+    ("affine", {"tokens": 5, "features": 2, "lanes": 5, "width": 70, "capacity": 1}),
+    ("mixer", {"tokens": 17, "lanes": 5, "other": 2, "interval": 2, "masked": True}),
+]
+
+
+def described(toy: Any) -> tuple[Description, dict[str, str]]:
+    identity = identity_of(toy.files)
+    description = Description.of(toy.design, identity, 10.0)
+    return description, {**toy.files, **dma_files(toy.design, identity)}
+
+
+def outputs(toy: Any) -> Any:
+    wanted = [port.value for port in toy.design.outputs]
+
+    def execute(frames: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        made = toy.run(frames)
+        return {value: made[value] for value in wanted}
+
+    return execute
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize(("core", "settings"), CORES)
+def test_the_driver_reads_what_the_rtl_computes(
+    toys: ModuleType,
+    core: str,
+    settings: dict[str, Any],
+    builds: Path,
+    tmp_path: Path,
+) -> None:
+    toy = getattr(toys, core)(**settings)
+    description, files = described(toy)
+    stalls = None if core == "mixer" else StallPattern("random", seed=3, probability=0.5)
+    engine = RtlEngine(description, files, tmp_path, cache=builds, stalls=stalls)
+    frames = {value: data if data.shape[2:] != (1,) or toy.design.inputs[0].mask != value
+              else data[..., 0] for value, data in toy.frames(11).items()}  # fmt: skip
+    with Accelerator(SimulatedBoard(description, engine), description) as chip:
+        got = chip.run(frames)
+        assert not chip.frame_error
+    for value, wanted in outputs(toy)(toy.frames(11)).items():
+        np.testing.assert_array_equal(got[value].reshape(wanted.shape), wanted)
+
+
+def same(first: Answer, second: Answer) -> None:
+    assert first.frame_error == second.frame_error
+    for name, packet in first.packets.items():
+        np.testing.assert_array_equal(packet.octets, second.packets[name].octets)
+        assert packet.ended == second.packets[name].ended
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("settings", [CORES[1][1], CORES[2][1], CORES[3][1]])
+def test_torn_packets_are_dropped_as_the_simulated_board_says(
+    toys: ModuleType, settings: dict[str, Any], builds: Path, tmp_path: Path
+) -> None:
+    toy = toys.affine(**settings)
+    description, files = described(toy)
+    layout = description.inputs[0].layout
+    octets = to_memory(layout, toy.frames(3))
+    rtl = RtlEngine(description, files, tmp_path, cache=builds)
+    model = NumpyEngine(description, outputs(toy))
+    word, frame = layout.word_bytes, layout.frame_bytes
+    cuts = sorted({word, frame - word, frame + word, 2 * frame - word, 2 * frame})
+    series = [{"s_axis": octets[:cut]} for cut in cuts]
+    for cut, packets, answer in zip(cuts, series, rtl.runs(series), strict=True):
+        assert answer.frame_error == bool(cut % frame)
+        same(answer, model.run(packets))
+
+
+@pytest.mark.icarus
+def test_a_dropped_frame_reaches_the_driver(toys: ModuleType, builds: Path, tmp_path: Path) -> None:
+    toy = toys.affine()
+    description, files = described(toy)
+    longer = replace(toy.design.inputs[0], tokens=7)
+    wrong = replace(description, inputs=(replace(description.inputs[0], port=longer),))
+    board = SimulatedBoard(wrong, RtlEngine(description, files, tmp_path, cache=builds))
+    chip = Accelerator(board, wrong, timeout_s=30)
+    with pytest.raises(BoardError) as caught:
+        chip.run({"x": np.zeros((1, 7, 2), np.int64)})
+    assert caught.value.code == "E904"
+
+
+@pytest.mark.icarus
+def test_a_last_word_that_is_not_full_tears_its_frame(
+    toys: ModuleType, builds: Path, tmp_path: Path
+) -> None:
+    toy = toys.affine(tokens=1, features=4, lanes=1)
+    description, files = described(toy)
+    octets = to_memory(description.inputs[0].layout, toy.frames(1))
+    beats = Beats(octets.reshape(1, 4), np.ones(1, np.bool_))
+    built = build("icarus", files, "gf_affine_dma", builds)
+    jobs = [
+        Job({"s_axis": beats}, {"m_axis": words}, ties={"soft_reset": reset, "s_axis_tkeep": keep},
+            patience=100)
+        for keep, reset, words in ((0xF, 0, 1), (0x7, 0, 0), (0xF, 1, 0))
+    ]  # fmt: skip
+    good, torn, held = run_jobs(built, jobs, tmp_path)
+    assert (good.frame_error, len(good.data["m_axis"]), good.problems) == (None, 1, ())
+    assert torn.frame_error is not None
+    assert (len(torn.data["m_axis"]), torn.problems) == (0, ())
+    assert held.frame_error is None  # words are taken and lost under the host's reset
+    assert (len(held.data["m_axis"]), held.problems) == (0, ())
+
+
+@pytest.mark.icarus
+@pytest.mark.verilator
+@pytest.mark.parametrize(("core", "settings"), CORES)
+def test_tops_have_no_warning(
+    toys: ModuleType, core: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    toy = getattr(toys, core)(**settings)
+    _, files = described(toy)
+    name = toy.design.name
+    files[f"gf_{name}_shell.v"] = dma_shell(toy.design)
+    files[f"gf_{name}.v"] = f"/* verilator lint_off WIDTH */\n{files[f'gf_{name}.v']}"
+    sources = []
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+        sources.append(str(tmp_path / file))
+    for command, environment in (
+        (["iverilog", "-g2001", "-Wall", "-s", f"gf_{name}_shell", "-o", "out"], None),
+        (
+            ["verilator", "--lint-only", "-Wall", "-Wno-UNUSEDSIGNAL", "--top-module",
+             f"gf_{name}_shell"],
+            dict(os.environ) | verilator_environment(),
+        ),
+    ):  # fmt: skip
+        done = subprocess.run(
+            [*command, *sources], cwd=tmp_path, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        told = done.stdout + done.stderr
+        assert done.returncode == 0 and "arning" not in told, told[-3000:]
+
+
+def test_the_identity_follows_every_source(toys: ModuleType) -> None:
+    files = dict(toys.affine().files)
+    made = identity_of(files)
+    assert 0 <= made < 1 << 31
+    assert identity_of(dict(reversed(files.items()))) == made
+    assert identity_of(files | {"gf_pack.v": files["gf_pack.v"] + "\n"}) != made
+
+
+def test_the_shell_has_the_tops_ports(toys: ModuleType) -> None:
+    design = toys.mixer(masked=True).design
+    top, shell = dma_top(design, 5), dma_shell(design)
+
+    def ports(text: str) -> list[str]:
+        listed = text.split(" (\n", 1)[1].split(");\n", 1)[0].splitlines()
+        return [line.strip(" ,") for line in listed if line.strip().startswith(("input", "output"))]
+
+    assert ports(top) == ports(shell)
+    assert "(* X_INTERFACE_INFO" in shell and "(*" not in top
+    assert "ASSOCIATED_BUSIF s_axis:s_axis_b:m_axis:m_axis_z, ASSOCIATED_RESET rst" in shell
+    assert set(library(DMA_LIBRARY)) == set(DMA_LIBRARY)
