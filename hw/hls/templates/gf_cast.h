@@ -19,8 +19,9 @@ template <class X, class Y> struct between {
     typedef typename traits<X>::template sized<width, width - frac>::type type;
 };
 
-// x rounded by Q, then brought into range by O. In two steps: where one does both, ac_fixed loses
-// a carry out of the top bit, and ap_fixed reads bits above it.
+// x rounded by Q, then brought into range by O. In two steps, and by `pad`, since the vendors'
+// classes err: ac_fixed loses a carry out of the top bit where it rounds and saturates at once,
+// and where more bits are dropped than X has, it forgets the sign and ap_fixed reads beyond it.
 template <class Y, rounding Q, overflow O, class X> inline Y convert(const X &x) {
     #pragma HLS INLINE
     typedef between<X, Y> Between;
