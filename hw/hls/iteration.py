@@ -109,8 +109,11 @@ class Scope:
             name = node.output
             short = name.removeprefix(f"{unit.layer}/")
             self.locals[name] = "result" if name == unit.layer else self._names.new(short)
-        frames = self.plan.frames
-        self.arrays = {f: self._names.new(f"{self.locals[f.value]}_frame") for f in frames}
+        self.arrays = {}
+        for frame in self.plan.frames:
+            others = sum(other.value == frame.value for other in self.arrays)
+            number = str(others + 1) if others else ""
+            self.arrays[frame] = f"{self.locals[frame.value]}_frame{number}"
 
     def value(self, name: str) -> Value:
         """A value of the graph."""

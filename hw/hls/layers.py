@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from gateformer.hw.hls.iteration import COLUMNS, Lines, Scope, Site, call, indent, iteration
-from gateformer.hw.hls.names import Names, fixed
+from gateformer.hw.hls.names import fixed
 from gateformer.hw.hls.phases import Frame, Phase, Phases, tokens
 from gateformer.hw.hls.statements import Table, Weight, features
 from gateformer.hw.hls.units import Unit
@@ -104,8 +104,7 @@ class _Writer:
         function, plan = self.scope.function, self.scope.plan.phases
         if len(plan) == 1:
             return self._phase(function, 0, "multiplier_limit")
-        names = Names(function)
-        called = [names.new(f"{function}_phase{phase.level}") for phase in plan]
+        called = [f"{function}_phase{number}" for number in range(len(plan))]
         lines: Lines = []
         for number, name in enumerate(called):
             lines += [*self._phase(name, number, f"multiplier_limit_{number}"), ""]
@@ -136,7 +135,7 @@ class _Writer:
         plan, unit = self.scope.plan, self.scope.unit
         given = [f.value for f in plan.frames if plan.phases[f.source] is phase]
         made = ", ".join(self.scope.locals[name] for name in dict.fromkeys([*given, *phase.writes]))
-        which = f", phase {phase.level}" if len(plan.phases) > 1 else ""
+        which = f", phase {plan.phases.index(phase)}" if len(plan.phases) > 1 else ""
         once = "a token at a time" if phase.tokens > 1 else "once a frame"
         return [f"// {unit.layer}{which}: {made}, {once}."]
 

@@ -85,7 +85,7 @@ def generate(
         for unit, function in zip(parts.units, functions, strict=True)
     ]
     Problems.raise_if_any(_inexact(layers))
-    network = connect(graph, parts.units, layers, wires, names, streams)
+    network = connect(graph, parts.units, layers, wires, streams)
     classes = {
         function: class_of(kinds.get(unit.layer), unit.nodes)
         for unit, function in zip(parts.units, functions, strict=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateformer.hw.hls.layers import Layer
-from gateformer.hw.hls.names import Names
 from gateformer.hw.hls.phases import tokens
 from gateformer.hw.hls.units import Unit
 from gateformer.quant.graph import Graph
@@ -68,7 +67,6 @@ def connect(
     units: Sequence[Unit],
     layers: Sequence[Layer],
     wires: Mapping[str, str],
-    names: Names,
     forked: bool,
 ) -> Network:
     """Join layers by wires.
@@ -81,8 +79,6 @@ def connect(
         Each unit and its text.
     wires : mapping of str to str
         Tensor of each value that passes between layers.
-    names : Names
-        Where forks find their names.
     forked : bool
         Whether a wire may have one reader only, as streams do.
     """
@@ -109,12 +105,12 @@ def connect(
             outs = []
             for end in now:
                 number += 1
-                outs.append(names.new(f"{wires[value]}_copy{number}"))
+                outs.append(f"{wires[value]}_copy{number}")
                 taps[value, end] = outs[-1]
             if more:
-                outs.append(names.new(f"{wires[value]}_rest{number}"))
+                outs.append(f"{wires[value]}_rest{number}")
             values.update(dict.fromkeys(outs, value))
-            blocks.append(Block(names.new(f"{wires[value]}_fork"), None, (wire,), tuple(outs)))
+            blocks.append(Block(f"{wire}_fork", None, (wire,), tuple(outs)))
             wire = outs[-1]
         if leaves:
             outputs[value] = taps[value, -1]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from gateformer.hw.hls.names import Names, fixed
-from gateformer.quant.ops.base import Primitive, Shape, Value
+from gateformer.quant.ops.base import Op, Primitive, Shape, Value
 from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
@@ -147,7 +147,7 @@ class Statement:
 
 
 Make = Callable[[Any, Row, tuple[Operand, ...], Resources], Statement]
-STATEMENTS: dict[type[Primitive], Make] = {}
+STATEMENTS: dict[type[Op], Make] = {}
 """How each primitive is written; what is not here has no HLS."""
 
 _Op = TypeVar("_Op", bound=Primitive)

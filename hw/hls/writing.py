@@ -15,6 +15,7 @@ from importlib.resources import files
 from math import prod
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -114,10 +115,11 @@ def _own(source: Source) -> Iterable[tuple[str, str]]:
 def _table(table: Table) -> str:
     """A look-up table as a read-only array of raw integers."""
     word = f"gf::{'' if table.type.signed else 'u'}rom<{table.type.width}>"
-    rows = table.raw if table.raw.ndim == 2 else table.raw.reshape(-1, min(16, table.raw.size))
-    lines = [", ".join(str(int(x)) for x in row) for row in rows]
-    if table.raw.ndim == 2:
-        lines = [f"{{{line}}}" for line in lines]
+    if table.raw.ndim == 1:
+        listed = ", ".join(str(int(x)) for x in table.raw)
+        lines = [line.removesuffix(",") for line in wrap(listed, 94)]
+    else:
+        lines = ["{" + ", ".join(str(int(x)) for x in row) + "}" for row in table.raw]
     size = "".join(f"[{n}]" for n in table.raw.shape)
     guard = f"{table.name.upper()}_H_"
     body = ",\n".join(f"    {line}" for line in lines)
