@@ -5,11 +5,11 @@ Owns ``write``, ``execute`` and ``Built``. A plan is text; here alone are progra
 
 from __future__ import annotations
 
-import re
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,26 +20,18 @@ from gateformer.quant.errors import (
     BuildError,
     BuildTimeout,
     GateformerError,
-    LicenceError,
     TimingError,
     ToolError,
 )
 from gateformer.quant.tools import require_tool
+from gateformer.toolchains.hearing import Heard, Say, nothing
 from gateformer.toolchains.plan import LOG, PYTHON, Call, Metric, Metrics, Plan, Report
 from gateformer.toolchains.process import TimeUp, stream
 
-ERROR = re.compile(r"^\s*(?:\[\S*\]\s*)?(?:@E\b|(?:fatal\s+)?error\b(?!s?:? 0\b)|FATAL\b)", re.I)
-"""How the first line of an error begins: ``ERROR: [Synth 8-439] ...`` (Vivado, Vitis HLS),
-``@E [HLS-...]`` (old Vivado HLS), ``Error (10161): ...`` (Quartus), ``ERROR: ...`` (yosys,
-nextpnr)."""
-LICENCE = re.compile(r"licen[sc]e|FLEX(?:lm|net)", re.I)
-"""What such a line says where the licence is what is missing."""
 LARGEST_REPORT = 1 << 26
 """Bytes of a report that are read; a timing report of a full device has some megabytes."""
 TIMEOUT_S = 86_400.0
 SCRIPT = "build.sh"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +110,8 @@ def execute(
     *,
     paths: Mapping[str, Path] | None = None,
     timeout_s: float = TIMEOUT_S,
-    say: Say = lambda line: None,
+    say: Say = nothing,
+    kept: Path | None = None,
 ) -> Built:
     """Write a plan's files into a folder and carry out its calls there.
 
@@ -134,6 +127,8 @@ def execute(
         Seconds for all calls together.
     say : callable
         Told what goes on, a line at a time.
+    kept : Path, optional
+        The folder that messages name, where the caller keeps the log; else ``folder``.
 
     Returns
     -------
@@ -141,21 +136,25 @@ def execute(
         With the error, if any: the metrics of what reports there are come with it.
     """
     paths = paths or {}
-    write(plan, folder)
+    log = (kept or folder) / LOG
+    heard = Heard()
     error: GateformerError | None = None
+    write(plan, folder)
     try:
         programs(plan, paths)
-        _call_all(plan, folder, paths, timeout_s, say)
+        _call_all(plan, folder, paths, timeout_s, say, heard, log)
     except ToolError as raised:
         error = raised
-    metrics, faults = read_reports(plan, folder)
-    # A failed call explains a missing report, not the other way round.
-    error = error or next(iter(faults), None) or _timing(plan, metrics)
+    metrics, faults = read_reports(plan, folder, log)
+    if error is None and faults:
+        # Some tools end well after an error; a report that is not there gives them away.
+        error = heard.failure(plan.tool, "", log) if heard.error else faults[0]
     prefixed = {f"build.{plan.tool}.{key}": value for key, value in metrics.items()}
-    return Built(prefixed, error, tuple(_kept(plan, folder)))
+    kept_files = tuple(_kept(plan, folder))
+    return Built(prefixed, error or _timing(plan, metrics), kept_files)
 
 
-def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[ToolError]]:
+def read_reports(plan: Plan, folder: Path, log: Path) -> tuple[dict[str, Metric], list[ToolError]]:
     """Return what a plan's reports say, and what is wrong with them."""
     metrics: dict[str, Metric] = {}
     faults: list[ToolError] = []
@@ -169,7 +168,7 @@ def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[Tool
                         "report not there",
                         layer=report.path,
                         cause=f"{plan.tool} ended without an error but did not write it",
-                        fix=f"See {folder / LOG}",
+                        fix=f"See {log}",
                     )
                 )
             continue
@@ -182,7 +181,7 @@ def read_reports(plan: Plan, folder: Path) -> tuple[dict[str, Metric], list[Tool
                 BuildError(
                     "E508",
                     "report not understood",
-                    layer=str(path),
+                    layer=report.path,
                     cause=str(error),
                     fix="Read it yourself; docs/build.md names the versions that are known",
                 )
@@ -208,28 +207,34 @@ def _where(program: str, paths: Mapping[str, Path]) -> Path:
 
 
 def _call_all(
-    plan: Plan, folder: Path, paths: Mapping[str, Path], timeout_s: float, say: Say
+    plan: Plan,
+    folder: Path,
+    paths: Mapping[str, Path],
+    timeout_s: float,
+    say: Say,
+    heard: Heard,
+    log: Path,
 ) -> None:
     limit = monotonic() + timeout_s
-    log = folder / LOG
-    log.write_bytes(b"")
+    (folder / LOG).write_bytes(b"")
+    environment = _environment(paths)
     for wanted in plan.calls:
         call = _present(wanted, paths)
-        say(call.stage)
-        listener = _Listener(call.stage, say)
-        command = [str(_where(call.program, paths)), *call.arguments]
+        heard.begin(call.stage, say)
+        command = [str(_where(call.program, paths).absolute()), *call.arguments]
+        left = max(0.0, limit - monotonic())
         try:
-            status = stream(command, folder, log, listener, max(0.0, limit - monotonic()))
+            status = stream(command, folder, folder / LOG, heard, left, environment)
         except TimeUp:
             raise BuildTimeout(
                 "E503",
                 "tool ran out of time",
                 layer=call.program,
-                cause=f"{call.stage}: stopped after {timeout_s:.0f} s",
+                cause=f"{call.stage} was stopped after {timeout_s:.0f} s",
                 fix=f"Raise build.timeout_s, or make the design smaller; see {log}",
             ) from None
         except OSError as error:
-            if error.filename is None or Path(error.filename) != Path(command[0]):
+            if error.filename is None or str(error.filename) != command[0]:
                 raise
             raise BuildError(
                 "E502",
@@ -238,43 +243,28 @@ def _call_all(
                 cause=f"{command[0]}: {error.strerror}",
                 fix="Check its installation",
             ) from error
-        if status:
-            raise _failure(call, status, listener, log)
+        if status > 0:
+            raise heard.failure(call.program, f"It ended with status {status}", log)
+        if status < 0:
+            raise BuildError(
+                "E502", "tool failed", layer=call.program, cause=_killed(-status), fix=f"See {log}"
+            )
 
 
-def _failure(call: Call, status: int, heard: _Listener, log: Path) -> ToolError:
-    if heard.licence:
-        return LicenceError(
-            "E506",
-            "no licence",
-            layer=call.program,
-            cause=heard.licence,
-            fix=f"Check the licence server and what the licence covers; see {log}",
-        )
-    cause = heard.error or f"It ended with status {status}"
-    if status < 0:
-        with suppress(ValueError):
-            cause = f"It was ended by {signal.Signals(-status).name}"
-            if status == -signal.SIGKILL:
-                cause += ": the machine may have run out of memory"
-    return BuildError("E502", "tool failed", layer=call.program, cause=cause, fix=f"See {log}")
+def _environment(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Return the environment in which programs find those that the configuration names."""
+    folders = [str(path.absolute().parent) for path in paths.values()]
+    return {**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])}
 
 
-class _Listener:
-    """Hears a tool's lines: passes them on, and keeps its first errors alone."""
-
-    def __init__(self, stage: str, say: Say) -> None:
-        self._stage, self._say = stage, say
-        self.error = self.licence = ""
-
-    def __call__(self, line: str) -> None:
-        """Take a line."""
-        plain = "".join(letter for letter in line if letter.isprintable()).strip()
-        if ERROR.match(plain):
-            self.error = self.error or plain
-            if LICENCE.search(plain):
-                self.licence = self.licence or plain
-        self._say(f"{self._stage}: {plain}")
+def _killed(number: int) -> str:
+    """Return which signal ended a program, as a sentence."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    memory = ": the machine may have run out of memory" if number == signal.SIGKILL else ""
+    return f"It was ended by {name}{memory}"
 
 
 def _timing(plan: Plan, metrics: Metrics) -> TimingError | None:

@@ -10,8 +10,9 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -60,7 +61,7 @@ def stream(
         It cannot be started, or the log cannot be written.
     """
     limit = monotonic() + timeout_s
-    with log.open("ab", buffering=0) as file:
+    with log.open("ab") as file, heeding_signals():
         process = subprocess.Popen(
             list(command),
             cwd=folder,
@@ -75,6 +76,7 @@ def stream(
             assert process.stdout is not None
             for block in _blocks(process, process.stdout.fileno(), limit):
                 file.write(block)
+                file.flush()
                 lines.feed(block)
             lines.close()
             return process.wait(max(0.0, limit - monotonic()))
@@ -103,17 +105,43 @@ def _blocks(process: subprocess.Popen[bytes], pipe: int, limit: float) -> Iterat
                 return
 
 
+@contextmanager
+def heeding_signals() -> Iterator[None]:
+    """Let a request to end this process end its children first: a tool has a group of its own.
+
+    Elsewhere than in the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group: first asked, then made to."""
-    for number, wait_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
+    """End a process and its group: first asked, then, or at a second Ctrl-C, made to."""
+    try:
         if process.poll() is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, number)
+            _signal(process, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(wait_s)
-    # What it left behind in its group, deaf to the first signal or begun after it.
+                process.wait(GRACE_S)
+    finally:
+        # The group may outlive its leader: what is deaf to the first signal, or began after it.
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)
 
 
 class _Lines:

@@ -77,14 +77,21 @@ class _Building(Step[Plan]):
         asked = self.request(view, toolchain(str(table.tool)))
         prefix = f"build.{product.tool}"
         settings: dict[str, Metric] = {f"{prefix}.flow": asked.flow, f"{prefix}.part": asked.part}
+        place = folder.with_name(folder.name.removesuffix(".partial"))
         try:
             programs(product, paths)
         except GateformerError as missing:
-            place = folder.with_name(folder.name.removesuffix(".partial"))
             missing.fix += f". The project is written: sh build.sh in {place} builds it"
             return Outcome(settings, f"{missing.code} {missing.what}: {missing.layer}", missing)
         start = perf_counter()
-        built = execute(product, view.scratch, paths=paths, timeout_s=table.timeout_s, say=view.say)
+        built = execute(
+            product,
+            view.scratch,
+            paths=paths,
+            timeout_s=table.timeout_s,
+            say=view.say,
+            kept=place,
+        )
         for path in built.products:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(view.scratch / path, folder / path)
