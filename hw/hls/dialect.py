@@ -36,6 +36,10 @@ class Dialect(Protocol):
         """The loop or function around takes a new iteration every R clocks."""
         ...
 
+    def process(self) -> list[str]:
+        """The function around runs by itself, though it has no loop."""
+        ...
+
     def unroll(self) -> list[str]:
         """The loop around becomes as many copies as it has iterations."""
         ...
@@ -75,6 +79,10 @@ class Xilinx:
     def pipeline(self) -> list[str]:
         """The initiation interval is the layer's reuse factor."""
         return ["#pragma HLS PIPELINE II=CONFIG_T::reuse_factor"]
+
+    def process(self) -> list[str]:
+        """Small functions would be inlined, and a dataflow region consist of more than calls."""
+        return ["#pragma HLS INLINE off"]
 
     def unroll(self) -> list[str]:
         """All iterations at once."""

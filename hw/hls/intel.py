@@ -42,6 +42,10 @@ class Intel:
         """A component's interval stands above the component."""
         return []
 
+    def process(self) -> list[str]:
+        """Calls of a component run one after another."""
+        return []
+
     def unroll(self) -> list[str]:
         """Said in front of the loop."""
         return []

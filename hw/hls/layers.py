@@ -116,7 +116,7 @@ class _Writer:
         text = iteration(self.scope, number)
         limited = self._limit(limit, text.multiplies)
         if phase.tokens == 1:
-            inside = [*dialect.pipeline(), *limited, "", *text.inside]
+            inside = [*dialect.process(), *dialect.pipeline(), *limited, "", *text.inside]
         else:
             looped = [*dialect.pipeline(), "", *text.inside]
             inside = [*limited, *text.before, *self._for("tokens", phase.tokens, looped, False)]

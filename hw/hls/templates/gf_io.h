@@ -3,6 +3,7 @@
 
 // Rows in and out of a layer: one beat of a stream, or one token of an array.
 
+#include "../nnet_utils/nnet_common.h"
 #include "gf_types.h"
 #include "hls_stream.h"
 
@@ -18,6 +19,7 @@ template <class Beat, class Y, unsigned N> inline void read(hls::stream<Beat> &i
 template <class X, class Beat, unsigned N> inline void write(const X (&x)[N], hls::stream<Beat> &out) {
     #pragma HLS INLINE
     Beat beat;
+    PRAGMA_DATA_PACK(beat)
     GF_UNROLL for (unsigned i = 0; i < N; i++) { beat[i] = x[i]; }
     out.write(beat);
 }
