@@ -110,6 +110,11 @@ def _classes() -> tuple[type[Any], ...]:
             for weight in self.get_attr("gf_weights"):
                 self.add_weights_variable(**weight)
 
+        def get_layer_precision(self) -> dict[str, Any]:
+            """Types by name; hls4ml itself keeps one output's."""
+            found: dict[str, Any] = super().get_layer_precision()
+            return found | {out.type.name: out.type for out in self.get_variables()}
+
     made = []
     for name in dict.fromkeys((*CLASSES.values(), "GfFork")):
         made.append(type(name, (Gf,), {"__doc__": f"hls4ml layer {name}."}))
