@@ -35,6 +35,7 @@ def command(
     from gateformer.flow.steps.lowering import Lower
     from gateformer.flow.steps.scheduling import Schedule, plan_metrics
     from gateformer.flow.view import Memory
+    from gateformer.hw.devices import LUT4_PER_LUT6
 
     config = read(design, override, data)
     view = Memory(config)
@@ -53,6 +54,12 @@ def command(
     )
     console.print(table(metrics))
     console.print(f"Adder graphs {metrics['estimate.adders']}.", highlight=False)
+    if metrics["estimate.lut_inputs"] != 6:
+        console.print(
+            f"LUTs of {config.schedule.device} have {metrics['estimate.lut_inputs']} inputs: "
+            f"{LUT4_PER_LUT6:g} of them stand for each 6-input LUT of the cost model.",
+            highlight=False,
+        )
     if metrics["estimate.fits"]:
         console.print(f"It fits {config.schedule.device}.", highlight=False)
     elif found is None:
@@ -74,6 +81,8 @@ def table(metrics: Metrics) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from gateformer.flow.steps.scheduling import lut_name
+
     result = Table(box=SIMPLE_HEAD)
     result.add_column("resource")
     result.add_column("predicted", justify="right")
@@ -82,5 +91,6 @@ def table(metrics: Metrics) -> Table:
         percent = metrics[f"estimate.{name}_percent"]
         share = "" if percent is None else f"{percent} %"
         style = "red" if isinstance(percent, int | float) and percent > 100 else ""
-        result.add_row(name.upper(), f"{metrics[f'estimate.{name}']:,.12g}", share, style=style)
+        label = lut_name(metrics) if name == "lut" else name.upper()
+        result.add_row(label, f"{metrics[f'estimate.{name}']:,.12g}", share, style=style)
     return result

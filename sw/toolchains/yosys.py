@@ -1,19 +1,21 @@
 """yosys: LUT, FF, DSP and BRAM counts, and the longest logic between two registers.
 
 Owns the synthesis of a module and of a design, module by module. Counts are of UltraScale+
-(``xcup``); delays are of 7-series cells (``xc7``), the only ones that yosys has times of: logic
-alone, without wires, so no vendor's Fmax.
+(``xcup``), or of ECP5 or Gowin where the device is one; delays are of 7-series cells (``xc7``), the
+only ones that yosys has times of: logic alone, without wires, so no vendor's Fmax.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateformer.toolchains.yosys_reports import own
 from gateformer.toolchains.yosys_run import (
-    FAMILIES,
+    TIMED,
     Family,
     Job,
     Process,
@@ -50,8 +52,8 @@ def synthesize(
         Verilog text by file name; only what the top needs is read.
     top : str
         The module.
-    family : {"xcup", "xc7"}
-        ``xcup`` to count, ``xc7`` to time.
+    family : {"xcup", "xc7", "ecp5", "gowin"}
+        ``xc7`` to time, the others to count.
     work : Path
         Folder of sources, logs and reports.
     cache : Path, optional
@@ -78,7 +80,8 @@ class Total:
     Attributes
     ----------
     counted, timed : mapping of str to Synthesis
-        Each module by itself, the other listed ones left out: on ``xcup`` and on ``xc7``.
+        Each module by itself, the other listed ones left out: on the family that is counted and
+        on ``xc7``.
     instances : mapping of str to int
         How often each module is there.
     """
@@ -95,8 +98,14 @@ class Total:
     def metrics(self) -> dict[str, float | int | str]:
         """Return the sums as ``synth.*`` metrics."""
         every = [(self.counted[name], number) for name, number in self.instances.items()]
-        slowest = self.slowest
+        slowest, family = self.slowest, every[0][0].family
+        cells = Counter[str]()
+        for found, number in every:
+            for kind, count in found.cells.items():
+                cells[kind] += count * number
         return {
+            "synth.family": family,
+            **{f"synth.{name}": count for name, count in own(family, cells).items()},
             "synth.lut": sum(found.lut * number for found, number in every),
             "synth.ff": sum(found.ff * number for found, number in every),
             "synth.dsp": sum(found.dsp * number for found, number in every),
@@ -119,6 +128,7 @@ def synthesize_modules(
     workers: int = 2,
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    family: Family = "xcup",
 ) -> Total:
     """Synthesize a design module by module, two at a time; what differs only in names, once.
 
@@ -136,17 +146,20 @@ def synthesize_modules(
         Yosys processes at a time; more than 2 gain little and need gigabytes.
     progress : callable
         Told how many of how many runs are done.
+    family : {"xcup", "ecp5", "gowin"}
+        Cells to count.
     """
     yosys_version()
     wanted = {name: count for name, count in modules.items() if not parametric(files, name)}
     parts = repeated(files, wanted)
-    batch = _Batch(files, work, cache, timeout_s, workers, progress, len(wanted) + len(parts))
+    number = len(wanted) + len(parts)
+    batch = _Batch(files, work, cache, timeout_s, workers, progress, number, (family, TIMED))
     batch.run(parts, [*wanted, *parts])
     # Logic behind a part's registers goes on in its parent: only there is it timed.
-    whole = {name: n for name, n in parts.items() if not batch.found[name, "xcup"].unregistered}
+    whole = {name: n for name, n in parts.items() if not batch.found[name, family].unregistered}
     batch.run(wanted, [*wanted, *whole])
     instances = {**wanted, **whole}
-    counted, timed = ({n: batch.found[n, family] for n in instances} for family in FAMILIES)
+    counted, timed = ({n: batch.found[n, each] for n in instances} for each in batch.families)
     return Total(counted, timed, instances)
 
 
@@ -161,6 +174,7 @@ class _Batch:
     workers: int
     progress: Callable[[int, int], None]
     total: int
+    families: tuple[Family, Family]
     found: dict[tuple[str, Family], Synthesis] = field(default_factory=dict)
 
     def run(self, modules: Iterable[str], boundaries: Iterable[str]) -> None:
@@ -168,7 +182,7 @@ class _Batch:
         boundaries = list(boundaries)
         twins: dict[str, list[Job]] = {}
         for name in modules:
-            for family in FAMILIES:
+            for family in self.families:
                 job = job_of(self.files, name, family, boundaries)
                 twins.setdefault(job.key, []).append(job)
         jobs = sorted((alike[0] for alike in twins.values()), key=size, reverse=True)
@@ -183,7 +197,7 @@ class _Batch:
                 first, result = running[future], future.result()
                 for job in twins[first.key]:
                     self.found[job.top, job.family] = twin(result, first.names, job)
-                self.progress(len(self.found), len(FAMILIES) * self.total)
+                self.progress(len(self.found), len(self.families) * self.total)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in tuple(live):

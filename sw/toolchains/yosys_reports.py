@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, TypedDict
 
 LUTS: dict[str, int] = {
@@ -32,12 +33,43 @@ LUTS: dict[str, int] = {
     "RAM256X1S": 4,
     "RAM256X1D": 8,
     "RAM512X1S": 8,
+    # ECP5: a carry cell takes both LUTs of its slice
+    "CCU2C": 2,
+    "TRELLIS_DPR16X4": 4,
+    # Gowin
+    "ALU": 1,
+    "RAM16SDP1": 1,
+    "RAM16SDP2": 2,
+    "RAM16SDP4": 4,
 }
-"""LUTs a cell takes. Carry chains (CARRY4, CARRY8) and MUXF7 to MUXF9 lie beside the LUTs."""
-FLIP_FLOPS = frozenset({"FDRE", "FDSE", "FDCE", "FDPE", "LDCE", "LDPE"})
-BLOCKS = {"RAMB18E1": 0.5, "RAMB18E2": 0.5, "RAMB36E1": 1.0, "RAMB36E2": 1.0}
-"""36 Kbit block RAMs a cell takes."""
-SLICES = frozenset({"DSP48E1", "DSP48E2"})
+"""LUTs a cell takes: LUT6s of Xilinx, LUT4s of ECP5 and Gowin. Carry chains (CARRY4, CARRY8) and
+MUXF7 to MUXF9 lie beside the LUTs, as do PFUMX, L6MUX21 and MUX2_LUT5 to 8."""
+_GOWIN_DFF = (f"DFF{n}{kind}{e}" for n in ("", "N") for kind in ("", "S", "R", "P", "C")
+              for e in ("", "E"))  # fmt: skip
+FLIP_FLOPS = frozenset({"FDRE", "FDSE", "FDCE", "FDPE", "LDCE", "LDPE", "TRELLIS_FF", *_GOWIN_DFF})
+BLOCKS = {
+    "RAMB18E1": 0.5, "RAMB18E2": 0.5, "RAMB36E1": 1.0, "RAMB36E2": 1.0,
+    "DP16KD": 0.5, "PDPW16KD": 0.5,
+    **dict.fromkeys(("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B", "pROM", "pROMX9"), 0.5),
+}  # fmt: skip
+"""36 Kbit block RAMs a cell takes; ECP5's EBR and Gowin's BSRAM hold 18."""
+SLICES = {
+    "DSP48E1": 1.0, "DSP48E2": 1.0, "MULT18X18D": 1.0,
+    "MULT9X9": 0.5, "MULT18X18": 1.0, "MULT36X36": 4.0,
+}  # fmt: skip
+"""DSP slices, or 18 x 18 multipliers, a cell takes."""
+OWN: dict[str, dict[str, tuple[str, ...]]] = {
+    "ecp5": {
+        "lut4": ("LUT4",), "ccu2c": ("CCU2C",), "mult18": ("MULT18X18D",), "alu54": ("ALU54B",),
+        "ebr": ("DP16KD", "PDPW16KD"),
+    },
+    "gowin": {
+        "lut4": ("LUT1", "LUT2", "LUT3", "LUT4"), "alu": ("ALU",),
+        "mult": ("MULT9X9", "MULT18X18", "MULT36X36"),
+        "bsram": ("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B", "pROM", "pROMX9"),
+    },
+}  # fmt: skip
+"""What each family calls its own: metric to the cells that it counts."""
 _REGISTERS = re.compile(r"\$(a|s|al)?dff\w*|\$mem\w*|\$const|gf_\w+")
 _MAPPED = re.compile(r"_(FD[RSCP]E|LUT\d|CARRY\d|MUXF\d|DSP48E\d|RAMB\w+|SRL\w+|INV)_.*")
 """What ``autoname`` puts behind the name of the net that a mapped cell is near to."""
@@ -63,8 +95,16 @@ def count(cells: Mapping[str, int]) -> Counts:
     return {
         "lut": sum(number * LUTS.get(kind, 0) for kind, number in cells.items()),
         "ff": sum(number for kind, number in cells.items() if kind in FLIP_FLOPS),
-        "dsp": sum(number for kind, number in cells.items() if kind in SLICES),
+        "dsp": ceil(sum(number * SLICES.get(kind, 0.0) for kind, number in cells.items())),
         "bram": sum(number * BLOCKS.get(kind, 0.0) for kind, number in cells.items()),
+    }
+
+
+def own(family: str, cells: Mapping[str, int]) -> dict[str, int]:
+    """Return counts under the family's own names; none for Xilinx."""
+    return {
+        name: sum(cells.get(kind, 0) for kind in kinds)
+        for name, kinds in OWN.get(family, {}).items()
     }
 
 

@@ -24,9 +24,9 @@ from gateformer.toolchains import yosys_worker
 from gateformer.toolchains.yosys_sources import canonical, closure, modules_in, renamed
 
 Process: TypeAlias = subprocess.Popen[bytes]
-Family = Literal["xcup", "xc7"]
-FAMILIES: tuple[Family, Family] = ("xcup", "xc7")
-"""Cells to count, and cells to time."""
+Family = Literal["xcup", "xc7", "ecp5", "gowin"]
+TIMED: Family = "xc7"
+"""The family whose cells yosys has times of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,15 @@ class Synthesis:
     top, family : str
         The module and the cells that it was mapped to.
     lut, ff, dsp : int
-        LUTs (shift registers and LUT memories among them), flip-flops, DSP slices. On ``xcup``
-        flip-flops are an upper bound: yosys moves none into a DSP48E2.
+        LUTs (shift registers and LUT memories among them), flip-flops, DSP slices or 18 x 18
+        multipliers. Flip-flops are an upper bound on all but ``xc7``: yosys moves none into a
+        DSP48E2 or a multiplier.
     bram : float
         36 Kbit block RAMs; an 18 Kbit one is a half.
     cells : mapping of str to int
         Cells by type.
     logic_ns : float or None
-        The longest path from register to register, clock-to-output included; ``xc7`` only.
+        The longest path from register to register, clock-to-output included; where timed.
     path : tuple of str
         Nets or cells at which that path begins and ends.
     unregistered : tuple of str
@@ -123,7 +124,7 @@ def done(
         "top": job.top,
         "family": job.family,
         "boundaries": job.left_out,
-        "timed": job.family == "xc7",
+        "timed": job.family == TIMED,
     }
     (place / "request.json").write_text(json.dumps(request, indent=1), encoding="utf-8")
     start = perf_counter()
@@ -209,7 +210,7 @@ def stop(process: Process) -> None:
 
 
 def _read(place: Path, top: str, family: Family, seconds: float) -> Synthesis:
-    timed = family == "xc7"
+    timed = family == TIMED
     name = yosys_worker.HARNESS if timed else top
     stat = json.loads((place / "stat.json").read_text(encoding="utf-8"))
     cells = reports.cells(stat, name)

@@ -21,6 +21,13 @@ MAPPING = "+&scorr; &sweep; &dch -f -r; &ps; &if {W} {D} {R} -v; &mfs"
 """abc9's default script without ``&dc2``, which takes tables apart: a fifth fewer LUTs behind them,
 and less delay."""
 
+SYNTHESIS = {
+    "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf",
+    "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    "ecp5": "synth_ecp5 -noiopad",
+    "gowin": "synth_gowin -noiopads",
+}
+"""yosys' own script of each family, without pads: a module is no chip."""
 CLOCK = "clk"
 HARNESS = "gateformer_harness"
 
@@ -64,9 +71,8 @@ def main(request: Path) -> None:
     yosys(f"memory_map -rom-only t:$mem_v2 r:SIZE<={TABLE_ENTRIES} %i")
     yosys("opt; mcm; opt_clean")
     yosys(f'write_json "{folder / "coarse.json"}"')
-    family = asked["family"]
     yosys(f'scratchpad -set abc9.script "{MAPPING}"')
-    yosys(f"synth_xilinx -family {family} -noiopad -noclkbuf -top {top} -run begin:check")
+    yosys(f"{SYNTHESIS[asked['family']]} -top {top} -run begin:check")
     yosys(f'tee -q -o "{folder / "stat.json"}" stat -json -top {top}')
     if asked["timed"]:
         yosys("autoname")

@@ -215,3 +215,47 @@ def test_modules_are_summed_by_their_instances(tmp_path: Path) -> None:
     assert metrics["synth.logic_module"] == "gf_add"
     assert metrics["synth.logic_path"] == "a_reg [1] -> y"
     assert 1.5 < float(metrics["synth.logic_ns"]) < 2.0
+
+
+@pytest.mark.parametrize(
+    ("cells", "family", "own", "counts"),
+    [
+        (
+            {"LUT4": 10, "CCU2C": 3, "PFUMX": 9, "TRELLIS_DPR16X4": 2, "TRELLIS_FF": 7}
+            | {"MULT18X18D": 2, "ALU54B": 1, "DP16KD": 3},
+            "ecp5",
+            {"lut4": 10, "ccu2c": 3, "mult18": 2, "alu54": 1, "ebr": 3},
+            {"lut": 24, "ff": 7, "dsp": 2, "bram": 1.5},
+        ),
+        (
+            {"LUT1": 1, "LUT4": 10, "ALU": 6, "MUX2_LUT5": 9, "DFFRE": 4, "DFFSE": 1, "DFF": 2}
+            | {"MULT9X9": 3, "MULT18X18": 1, "SDPB": 1, "VCC": 1},
+            "gowin",
+            {"lut4": 11, "alu": 6, "mult": 4, "bsram": 1},
+            {"lut": 17, "ff": 7, "dsp": 3, "bram": 0.5},
+        ),
+        ({"LUT4": 10, "FDRE": 1}, "xcup", {}, {"lut": 10, "ff": 1, "dsp": 0, "bram": 0.0}),
+    ],
+)
+def test_each_family_has_its_own_cells(
+    cells: dict[str, int], family: str, own: dict[str, int], counts: dict[str, float]
+) -> None:
+    assert reports.count(cells) == counts
+    assert reports.own(family, cells) == own
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize(("family", "carry"), [("ecp5", "ccu2c"), ("gowin", "alu")])
+def test_a_device_of_small_luts_is_counted_in_its_own_cells(
+    family: yosys_run.Family, carry: str, tmp_path: Path
+) -> None:
+    total = yosys.synthesize_modules(
+        FILES, {"gf_top": 1, "gf_product": 1}, tmp_path, family=family, workers=1
+    )
+    found = total.metrics()
+    assert found["synth.family"] == family
+    assert found[f"synth.{carry}"] in (18, 34)
+    assert found["synth.dsp"] == 1
+    assert found["synth.ff"] == 80 + 36 + 2 * 49
+    assert found["synth.logic_ns"]
+    assert {result.family for result in total.timed.values()} == {"xc7"}

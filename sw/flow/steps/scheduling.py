@@ -11,7 +11,7 @@ from pathlib import Path
 from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
 from gateformer.flow.files import write_whole
-from gateformer.flow.step import Metric, Outcome, Step, View
+from gateformer.flow.step import Metric, Metrics, Outcome, Step, View
 from gateformer.flow.steps.lowering import Lower
 from gateformer.hw.dataflow.plan import Plan
 from gateformer.hw.devices import load as load_device
@@ -110,10 +110,18 @@ def solver(config: Config) -> str:
     return wanted
 
 
-def fit_words(metrics: dict[str, Metric], config: Config) -> str:
+def fit_words(metrics: Metrics, config: Config) -> str:
     """Return in words what the design takes of the device."""
+    units = {name: name.upper() for name in RESOURCES}
+    units["lut"] = lut_name(metrics)
     parts = ", ".join(
-        f"{metrics[f'estimate.{name}']:,.12g} {name.upper()}" for name in RESOURCES if name != "ff"
+        f"{metrics[f'estimate.{name}']:,.12g} {units[name]}" for name in RESOURCES if name != "ff"
     )
     fits = "fits" if metrics["estimate.fits"] else "does NOT fit"
     return f"{parts}: {fits} {config.schedule.device}"
+
+
+def lut_name(metrics: Metrics) -> str:
+    """Return what LUTs are called: LUT4 where a device's are smaller than those costs count."""
+    inputs = metrics["estimate.lut_inputs"]
+    return "LUT" if inputs == 6 else f"LUT{inputs}"

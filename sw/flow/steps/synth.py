@@ -11,9 +11,11 @@ from gateformer.flow.files import write_whole
 from gateformer.flow.step import Metric, Off, Outcome, Step, View, switched_off
 from gateformer.flow.steps.generating import Generate
 from gateformer.flow.steps.scheduling import RESOURCES, Schedule
+from gateformer.hw.devices import load as load_device
 from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ToolError
 from gateformer.toolchains.yosys import Total
+from gateformer.toolchains.yosys_run import Family
 
 
 class Synth(Step[Total]):
@@ -22,7 +24,7 @@ class Synth(Step[Total]):
     name = "synth"
     needs = (Schedule, Generate)
     floors = ("quant", "hw", "sw/toolchains")
-    uses = ("synth",)
+    uses = ("synth", "schedule.device")
 
     def off(self, config: Config) -> Off | None:
         """Return why it is left out."""
@@ -46,12 +48,14 @@ class Synth(Step[Total]):
             view.scratch,
             cache_folder(view.config, "synth"),
             progress=view.progress,
+            family=counted(view.config),
         )
 
     def write(self, view: View, product: Total, folder: Path) -> Outcome:
         """Write the counts of each module, and how far the prediction was off."""
         metrics: dict[str, Metric] = {**product.metrics()}
-        cost = view.get(Schedule).design.cost
+        device = load_device(view.config.schedule.device)
+        cost = device.takes(view.get(Schedule).design.cost)
         for name in RESOURCES:
             found, predicted = metrics[f"synth.{name}"], float(getattr(cost, name))
             if isinstance(found, int | float) and found:
@@ -59,7 +63,15 @@ class Synth(Step[Total]):
                 metrics[f"estimate.{name}_error_percent"] = error
         write_whole(folder / "modules.json", json.dumps(modules(product), indent=1) + "\n")
         told = ", ".join(f"{metrics[f'synth.{name}']:,.12g} {name.upper()}" for name in RESOURCES)
+        if device.lut_inputs != 6:
+            told = told.replace("LUT", f"LUT{device.lut_inputs}")
         return Outcome(metrics, f"{told}; {metrics['synth.logic_ns']} ns of logic")
+
+
+def counted(config: Config) -> Family:
+    """Return the family whose cells are counted: the device's own, UltraScale+ for Xilinx."""
+    family = load_device(config.schedule.device).family
+    return "ecp5" if family == "ecp5" else "gowin" if family == "gowin" else "xcup"
 
 
 def modules_of(rtl: Rtl) -> dict[str, int]:
