@@ -66,8 +66,8 @@ class Model:
         DataError
             E602, E610 or E611 for data that are no numbers, missing or misshapen, E620 for NaN.
         """
-        reals = self._gathered(x, np.float64)
-        raw = {name: self.graph.values[name].fixed.from_real(reals[name]) for name in reals}
+        given = self._gathered(x, reals=True)
+        raw = {name: self.graph.values[name].fixed.from_real(given[name]) for name in given}
         made = self._made(raw)
         return self._alone(
             {name: self.graph.values[name].fixed.to_real(made[name]) for name in made}
@@ -92,9 +92,9 @@ class Model:
             E602, E610 or E611 for data that are no integers, missing, misshapen or beyond their
             type.
         """
-        return self._alone(self._made(self._gathered(raw, None)))
+        return self._alone(self._made(self._gathered(raw, reals=False)))
 
-    def _gathered(self, x: Inputs, kind: type[np.float64] | None) -> dict[str, NDArray[Any]]:
+    def _gathered(self, x: Inputs, reals: bool) -> dict[str, NDArray[Any]]:
         """Return an array for each input; all faults at once."""
         names = self.graph.inputs
         given = x if isinstance(x, Mapping) else {names[0]: x}
@@ -113,7 +113,7 @@ class Model:
         found: dict[str, NDArray[Any]] = {}
         for name in (name for name in names if name in given):
             try:
-                found[name] = np.asarray(given[name], kind)
+                found[name] = numbers(given[name], reals)
             except (TypeError, ValueError) as error:
                 faults.append(
                     DataError("E602", f"input '{name}' is no array of numbers", cause=str(error))
@@ -126,7 +126,7 @@ class Model:
                     DataError(
                         "E611",
                         f"input '{name}' has shape {found[name].shape}",
-                        cause=f"the model takes (n, {', '.join(map(str, shape))}){alone}",
+                        cause=f"The model takes (n, {', '.join(map(str, shape))}){alone}",
                         fix="reshape the data",
                     )
                 )
@@ -140,6 +140,20 @@ class Model:
     def _alone(self, outputs: dict[str, NDArray[Any]]) -> Any:
         """Return the only output as it is, several by name."""
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+def numbers(data: object, reals: bool) -> NDArray[Any]:
+    """Return data as an array of numbers, in float64 where they are reals.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the reason, where they are no numbers.
+    """
+    array = np.asarray(data)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"its elements are {array.dtype}")
+    return array.astype(np.float64) if reals else array
 
 
 def compile(

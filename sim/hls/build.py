@@ -44,15 +44,18 @@ class Family:
         Folders of headers inside the project.
     standard : str
         The C++ standard that hls4ml's own scripts give the backend's compiler.
+    least : int
+        Bits of the narrowest type: Intel's compilers take none of one bit.
     """
 
     bits: str
     include: tuple[str, ...]
     standard: str
+    least: int = 1
 
 
 AP = Family("gf_bits_ap.h", ("firmware", "firmware/ap_types"), "c++11")
-AC = Family("gf_bits_ac.h", ("firmware", "firmware/ac_types"), "c++11")
+AC = Family("gf_bits_ac.h", ("firmware", "firmware/ac_types"), "c++11", 2)
 FAMILIES: Mapping[Backend, Family] = {"vitis": AP, "vivado": AP, "quartus": AC}
 """Backends whose projects plain g++ can compile."""
 SHAPES: Mapping[tuple[str, IoType], str] = {
@@ -161,7 +164,7 @@ def bench_text(project: Project, family: Family) -> str:
             "features": port.features,
             "size": port.size,
             "words": port.size * words_of(port.type),
-            "width": port.type.width,
+            "width": max(port.type.width, family.least),
             "frac": port.type.frac,
             "sign": str(port.type.signed).lower(),
         }

@@ -185,7 +185,7 @@ def check_inputs(project: Project, inputs: Mapping[str, IntArray]) -> int:
                 DataError(
                     "E611",
                     f"input '{port.name}' has shape {data.shape[1:]} of {data.dtype}",
-                    cause=f"the project takes {port.tokens} tokens of {port.features} integers",
+                    cause=f"The project takes {port.tokens} tokens of {port.features} integers",
                     fix="reshape the data, or quantize it",
                 )
             )

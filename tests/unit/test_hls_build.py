@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -24,8 +23,7 @@ from gateformer.sim.hls.processes import Hung, Job, run_jobs
 from gateformer.sim.hls.program import from_words, split, to_words
 from gateformer.sim.hls.trace import first_difference, tapped
 
-pytest.importorskip("hls4ml", reason="its headers are compiled against")
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compiles the projects")
+pytestmark = pytest.mark.hls
 
 SHAPE = (TOKENS, FEATURES)
 BYTE = {"byte": KINDS["byte"]}
