@@ -1,6 +1,6 @@
 """Intel HLS (hls4ml's Quartus backend): its dialect, and what hls4ml leaves to do for its streams.
 
-Owns ``Intel``, ``narrow`` and ``bounded``. Imports nothing of the project.
+Owns ``Intel``, ``widen`` and ``bounded``. Imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -59,14 +59,12 @@ class Intel:
         return []
 
 
-def narrow(model: Any) -> None:
-    """Let types of one bit be of one bit; hls4ml would write two, at another scale."""
+def widen(model: Any) -> None:
+    """Give types of one bit a second one above; hls4ml would put it below, at another scale."""
     for layer in model.get_layers():
         for kind in layer.get_layer_precision().values():
-            precision = kind.precision
-            if precision.width == 1:
-                text = f"ac_fixed<1,{precision.integer},{str(bool(precision.signed)).lower()}>"
-                precision.definition_cpp = lambda text=text: text
+            if kind.precision.width == 1:
+                kind.precision.width, kind.precision.integer = 2, kind.precision.integer + 1
 
 
 _EMULATED = "template <typename T> using stream = nnet::stream<T>;"

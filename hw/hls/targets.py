@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateformer.hw.hls.dialect import Dialect, Xilinx
-from gateformer.hw.hls.intel import Intel, bounded, narrow
+from gateformer.hw.hls.intel import Intel, bounded, widen
 from gateformer.hw.hls.project import Backend
 
 COMMON = (
@@ -69,6 +69,6 @@ _INTEL = {"gf_types.h": "gf_types_ac.h", "gf_io.h": "gf_io_ac.h"}
 TARGETS: dict[Backend, Target] = {
     "vitis": Target("Vitis", Xilinx(), _XILINX),
     "vivado": Target("Vivado", Xilinx(), _XILINX),
-    "quartus": Target("Quartus", Intel(), _INTEL, narrow, bounded),
+    "quartus": Target("Quartus", Intel(), _INTEL, widen, bounded),
 }
 """Backends that can be generated."""
