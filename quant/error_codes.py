@@ -43,6 +43,7 @@ MEANINGS: dict[str, str] = {
     # E3xx schedule and generation
     "E304": "operation without a lowering",
     "E305": "unknown device",
+    "E306": "beyond what the board has",
     "E310": "operation without hardware",
     "E311": "output that depends on no input, or is one",
     "E320": "name that Verilog cannot carry",

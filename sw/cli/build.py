@@ -30,6 +30,7 @@ class Tool(StrEnum):
     quartus = "quartus"
     quartus_hls = "quartus_hls"
     nextpnr = "nextpnr"
+    pynq = "pynq"
 
 
 def command(

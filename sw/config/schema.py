@@ -163,7 +163,8 @@ class Build(Section):
     """A vendor's toolchain on the sources; clock and device are those of ``schedule``."""
 
     tool: (
-        Literal["vivado", "vitis_hls", "vivado_hls", "quartus", "quartus_hls", "nextpnr"] | None
+        Literal["vivado", "vitis_hls", "vivado_hls", "quartus", "quartus_hls", "nextpnr", "pynq"]
+        | None
     ) = None
     """The toolchain that ``run`` ends with; absent: none. ``build --tool`` sets it."""
     flow: Annotated[str, StringConstraints(max_length=32)] = ""

@@ -20,7 +20,7 @@ from gateformer.quant.types import Fixed
 
 FORMAT = 1
 """Of the file; raised when an older driver would misread it."""
-STATUS_BLOCK = "status"
+STATUS_BLOCK = "accelerator_status"
 """Name of the GPIO block in the block design."""
 
 
@@ -58,7 +58,7 @@ class Description:
     clock_ns : float
         Period of its clock.
     latency_cycles, interval_cycles : int
-        Clocks of a frame, and between frames, from stream to stream.
+        Clocks from a frame's first beat to its last, and between frames where the memory keeps up.
     inputs, outputs : tuple of Stream
         The i-th of each share a DMA.
     """
@@ -83,12 +83,14 @@ class Description:
         def streams(ports: tuple[Port, ...]) -> tuple[Stream, ...]:
             return tuple(Stream(port, f"dma_{index}") for index, port in enumerate(ports))
 
+        ports = (*design.inputs, *design.outputs)
+        words = max(port.beats * Words(port).words for port in ports)
         return cls(
             design.name,
             identity,
             clock_ns,
             design.latency_cycles,
-            design.interval_cycles,
+            max(design.interval_cycles, words),
             streams(design.inputs),
             streams(design.outputs),
         )

@@ -21,6 +21,7 @@ ENTRIES: dict[str, str] = {
     "quartus": "quartus:QUARTUS",
     "quartus_hls": "intel_hls:QUARTUS_HLS",
     "nextpnr": "nextpnr:NEXTPNR",
+    "pynq": "pynq:PYNQ",
 }
 """Module and constant of each toolchain, by the name that ``--tool`` takes."""
 

@@ -22,6 +22,7 @@ from gateformer.flow.steps.scheduling import Schedule, check_layers
 from gateformer.hw.devices import load as load_device
 from gateformer.hw.hls.project import Project
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.tools import TOOLS
 from gateformer.toolchains.execute import execute, programs, write
 from gateformer.toolchains.plan import Metrics, Plan, Request
 from gateformer.toolchains.registry import Toolchain, toolchain
@@ -111,7 +112,7 @@ class Build(_Building):
 
     name = "build"
     needs = (Schedule, Generate)
-    floors = ("quant", "hw", "sw/toolchains")
+    floors = ("quant", "hw", "sim", "sw/host", "sw/toolchains")
 
     def make(self, view: View) -> Plan:
         """Return what the toolchain would do."""
@@ -172,6 +173,17 @@ def contradictions(config: Config, chosen: Toolchain) -> list[ConfigError]:
             ("strategy", table.strategy, chosen.strategies),
         )
         if value and value not in known
+    ]
+    faults += [
+        ConfigError(
+            "E002",
+            "invalid configuration value",
+            layer=f"build.paths.{name}",
+            cause="gateformer calls no such program",
+            fix=f"Known are {', '.join(TOOLS)}",
+        )
+        for name in table.paths
+        if name not in TOOLS
     ]
     device = load_device(config.schedule.device)
     if device.family not in chosen.families:
