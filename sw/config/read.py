@@ -23,6 +23,8 @@ LARGEST = 1 << 20
 
 PATHS = (("model",), ("data", "file"), ("cache",))
 """Keys that hold paths, relative to the file that they stand in."""
+TABLES_OF_PATHS = (("build", "paths"),)
+"""Tables of which every value is one."""
 
 
 def load(source: Path, overrides: Iterable[str] = ()) -> Config:
@@ -104,7 +106,7 @@ def override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
                 "E005", "invalid override", layer=text, cause=f"'{part}' is no table of keys"
             )
     wanted = toml_value(value.strip())
-    is_path = parts in PATHS and isinstance(wanted, str)
+    is_path = (parts in PATHS or parts[:-1] in TABLES_OF_PATHS) and isinstance(wanted, str)
     table[parts[-1]] = str(Path(wanted).absolute()) if is_path else wanted
     return parts
 
@@ -152,10 +154,22 @@ def _split(key: str) -> list[str]:
 
 def _anchor(tree: dict[str, Any], folder: Path) -> None:
     for *tables, key in PATHS:
-        table: Any = tree
-        for name in tables:
-            table = table.get(name) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+        _anchor_in(_table(tree, tables), (key,), folder)
+    for tables in TABLES_OF_PATHS:
+        table = _table(tree, tables)
+        _anchor_in(table, tuple(table), folder)
+
+
+def _table(tree: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return an inner table, empty where there is none."""
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _anchor_in(table: dict[str, Any], keys: Iterable[str], folder: Path) -> None:
+    for key in keys:
+        if isinstance(table.get(key), str) and table[key]:
             table[key] = str((folder / table[key]).absolute())
 
 
