@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint clean system
+.PHONY: help setup demo demo-fpga test test-slow lint clean system
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -24,6 +24,10 @@ setup: $(STAMPS)/demo system ## Install what generating, simulating and synthesi
 demo: $(STAMPS)/demo system ## Take the b-tagging network from its file to a report
 	$(BIN)/gateformer run fpga_projects/btag/design.toml --out runs/btag
 	@echo "Report: $(CURDIR)/runs/btag/report.html"
+
+demo-fpga: $(STAMPS)/nextpnr ## Place and route the digits network on an ECP5, to a bitstream
+	$(BIN)/gateformer build fpga_projects/digits/design.toml --tool nextpnr --out runs/digits
+	@echo "Bitstream, log and reports: $(CURDIR)/runs/digits/*-build"
 
 test: $(STAMPS)/test system ## Run the quick tests
 	$(PYTEST) -m "not slow" $(ARGS)
@@ -51,6 +55,11 @@ $(BIN)/python:
 $(STAMPS)/demo: $(SOURCES) | $(BIN)/python
 	@echo "Installing gateformer into $(VENV), with the simulators and yosys"
 	$(BIN)/pip install --quiet --editable '.[demo]'
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/nextpnr: $(SOURCES) | $(BIN)/python
+	@echo "Installing gateformer into $(VENV), with yosys and nextpnr"
+	$(BIN)/pip install --quiet --editable '.[cmvm,nextpnr]'
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/lint: $(SOURCES) | $(BIN)/python

@@ -13,7 +13,7 @@ from importlib import resources
 from gateformer.hw.dataflow.design import Cost
 from gateformer.quant.errors import ScheduleError
 
-LUT4_PER_LUT6 = 1.8
+LUT4_PER_LUT6 = 2.0
 """LUT4s that stand for a predicted 6-input LUT, carry chains among them (docs/cost_model.md)."""
 
 
