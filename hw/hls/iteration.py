@@ -246,8 +246,8 @@ def _constant(scope: Scope, name: str, access: Access, token: str) -> tuple[str,
 
 
 def call(text: str) -> Lines:
-    """A call as a statement; its arguments on a line of their own where it is long."""
-    if len(text) < COLUMNS - 8:
+    """A statement; the arguments of a call on a line of their own where it is long."""
+    if len(text) < COLUMNS - 8 or not text.endswith(")"):
         return [f"{text};"]
     head, _, arguments = text.partition("(")
     return [f"{head}(", f"    {arguments[:-1]}", ");"]
