@@ -16,6 +16,9 @@ from flows.tiny import write_model
 
 from gateformer.hw.dataflow.lanes import LOWERINGS
 from gateformer.hw.dataflow.plan import plan
+from gateformer.hw.hls.model import generate
+from gateformer.hw.hls.project import Backend, HlsSettings
+from gateformer.hw.hls.statements import STATEMENTS
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import GateformerError, ScheduleError
 from gateformer.quant.execute import run
@@ -25,6 +28,7 @@ from gateformer.quant.frontends import load as load_model
 from gateformer.quant.frontends.keras.site import READERS
 from gateformer.quant.ops.base import REGISTRY
 from gateformer.quant.serialize import from_json, to_json
+from gateformer.sim.hls.run import check
 
 PAGE = Path(__file__).parents[2] / "docs/extend.md"
 LISTINGS = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
@@ -36,7 +40,10 @@ def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, text in LISTINGS:
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    kept = [(registry, dict(registry)) for registry in (FUNCTIONS, REGISTRY, LOWERINGS, READERS)]
+    kept = [
+        (registry, dict(registry))
+        for registry in (FUNCTIONS, REGISTRY, LOWERINGS, READERS, STATEMENTS)
+    ]
     yield tmp_path
     for registry, before in kept:
         registry.clear()
@@ -55,6 +62,7 @@ def test_the_page_has_its_listings() -> None:
         "gate",
         "absolute",
         "absolute_rtl",
+        "absolute_hls",
         "gate_reader",
     ]
 
@@ -105,6 +113,26 @@ def test_a_primitive(listing: Path) -> None:
     np.testing.assert_array_equal(run(again, frames)["logits"], run(graph, frames)["logits"])
     assert (run(graph, frames, keep=True)["size"] >= 0).all()
     bench(again, listing / "rtl", Settings(token_parallelism=3, reuse_factor=2))
+
+
+@pytest.mark.hls
+@pytest.mark.parametrize("backend", ["vitis", "quartus"])
+def test_a_primitive_in_hls(listing: Path, backend: Backend) -> None:
+    absolute = load("absolute").Absolute
+
+    def net(m: Maker) -> None:
+        h = m.linear(m.builder.input("x", (4, 3)), 5, "hidden")
+        m.builder.output(m.one(absolute(), h, name="size"))
+
+    graph = network(net, "fixed<9,4>")
+    with pytest.raises(ScheduleError, match=r"E304 .*'size' \(Absolute\).*docs/extend\.md"):
+        generate(graph, HlsSettings(backend=backend))
+    load("absolute_hls")
+    frames = vectors(graph, 50)
+    project = generate(graph, HlsSettings(backend=backend))
+    assert "if (hidden[i] < 0)" in project.files["firmware/layers/size.h"]
+    found = check(project, graph, frames, run(graph, frames), listing / "hls")
+    assert (found.vectors, found.mismatches) == (50, 0), found.first
 
 
 def test_a_reader(listing: Path) -> None:
