@@ -18,6 +18,7 @@ from gateformer.cli.shared import (
     run_folder,
     run_steps,
 )
+from gateformer.quant.errors import ConfigError
 
 
 class Tool(StrEnum):
@@ -51,6 +52,14 @@ def command(
     if flow is not None:
         given.append(f"build.flow={flow}")
     if tool is Tool.yosys:
+        if flow is not None:
+            raise ConfigError(
+                "E005",
+                "invalid command line",
+                layer="--flow",
+                cause="yosys has one flow alone",
+                fix="Leave --flow out, or name another toolchain with --tool",
+            )
         config, target = read(design, [*given, "synth.enabled=true"], data), "synth"
     else:
         from gateformer.toolchains.registry import toolchain

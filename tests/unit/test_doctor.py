@@ -82,12 +82,20 @@ def test_alias_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     [
         ("echo 'g++ (Debian 12.2.0-14+deb12u1) 12.2.0'", "12.2.0"),
         ("echo 'Icarus Verilog version 11.0 (stable)' >&2", "11.0"),
+        ("echo 'Vivado v2023.1 (64-bit)'", "2023.1"),
+        ("printf '\\377\\376 22.1 Build 917'", "22.1"),
+        ("read line; echo ${line:-1.5}", "1.5"),
         ("echo unknown", ""),
         ("exit 1", ""),
     ],
 )
 def test_version_is_the_first_dotted_number(tmp_path: Path, text: str, number: str) -> None:
     assert version_of(program(tmp_path, "tool", text)) == number
+
+
+@pytest.mark.parametrize(("name", "option"), [("vivado", "-version"), ("quartus_sh", "--version")])
+def test_vendors_are_asked_in_their_own_way(tmp_path: Path, name: str, option: str) -> None:
+    assert version_of(program(tmp_path, name, f'test "$1" = {option} && echo 22.1')) == "22.1"
 
 
 def test_program_that_cannot_start_has_no_version(tmp_path: Path) -> None:
