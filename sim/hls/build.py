@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-import jinja2
-
 from gateformer.hw.hls.project import Backend, IoType, Port, Project
 from gateformer.quant.errors import ToolError
 from gateformer.quant.tools import require_tool
@@ -145,11 +143,12 @@ def bench_files(project: Project, family: Family) -> dict[str, str]:
 
 def bench_text(project: Project, family: Family) -> str:
     """Return the C++ bench of a project."""
+    import jinja2
+
     shape = SHAPES[family.bits, project.settings.io_type]
 
     def facts(port: Port, side: str, number: int) -> dict[str, object]:
         name = f"{side}{number}"
-        holder = "input_data" if side == "in" else "output_data"
         places = {
             "arrays": f"{name}_array",
             "structs": f"{'given' if side == 'in' else 'made'}.{port.variable}",
@@ -158,7 +157,6 @@ def bench_text(project: Project, family: Family) -> str:
         return {
             "id": name,
             "variable": port.variable,
-            "holder": holder,
             "place": places[shape],
             "tokens": port.tokens,
             "features": port.features,

@@ -16,7 +16,7 @@ import numpy as np
 
 from gateformer.hw.hls.project import Port, Project
 from gateformer.quant.types import IntArray
-from gateformer.sim.hls.build import compile_project
+from gateformer.sim.hls.build import compile_project, family_of
 from gateformer.sim.hls.compare import Difference, compare
 from gateformer.sim.hls.program import from_words
 
@@ -75,12 +75,24 @@ def instrument(project: Project) -> dict[str, str]:
     path = f"firmware/{project.top}.cpp"
     text = project.files[path]
     for number, port in enumerate(project.between):
-        text = tapped(text, number, port)
+        text = tapped(text, number, port, family_of(project).least)
     return {**project.files, path: text.replace('#include "', f'{INCLUDE}#include "', 1)}
 
 
-def tapped(text: str, number: int, port: Port) -> str:
-    """Return a top function with a tap behind the first call that takes a variable."""
+def tapped(text: str, number: int, port: Port, least: int = 1) -> str:
+    """Return a top function with a tap behind the first call that takes a variable.
+
+    Parameters
+    ----------
+    text : str
+        The top function's file.
+    number : int
+        Names the tap's file.
+    port : Port
+        The variable.
+    least : int
+        Fewest bits of an element (`Family.least`).
+    """
     call = re.search(rf"[(,]\s*{re.escape(port.variable)}\s*[,)]", text)
     end = -1 if call is None else text.find(";", call.end())
     line = -1 if end < 0 else text.find("\n", end)
@@ -88,6 +100,6 @@ def tapped(text: str, number: int, port: Port) -> str:
         return text
     kind = port.type
     sign = str(kind.signed).lower()
-    constants = f"{kind.width}, {kind.frac}, {sign}, {port.tokens}, {port.features}"
+    constants = f"{max(kind.width, least)}, {kind.frac}, {sign}, {port.tokens}, {port.features}"
     tap = f"    gf_bench::tap<{constants}>({number}, {port.variable});"
     return f"{text[:line]}\n{tap}{text[line:]}"

@@ -38,7 +38,8 @@ def headers(backend: Backend) -> dict[str, str]:
 def cpp_type(kind: Fixed, backend: Backend) -> str:
     """A type in C++."""
     if backend == "quartus":
-        return f"ac_fixed<{kind.width}, {kind.integer}, {str(kind.signed).lower()}>"
+        more = int(kind.width == 1)  # hls4ml's Quartus projects hold one bit in two
+        return f"ac_fixed<{kind.width + more}, {kind.integer + more}, {str(kind.signed).lower()}>"
     return f"ap_{'' if kind.signed else 'u'}fixed<{kind.width}, {kind.integer}>"
 
 

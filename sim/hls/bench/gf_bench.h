@@ -26,6 +26,9 @@ template <class R, class... A> struct Arguments<R (*)(A...)> {
       typename std::remove_reference<typename std::tuple_element<I, std::tuple<A...>>::type>::type>::type;
 };
 
+// The beat of a stream.
+template <template <class> class S, class T> T beat_of(S<T>&);
+
 // An element has exactly the type of the graph's value.
 template <class T, int W, int F, bool S> struct Same {
   static_assert(Bits<T>::width == W, "the width differs from the graph's");
