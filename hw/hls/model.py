@@ -74,7 +74,8 @@ def generate(
     wires = dict(inputs)
     for unit, function in zip(parts.units, functions, strict=True):
         for value in unit.writes:
-            wires[value] = function if len(unit.writes) == 1 else names.new(value)
+            own = len(unit.writes) == 1 or value == unit.layer
+            wires[value] = function if own else names.new(value)
     streams = settings.io_type == "io_stream"
     beats = {value: f"{wire}_t" for value, wire in wires.items()}
     if len(graph.outputs) == 1 and not (streams and _is_read(parts, graph.outputs[0])):

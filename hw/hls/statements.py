@@ -193,13 +193,17 @@ def _dense(op: Dense, to: Row, operands: tuple[Operand, ...], own: Resources) ->
     (x,) = operands
     kind = Fixed.for_range(int(op.weight.min()), int(op.weight.max()), op.frac)
     shift = Fixed.for_range(int(op.bias.min()), int(op.bias.max()), op.bias_frac)
-    point = "" if to.text in ("result", "exact", "linear") else f"{to.text}_"
-    point = point.replace("_exact_", "_")
-    weight = own.weight(f"{point}weight", op.weight.T, kind)
-    bias = own.weight(f"{point}bias", op.bias, shift)
+    weight = own.weight(_named(to, "weight"), op.weight.T, kind)
+    bias = own.weight(_named(to, "bias"), op.bias, shift)
     call = f"gf::dense({x.text}, {weight}, {bias}, {to.text})"
     formula = f"{to.text} = {x.text} weight + bias"
     return Statement(formula, (call,), int(np.count_nonzero(op.weight)))
+
+
+def _named(to: Row, what: str) -> str:
+    """A constant array of a row: ``query_weight``; the layer's own has no more than ``weight``."""
+    point = to.text.removesuffix("_exact")
+    return what if point in ("result", "exact", "linear") else f"{point}_{what}"
 
 
 @states(MatMul)
@@ -284,7 +288,7 @@ def _lookup(op: Lookup, to: Row, operands: tuple[Operand, ...], own: Resources) 
     (x,) = operands
     kind = to.value.fixed
     about = f"{to.text} of {x.text}, a {x.value.fixed}, as raw integers of {kind}"
-    table = own.table(f"{to.text}_table", wrap(op.table, kind), kind, about)
+    table = own.table(_named(to, "table"), wrap(op.table, kind), kind, about)
     call = "lookup" if op.table.ndim == 1 else "embed"
     return Statement(f"{to.text} = table({x.text})", (f"gf::{call}({x.text}, {table}, {to.text})",))
 

@@ -1,0 +1,296 @@
+"""HLS projects as text: structure, depths, pragmas, names, weights, faults."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+from equiv.hls_graphs import GRAPHS, Drawing, numbers
+from equiv.networks import NETWORKS, network
+
+from gateformer.hw.hls import model
+from gateformer.hw.hls.extension import class_of
+from gateformer.hw.hls.model import generate
+from gateformer.hw.hls.names import RESERVED, Names
+from gateformer.hw.hls.project import HlsSettings, Project
+from gateformer.quant.errors import ConfigError, Problems, ScheduleError, ToolError
+from gateformer.quant.graph import Graph
+from gateformer.quant.ops.base import Inferred, Primitive, Shape, Value
+from gateformer.quant.ops.cast import Constant
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.elementwise import Add
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.types import Fixed, IntArray
+
+pytestmark = pytest.mark.hls
+
+STREAM = HlsSettings(io_type="io_stream")
+
+
+def made(name: str, settings: HlsSettings = STREAM) -> Project:
+    graph = GRAPHS[name]() if name in GRAPHS else network(NETWORKS[name])
+    return generate(graph, settings)
+
+
+def top(project: Project) -> str:
+    return project.files[f"firmware/{project.top}.cpp"]
+
+
+def depths(project: Project) -> dict[str, int]:
+    found = re.findall(r"STREAM variable=(\w+) depth=(\d+)", top(project))
+    return {name: int(depth) for name, depth in found}
+
+
+@pytest.mark.parametrize("backend", ["vitis", "vivado"])
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+def test_same_input_same_bytes(backend: Any, io_type: Any) -> None:
+    settings = HlsSettings(backend, io_type)
+    one, other = made("masked", settings), made("masked", settings)
+    assert one.files == other.files
+    text = "\n".join(one.files.values())
+    assert "/tmp" not in text
+    assert "gateformer-hls-" not in text
+    assert "OutputDir: .\n" in one.files["hls4ml_config.yml"]
+
+
+@pytest.mark.parametrize("name", ["masked", "embedded", "short_inputs"])
+def test_every_header_is_there(name: str) -> None:
+    files = made(name).files
+    for path, text in files.items():
+        if "ap_types" in path:
+            continue
+        for wanted in re.findall(r'#include "([^"]+)"', text):
+            here = str(PurePosixPath(path).parent)
+            bases = (here, "firmware", "firmware/ap_types", ".")
+            tried = [_plain(f"{base}/{wanted}") for base in bases]
+            assert any(t in files for t in tried) or wanted.startswith("ap_"), (path, wanted)
+
+
+def _plain(path: str) -> str:
+    parts: list[str] = []
+    for part in PurePosixPath(path).parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *GRAPHS])
+def test_streams_have_one_writer_and_one_reader(name: str) -> None:
+    """Else DATAFLOW is not legal."""
+    project = made(name)
+    calls = re.findall(r"^    [\w:]+<\w+>\(([^;]*)\);", top(project), re.MULTILINE)
+    used = [wire for call in calls for wire in call.split(", ")]
+    ports = {port.variable for port in (*project.inputs, *project.outputs)}
+    assert set(used) == {*depths(project), *ports}
+    for wire in depths(project):
+        assert used.count(wire) == 2
+    for port in ports:
+        assert used.count(port) == 1
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *GRAPHS])
+def test_frames_have_one_writer_and_one_reader(name: str) -> None:
+    project = made(name)
+    for path, text in project.files.items():
+        if not path.startswith("firmware/layers/") or "DATAFLOW" not in text:
+            continue
+        region = text.partition("#pragma HLS DATAFLOW")[2]
+        frames = re.findall(r"^    gf::\S+ \d+> (\w+)\[", region, re.MULTILINE)
+        calls = re.findall(r"\(\s*([^;()]*?)\s*\);", region)
+        used = [name for call in calls for name in re.split(r",\s*", call)]
+        assert frames
+        assert all(used.count(frame) == 2 for frame in frames), path
+
+
+def test_skips_hold_what_attention_holds() -> None:
+    found = depths(made("self_attention"))
+    assert found == {"x_copy1_out": 6, "x_copy2_out": 12, "mix_out": 6}
+
+
+def test_skips_past_two_blocks() -> None:
+    found = depths(made("masked_twice"))
+    assert found == {"first_out": 5}
+    found = depths(made("deep"))
+    skip = [depth for name, depth in found.items() if "copy2" in name]
+    assert skip == [10, 5, 10, 5]  # around attention, around the feed-forward pair, twice
+
+
+def test_an_output_leaves_when_its_phase_does() -> None:
+    """An early output of a layer waits for a late one where both meet."""
+    to = Drawing("early")
+    x = to.input("x", "fixed<4,2>", 5, 2)
+    early = to.add(Reshape((5, 1, 2)), x, name="l/early")
+    score = to.add(MatMul("features"), early, early, name="l/score")
+    late = to.add(MatMul("tokens"), score, early, name="l")
+    graph = to.graph(to.add(Add(), late, early, name="sum"))
+    assert depths(generate(graph, STREAM)) == {"l_early_out": 10, "l_out": 5}
+
+
+def test_reuse_factors_reach_every_loop() -> None:
+    settings = HlsSettings(io_type="io_stream", reuse_factor=4, layers={"logits": 3})
+    project = made("dense", settings)
+    parameters = project.files["firmware/parameters.h"]
+    assert parameters.count("reuse_factor = 4;") == 2
+    assert "reuse_factor = 3;" in parameters
+    assert "multiplier_limit = (20 + reuse_factor - 1) / reuse_factor;" in parameters
+    layer = project.files["firmware/layers/hidden.h"]
+    assert "#pragma HLS PIPELINE II=CONFIG_T::reuse_factor" in layer
+    assert (
+        "#pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit" in layer
+    )
+    parallel = made("dense", HlsSettings(reuse_factor=4, layers={"logits": 6}))
+    assert "#pragma HLS PIPELINE II=6" in top(parallel)
+
+
+def test_sums_over_tokens_run_with_the_tokens() -> None:
+    stream = made("pooled").files["firmware/layers/mean.h"]
+    assert "gf::sum_next(t == 0, x, sum_so_far);" in stream
+    parallel = made("pooled", HlsSettings()).files["firmware/layers/mean.h"]
+    assert "gf::sum_tokens(x_frame, 0, sum);" in parallel
+
+
+def test_frames_that_skip_a_level_are_handed_on() -> None:
+    text = made("bypassed").files["firmware/layers/l.h"]
+    assert "gf::carry(h_frame2, h_frame2_2);" in text
+
+
+def test_layers_that_wait_for_each_other_are_split() -> None:
+    calls = re.findall(r"^    (\w+)<\w+_config>", top(made("entangled")), re.MULTILINE)
+    assert calls[:4] == ["a", "b", "a_2", "b_2"]
+
+
+def test_ports_are_the_arguments() -> None:
+    project = made("masked")
+    head = re.search(r"void masked\((.*?)\)", top(project), re.DOTALL)
+    assert head
+    assert re.findall(r"&(\w+)", head[1]) == ["x", "keep", "pooled_out"]
+    (x, keep), (pooled,) = project.inputs, project.outputs
+    assert (x.tokens, x.features, keep.type) == (6, 4, Fixed(False, 1, 0))
+    assert (pooled.name, pooled.tokens, pooled.features, pooled.size) == ("pooled", 1, 4, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Numbers in C++ initializers."""
+
+    @staticmethod
+    def of(text: str) -> list[float]:
+        return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.rpartition("= {")[2])]
+
+
+def test_weights_are_exact() -> None:
+    to = Drawing("exact")
+    x = to.input("x", "fixed<4,2>", 3)
+    weight, bias = numbers(2, 3, top=1 << 30), numbers(2, top=1 << 40)
+    op = Dense(weight, 31, bias, 45, (2,))
+    project = generate(to.graph(to.add(op, x, name="y")), STREAM)
+    files = project.files
+    found = Tables.of(files["firmware/weights/y_weight.h"])
+    assert np.array_equal(np.array(found), np.ldexp(weight.T.ravel().astype(float), -31))
+    found = Tables.of(files["firmware/weights/y_bias.h"])
+    assert np.array_equal(np.array(found), np.ldexp(bias.astype(float), -45))
+
+
+def test_tables_are_raw_integers() -> None:
+    files = made("embedded").files
+    text = files["firmware/tables/embedding_table.h"]
+    assert "static const gf::rom<6> embedding_table[16][3] = {" in text
+    assert all(len(line) <= 100 for line in made("affine").files["firmware/tables/shares_table.h"])
+
+
+def test_classes_say_what_layers_were() -> None:
+    assert class_of("FoldedAttention", ()) == "GfAttention"
+    nodes = network(NETWORKS["causal"]).nodes
+    assert class_of(None, nodes) == "GfAttention"
+    assert class_of(None, network(NETWORKS["gelu"]).nodes[-2:]) == "GfElementwise"
+    text = made("folded").files["firmware/layers/mix.h"]
+    assert "from model 'folded': mix\n" in text
+    graph = network(NETWORKS["folded"])
+    text = generate(graph, STREAM, {"mix": "FoldedAttention"}).files["firmware/layers/mix.h"]
+    assert "from model 'folded': mix (FoldedAttention)\n" in text
+
+
+def test_names_stay_apart() -> None:
+    names = Names("btag")
+    assert names.new("float") == "float_2"
+    assert names.new("btag") == "btag_2"
+    assert names.new("a/b") == "a_b"
+    assert names.new("A_B") == "A_B_2"
+    assert names.new("mix") == "mix"
+    assert names.new("mix_out") == "mix_out_2"  # the stream that mix writes
+    assert names.new("late_t") == "late_t"
+    assert names.new("late") == "late_2"
+    assert names.new("mix_outer") == "mix_outer"
+    assert "class" in RESERVED
+
+
+def test_a_name_of_c_plus_plus() -> None:
+    project = made("broadcast")
+    assert project.top == "double_2"
+    assert [port.variable for port in project.inputs] == ["x", "float_2", "z", "w"]
+
+
+@dataclass(frozen=True, slots=True)
+class Strange(Primitive):
+    """A primitive that no backend knows."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def infer(self, *inputs: Value) -> Inferred:
+        return Inferred(inputs[0].fixed, *inputs[0].bounds)
+
+    def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
+        return inputs[0]
+
+
+def strange() -> Graph:
+    to = Drawing("strange")
+    x = to.input("x", "fixed<4,2>", 3)
+    y = to.add(Strange(), x, name="y")
+    return to.graph(to.add(Strange(), y, name="z"))
+
+
+def test_unknown_primitives_are_told_at_once() -> None:
+    with pytest.raises(Problems) as found:
+        generate(strange(), STREAM)
+    assert [error.layer for error in found.value.errors if isinstance(error, ScheduleError)] == [
+        "y",
+        "z",
+    ]
+    assert "Strange" in str(found.value)
+
+
+def test_outputs_without_hardware_are_refused() -> None:
+    to = Drawing("idle")
+    x = to.input("x", "fixed<4,2>", 3)
+    c = to.add(Constant(numbers(3), 0), name="c")
+    with pytest.raises(Problems) as found:
+        generate(to.graph(x, c), STREAM)
+    assert [error.code for error in found.value.errors] == ["E311", "E311"]
+
+
+def test_weights_beyond_a_double_are_refused() -> None:
+    to = Drawing("heavy")
+    x = to.input("x", "fixed<4,2>", 2)
+    op = Dense(np.array([[1, 1 << 60]]), 0, np.array([0]), 0, (1,))
+    with pytest.raises(ScheduleError, match="E202"):
+        generate(to.graph(to.add(op, x, name="y")), STREAM)
+
+
+def test_without_hls4ml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "find_spec", lambda name: None)
+    with pytest.raises(ToolError, match="E505 hls4ml is not installed"):
+        made("dense")
+
+
+def test_settings_are_checked_at_once() -> None:
+    with pytest.raises(Problems) as found:
+        HlsSettings(reuse_factor=0, layers={"a": 70000}, clock_ns=0.0)
+    assert len(found.value.errors) == 3
+    with pytest.raises(ConfigError):
+        HlsSettings(clock_ns=float("nan"))
