@@ -69,6 +69,12 @@ _CATALOGUE = (
         aliases=("yowasp-ecppack",),
     ),
     Tool(
+        "ecppll",
+        "`build --tool nextpnr` for a board: its PLL",
+        "pip install -e '.[nextpnr]'",
+        aliases=("yowasp-ecppll",),
+    ),
+    Tool(
         "nextpnr-himbaechel",
         "`build --tool nextpnr`: Gowin",
         "pip install -e '.[nextpnr]'",

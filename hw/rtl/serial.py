@@ -1,8 +1,8 @@
 """A board's top with two data pins: the AXI4-Stream top between a serial receiver and sender.
 
-Owns ``gf_<name>_uart``. A bare place-and-route of a design needs hundreds of pins, which no
-package has; this top needs five, keeps all of the logic, and makes a bitstream that a host can
-talk to. Imports the design records and text pieces.
+Owns ``gf_<name>_uart`` and ``gf_<name>_<board>``. A bare place-and-route of a design needs hundreds
+of pins, which no package has; this top needs five, keeps all of the logic, and makes a bitstream
+that a host can talk to. Imports the design records and text pieces.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from gateformer.hw.rtl.text import bus, counter_bits, header, instance, module
 
 LIBRARY = ("gf_beat_to_bytes.v", "gf_bytes_to_beat.v", "gf_uart_rx.v", "gf_uart_tx.v")
 """Library files that the serial top instantiates."""
+COMMAND = "build DESIGN --tool nextpnr"
 
 
 def serial_top(design: Design, divisor: int) -> dict[str, str]:
@@ -34,6 +35,44 @@ def serial_top(design: Design, divisor: int) -> dict[str, str]:
     """
     name = f"gf_{design.name}_uart"
     return {f"{name}.v": _top(design, name, divisor), **library(LIBRARY)}
+
+
+def board_top(design: Design, board: str, divisor: int) -> dict[str, str]:
+    """Return ``gf_<name>_<board>.v``: the serial top behind the board's PLL ``gf_pll``.
+
+    Parameters
+    ----------
+    design : Design
+        A scheduled design; the serial top is not among the files.
+    board : str
+        The board's name.
+    divisor : int
+        Clocks of the PLL's output a bit on the line.
+    """
+    name = f"gf_{design.name}_{board}"
+    ports = [
+        "input  wire clk",
+        "input  wire rst_n",
+        "input  wire rxd",
+        "output wire txd",
+        "output wire error",
+    ]
+    pll = {"clkin": "clk", "clkout0": "core_clk", "locked": "locked"}
+    serial = {
+        "clk": "core_clk",
+        "rst_n": "rst_n && locked",
+        "rxd": "rxd",
+        "txd": "txd",
+        "error": "error",
+    }
+    body = (
+        "  wire core_clk;\n  wire locked;\n\n"
+        + instance("gf_pll", "pll", {}, pll)
+        + "\n"
+        + instance(f"gf_{design.name}_uart", "serial", {"Divisor": divisor}, serial)
+    )
+    about = [f"gf_{design.name}_uart behind the PLL that makes its clock from the board's"]
+    return {f"{name}.v": header(design.name, about, COMMAND) + module(name, ports, body)}
 
 
 def slot_bytes(port: Port) -> int:
@@ -64,7 +103,7 @@ def _top(design: Design, name: str, divisor: int) -> str:
         "output reg  error",
     ]
     body = "\n".join([_receiver(design), _inputs(design), _dut(design), _outputs(design)])
-    return header(design.name, lines) + module(name, ports, body, {"Divisor": divisor})
+    return header(design.name, lines, COMMAND) + module(name, ports, body, {"Divisor": divisor})
 
 
 def _receiver(design: Design) -> str:

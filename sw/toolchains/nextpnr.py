@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateformer.hw.rtl.serial import serial_top
+from gateformer.hw.boards import Board
+from gateformer.hw.boards import load as load_board
+from gateformer.hw.boards import names as board_names
+from gateformer.hw.rtl.serial import board_top, serial_top
+from gateformer.quant.errors import ConfigError
 from gateformer.quant.version import __version__
 from gateformer.toolchains import ecp5_multipliers, nextpnr_parts, yosys_script
 from gateformer.toolchains import nextpnr_reports as reports
@@ -18,6 +22,8 @@ from gateformer.toolchains.text import fill
 from gateformer.toolchains.yosys_sources import closure
 from gateformer.toolchains.yosys_worker import TABLE_ENTRIES
 
+UART = "uart"
+"""The flow without a board: nextpnr chooses the pins. Others are named after their board."""
 BAUD = 115_200
 """Bits a second on the serial line."""
 SEEDS = {"default": "1", "seed2": "2", "seed3": "3", "seed4": "4"}
@@ -30,31 +36,59 @@ def plan(request: Request) -> Plan:
     Parameters
     ----------
     request : Request
-        With RTL.
+        With RTL. Flow ``uart``: the serial top on pins of nextpnr's choice; a board's: behind its
+        PLL, on its pins.
+
+    Raises
+    ------
+    ConfigError
+        E002 for an unknown part, E006 for one that the board does not carry.
     """
     assert request.rtl is not None and request.design is not None
-    top = f"{request.rtl.core}_uart"
+    board = None if request.flow == UART else load_board(request.flow)
     divisor = max(4, round(1e9 / request.clock_ns / BAUD))
     every = {**request.rtl.files, **serial_top(request.design, divisor)}
+    top = f"{request.rtl.core}_uart"
+    if board is not None:
+        _fits(board, request)
+        top = f"{request.rtl.core}_{board.name}"
+        every |= board_top(request.design, board.name, divisor)
     inside = closure(every, top)
     files = {f"rtl/{name}": text for name, text in inside.items()}
+    sources = sorted(name for name in files if name.endswith(".v"))
     files["synth.ys"] = fill(
         "synth.ys",
         version=__version__,
-        sources=sorted(name for name in files if name.endswith(".v")),
+        sources=sources if board is None else [*sources, "pll.v"],
         top=top,
         family=request.device.family,
         entries=TABLE_ENTRIES,
+        board=board,
     )
     files["run_yosys.py"] = Path(yosys_script.__file__).read_text(encoding="utf-8")
     if request.device.family == "ecp5":
-        return _ecp5(request, files)
+        return _ecp5(request, files, board)
     return _gowin(request, files)
 
 
-def _ecp5(request: Request, files: dict[str, str]) -> Plan:
+def _fits(board: Board, request: Request) -> None:
+    if not request.part.upper().startswith(board.part):
+        raise ConfigError(
+            "E006",
+            "device and board contradict each other",
+            layer="build.flow",
+            cause=f"{board.name} carries a {board.part}, and build.part is {request.part}",
+            fix=f"Choose the device of the board, or the flow '{UART}' without its pins",
+        )
+
+
+def _ecp5(request: Request, files: dict[str, str], board: Board | None) -> Plan:
     name, options = request.name, nextpnr_parts.ecp5(request.part)
-    files["pins.lpf"] = fill("pins.lpf", version=__version__, mhz=_mhz(request))
+    files["pins.lpf"] = fill("pins.lpf", version=__version__, mhz=_mhz(request), board=board)
+    clock: tuple[Call, ...] = ()
+    if board is not None:
+        given = ("-i", f"{board.clock_mhz:g}", "-o", _mhz(request), "-f", "pll.v")
+        clock = (Call("ecppll", (*given, "--module", "gf_pll"), "ecppll"),)
     files["ecp5_multipliers.py"] = Path(ecp5_multipliers.__file__).read_text(encoding="utf-8")
     place = (
         *options,
@@ -66,6 +100,7 @@ def _ecp5(request: Request, files: dict[str, str]) -> Plan:
         "nextpnr",
         files,
         (
+            *clock,
             Call(PYTHON, ("run_yosys.py", "synth.ys"), "yosys"),
             Call(
                 PYTHON,
@@ -114,6 +149,6 @@ NEXTPNR = Toolchain(
     "yosys and nextpnr: synthesis, placement, routing, bitstream; Lattice ECP5 and Gowin",
     plan,
     families=("ecp5", "gowin"),
-    flows=("uart",),
+    flows=(UART, *board_names()),
     strategies=tuple(SEEDS),
 )
