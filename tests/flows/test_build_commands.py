@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,16 @@ def built(place: Path) -> Path:
     return found[0]
 
 
+def undocumented(tool: str, metrics: dict[str, Any]) -> set[str]:
+    """Keys of a build that docs/metrics.md does not name, be it as one of several in a row."""
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text("utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("| `build.<tool>.")]
+    known = {name.rsplit(".", 1)[-1] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    prefix = f"build.{tool}."
+    keys = {key.removeprefix(prefix) for key in metrics if key.startswith(prefix)}
+    return keys - known
+
+
 @needs_tcl
 @pytest.mark.parametrize(
     ("tool", "flow", "expected"),
@@ -124,6 +135,7 @@ def test_each_flow_builds_in_a_hostile_folder(
     metrics = answer["metrics"]
     assert metrics[f"build.{tool}.flow"] == flow
     assert {key: metrics[f"build.{tool}.{key}"] for key in expected} == expected
+    assert not undocumented(tool, metrics)
     kept = built(Path.cwd())
     assert (kept / "build.log").is_file()
     assert not (Path.cwd() / "out/scratch").exists()
