@@ -1,0 +1,58 @@
+"""The FIFO depths that ``generate hls`` declares: no network stops, however its layers hold back.
+
+Each project's own C++ runs with its calls as processes and its streams as deep as declared; layers
+pass a beat on at once, or only after they have read more, as pipelines do that stall as a whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from equiv.hls_fifos import Bounded, Run, compiled
+from equiv.networks import NETWORKS, network, vectors
+
+from gateformer.hw.hls.model import generate
+from gateformer.hw.hls.project import HlsSettings
+from gateformer.quant.execute import run
+from gateformer.quant.types import IntArray
+
+pytestmark = pytest.mark.hls
+
+FRAMES = 7
+LAGS = (0, 1, 3, 1000, -12, -12, -12)
+"""Beats that layers hold their results back for; below 0: each its own, drawn up to 12."""
+
+
+def built(name: str, folder: Path) -> tuple[Bounded, dict[str, IntArray], dict[str, IntArray]]:
+    """A network's project, frames for it, and what they must give."""
+    graph = network(NETWORKS[name])
+    frames = vectors(graph, FRAMES)
+    project = generate(graph, HlsSettings("vitis", "io_stream"))
+    return compiled(project, folder), frames, run(graph, frames)
+
+
+def passes(found: Run, expected: dict[str, IntArray]) -> None:
+    assert not found.stuck, found.stuck
+    for name, value in expected.items():
+        assert np.array_equal(found.outputs[name], value.reshape(FRAMES, -1)), name
+
+
+@pytest.mark.parametrize("name", ["self_attention"])
+def test_declared_depths_suffice(name: str, tmp_path: Path) -> None:
+    bounded, frames, expected = built(name, tmp_path)
+    for seed, lag in enumerate(LAGS):
+        passes(bounded.run(frames, lag=lag, seed=seed), expected)
+    found = bounded.run(frames, most=4)  # the layer beside the skip gathers six beats
+    assert any("x_copy2_out is full" in line for line in found.stuck), found.stuck
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_network_stops(name: str, tmp_path: Path) -> None:
+    bounded, frames, expected = built(name, tmp_path)
+    for seed, lag in enumerate(LAGS):
+        passes(bounded.run(frames, lag=lag, seed=seed), expected)
+    if name in ("self_attention", "deep", "folded"):
+        assert bounded.run(frames, most=2).stuck
