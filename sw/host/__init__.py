@@ -11,5 +11,6 @@ __getattr__, __dir__ = lazy_exports(
     {
         "Accelerator": "gateformer.host.driver",
         "Description": "gateformer.host.description",
+        "simulated": "gateformer.host.simulating",
     },
 )

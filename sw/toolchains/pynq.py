@@ -12,8 +12,10 @@ from pathlib import PurePosixPath
 
 from gateformer.host.bundle import bundle
 from gateformer.host.description import STATUS_BLOCK, Description, Stream
+from gateformer.hw.dataflow.design import Design
 from gateformer.hw.naming import identifier
 from gateformer.hw.rtl.dma_top import dma_files, dma_shell, identity_of
+from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ConfigError, GateformerError, Problems, ScheduleError
 from gateformer.quant.version import __version__
 from gateformer.toolchains import vivado_reports as reports
@@ -143,11 +145,8 @@ def plan(request: Request) -> Plan:
     assert request.rtl is not None and request.design is not None
     board, design = BOARDS[request.flow], request.design
     period = _checked(request, board)
-    inside = closure(request.rtl.files, request.rtl.top)
-    identity = identity_of(inside)
-    inside |= dma_files(design, identity)
+    inside, description = accelerator(design, request.rtl, period)
     inside[f"gf_{design.name}_shell.v"] = dma_shell(design)
-    description = Description.of(design, identity, float(period))
     files = {f"rtl/{name}": text for name, text in inside.items()}
     files["block_design.tcl"] = block_design(description, board)
     files["build.tcl"] = fill(
@@ -176,6 +175,23 @@ def plan(request: Request) -> Plan:
         ("board/*.bit", "board/*.hwh"),
         float(period),
     )
+
+
+def accelerator(design: Design, rtl: Rtl, clock_ns: float) -> tuple[dict[str, str], Description]:
+    """Return the sources of ``gf_<name>_dma`` by file name, and what their host has to know.
+
+    Parameters
+    ----------
+    design : Design
+        The scheduled design.
+    rtl : Rtl
+        Its Verilog.
+    clock_ns : float
+        Period of its clock.
+    """
+    inside = closure(rtl.files, rtl.top)
+    identity = identity_of(inside)
+    return inside | dma_files(design, identity), Description.of(design, identity, clock_ns)
 
 
 def _checked(request: Request, board: ZynqBoard) -> int:

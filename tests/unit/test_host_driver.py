@@ -13,7 +13,7 @@ import pytest
 
 from gateformer.host.description import Description, Stream
 from gateformer.host.driver import Accelerator
-from gateformer.host.simulated import Answer, NumpyEngine, Packet, SimulatedBoard
+from gateformer.host.simulated_board import Answer, NumpyEngine, Packet, SimulatedBoard
 from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, DataError, GateformerError, Problems
 from gateformer.quant.types import Fixed, IntArray
