@@ -47,9 +47,9 @@ def csynth(text: str) -> dict[str, Metric]:
     if estimated > 0:
         found["fmax_mhz"] = round(1000 / estimated, 2)
     for tag, key in CLOCKS.items():
-        said = _text(root, f"PerformanceEstimates/SummaryOfOverallLatency/{tag}")
-        # A loop of unknown length: "undef", "?" or "-".
-        found[key] = number(said) if said.isdigit() else None
+        said = root.findtext(f"PerformanceEstimates/SummaryOfOverallLatency/{tag}", "").strip()
+        # A loop of unknown length: "undef", "?", "-" or nothing.
+        found[key] = number(said) if said.isdecimal() else None
     resources = root.find("AreaEstimates/Resources")
     if resources is None:
         raise ValueError("The synthesis report has no AreaEstimates/Resources")

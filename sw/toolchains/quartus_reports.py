@@ -71,15 +71,16 @@ def timing(clock_ns: float, text: str) -> dict[str, Metric]:
         No setup slack is in it.
     """
     entries = re.findall(r"^Type\s*:\s*(.+?)\s*$\s*^Slack\s*:\s*(\S+)\s*$", text, re.M)
-    slacks: dict[str, float] = {}
-    for kind, said in entries:
-        for name, key in KINDS.items():
-            if f" {name} '" in f" {kind}":
-                slacks[key] = min(slacks.get(key, float("inf")), number(said))
+    every = [(f" {kind}", number(said)) for kind, said in entries]
+    slacks = {
+        key: min(here)
+        for name, key in KINDS.items()
+        if (here := [slack for kind, slack in every if f" {name} '" in kind])
+    }
     if "wns_ns" not in slacks:
         raise ValueError("The timing summary has no setup slack of a clock")
     found: dict[str, Metric] = {**slacks}
-    found["timing_met"] = all(slack >= 0 for slack in slacks.values())
+    found["timing_met"] = all(slack >= 0 for _, slack in every)
     if clock_ns > slacks["wns_ns"]:
         found["fmax_mhz"] = round(1000 / (clock_ns - slacks["wns_ns"]), 2)
     return found

@@ -202,6 +202,20 @@ def test_a_violated_hold_is_no_timing_met() -> None:
     assert vivado_reports.timing(late)["timing_met"] is False
 
 
+def test_a_violated_recovery_is_no_timing_met() -> None:
+    late = text("quartus.sta.summary").replace(
+        "Type  : Slow 1100mV 85C Model Hold", "Type  : Slow 1100mV 85C Model Recovery"
+    )
+    assert AT_5(late)["timing_met"] is True
+    assert AT_5(late.replace("0.291", "-0.291"))["timing_met"] is False
+
+
+@pytest.mark.parametrize("said", ["undef", "?", "-", "", "²"])
+def test_a_latency_that_the_compiler_cannot_tell(said: str) -> None:
+    found = hls_reports.csynth(text("vitis_csynth.xml").replace(">41<", f">{said}<"))
+    assert found["latency_cycles"] is None and found["lut"] == 48701
+
+
 @pytest.mark.parametrize(
     ("parse", "given", "words"),
     [
