@@ -155,8 +155,8 @@ def _split(key: str) -> list[str]:
 def _anchor(tree: dict[str, Any], folder: Path) -> None:
     for *tables, key in PATHS:
         _anchor_in(_table(tree, tables), (key,), folder)
-    for tables in TABLES_OF_PATHS:
-        table = _table(tree, tables)
+    for names in TABLES_OF_PATHS:
+        table = _table(tree, names)
         _anchor_in(table, tuple(table), folder)
 
 
