@@ -39,7 +39,9 @@ class Hung(Exception):  # noqa: N818 - an event that the caller puts into words
 
 def cores() -> int:
     """Return how many cores this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 def run_jobs(
