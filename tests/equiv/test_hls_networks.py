@@ -14,6 +14,7 @@ from gateformer.hw.hls.project import HlsSettings, IoType
 from gateformer.hw.rtl.emit import emit
 from gateformer.quant.execute import run
 from gateformer.quant.ops.cast import Cast
+from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Overflow
 from gateformer.sim.hls.run import check
 from gateformer.sim.rtl.bulk import bulk
@@ -63,7 +64,7 @@ def test_hls_is_numpy_is_rtl(name: str, io: IoType, tmp_path: Path, rtl_folder: 
 
 @pytest.mark.parametrize("name", CASES)
 def test_frames_reach_the_corners(name: str) -> None:
-    """Extremes of the inputs' types, one-hot frames, equal scores, and casts that saturate."""
+    """Extremes, one-hot frames, equal scores, casts that saturate, and every entry of exp."""
     given = case(name)
     for value, frames in given.frames.items():
         kind = given.graph.values[value].fixed
@@ -83,3 +84,6 @@ def test_frames_reach_the_corners(name: str) -> None:
     }
     both = [v for v, kind in kinds.items() if {kind.min, kind.max} <= set(np.unique(values[v]))]
     assert len(both) > len(kinds) / 2, sorted(kinds.keys() - both)
+    for node in given.graph.nodes:
+        if isinstance(node.op, Lookup) and node.output.endswith("_attention/exp"):
+            assert len(np.unique(values[node.inputs[0]])) > 0.9 * len(node.op.table)
