@@ -30,13 +30,13 @@ def fill(template: str, **values: object) -> str:
     template : str
         A file of ``templates/``, without ``.j2``.
     values : object
-        By name; in a template, ``| tcl`` quotes a word.
+        By name; in a template, ``| tcl`` quotes a word, and an included one sees them too.
     """
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    text = (files("gateformer.toolchains") / "templates" / f"{template}.j2").read_text("utf-8")
+    folder = files("gateformer.toolchains") / "templates"
     environment = Environment(
-        loader=DictLoader({template: text}),
+        loader=FunctionLoader(lambda name: (folder / f"{name}.j2").read_text("utf-8")),
         autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
