@@ -13,7 +13,7 @@ from types import MappingProxyType
 from gateformer.hw.hls.extension import class_of
 from gateformer.hw.hls.iteration import Site
 from gateformer.hw.hls.layers import Layer, write_layer
-from gateformer.hw.hls.names import Names
+from gateformer.hw.hls.names import LIBRARY, MACROS, Names
 from gateformer.hw.hls.network import connect
 from gateformer.hw.hls.phases import tokens
 from gateformer.hw.hls.project import HlsSettings, Port, Project
@@ -66,11 +66,11 @@ def generate(
         )
     Problems.raise_if_any(_missing(graph))
     target = TARGETS[settings.backend]
-    top = Names().new(graph.name)
+    top = Names().new(graph.name, LIBRARY | MACROS)
     parts = cut(graph)
     names = Names(top)
-    inputs = {value: names.new(value) for value in graph.inputs}
-    functions = [names.new(unit.layer) for unit in parts.units]
+    inputs = {value: names.new(value, LIBRARY | MACROS) for value in graph.inputs}
+    functions = [names.new(unit.layer, MACROS) for unit in parts.units]
     wires = dict(inputs)
     for unit, function in zip(parts.units, functions, strict=True):
         for value in unit.writes:

@@ -1,11 +1,12 @@
 """Names in generated C++: a model's names as identifiers, apart from what C++ means by them.
 
-Owns ``Names`` and ``fixed``. Imports the naming of RTL and the types.
+Owns ``Names``, ``LIBRARY``, ``MACROS`` and ``fixed``. Imports the naming of RTL and the types.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 
 from gateformer.hw.naming import identifier
 from gateformer.quant.types import Fixed
@@ -23,6 +24,23 @@ _WORDS = """
 
 RESERVED = frozenset(_WORDS.split())
 """Keywords of C++11, and names that the generated code itself uses."""
+
+_LIBRARY = """
+    abort abs acos asin atan atan2 atexit atof atoi cbrt ceil clock clone copysign cos cosh div
+    drem environ erf erfc errno exit exp exp2 expm1 fabs fdim floor fma fmax fmin fmod
+    free frexp gamma getc gets hypot index isinf isnan j0 j1 jn labs ldexp lgamma link log log10
+    log1p log2 logb lround malloc modf nan pause pipe pow printf putc puts rand random read
+    realloc remainder remove rename rewind rindex rint round scalb scanf select signal
+    signbit significand sin sinh sleep sqrt stat stderr stdin stdout stream stream_in stream_out
+    swab sync system tan tanh tgamma time trunc unlink wait write y0 y1 yn
+"""
+
+LIBRARY = frozenset(_LIBRARY.split())
+"""Names of the C library and of hls4ml's streams, which neither a variable of the project may take
+nor a function that is no template."""
+
+MACROS = frozenset({"div_roundup", "max", "min"})
+"""Macros of hls4ml's defines.h, in small letters."""
 
 _DERIVED = re.compile(
     r"_(t|in|out|config|fork|from|so_far|phase\d+(_\d+)?|frame\d*(_\d+)?|operand\d+(_from)?"
@@ -43,14 +61,15 @@ class Names:
     def __init__(self, *taken: str) -> None:
         self._taken = {name.lower() for name in (*RESERVED, *taken)}
 
-    def new(self, wanted: str) -> str:
+    def new(self, wanted: str, apart: Set[str] = frozenset()) -> str:
         """``wanted`` as an identifier, numbered from 2 on where it would be mistaken.
 
-        Case does not tell names apart: file systems and hls4ml ignore it.
+        It also stays clear of the names in ``apart``. Case does not tell names apart: file
+        systems and hls4ml ignore it.
         """
         clean = identifier(wanted)
         name, number = clean, 2
-        while self._mistaken(name.lower()):
+        while name.lower() in apart or self._mistaken(name.lower()):
             name, number = f"{clean}_{number}", number + 1
         self._taken.add(name.lower())
         return name
