@@ -88,7 +88,7 @@ class Description:
         return cls(
             design.name,
             identity,
-            clock_ns,
+            float(clock_ns),
             design.latency_cycles,
             max(design.interval_cycles, words),
             streams(design.inputs),

@@ -37,6 +37,7 @@ DEVICES = {
     "vivado_hls": "xc7z020",
     "quartus": "5csema5",
     "quartus_hls": "10ax115",
+    "pynq": "xc7z020",
 }
 PROGRAMS = {
     "vivado": "vivado",
@@ -44,6 +45,7 @@ PROGRAMS = {
     "vivado_hls": "vivado_hls",
     "quartus": "quartus_sh",
     "quartus_hls": "i++",
+    "pynq": "vivado",
 }
 """Each toolchain's program."""
 PACKAGES = {"vitis_hls": "hls4ml", "vivado_hls": "hls4ml", "quartus_hls": "hls4ml"} | {
@@ -119,6 +121,7 @@ def undocumented(tool: str, metrics: dict[str, Any]) -> set[str]:
         ("quartus", "ooc", {"lut": 8123, "bram": 5.0, "power_w": 0.84357, "timing_met": True}),
         ("quartus", "axi", {"lut": 8123, "timing_met": True}),
         ("quartus", "vhdl", {"lut": 8123, "timing_met": True}),
+        ("pynq", "pynq-z2", {"lut": 61934, "timing_met": True, "power_w": 5.281}),
         ("vitis_hls", "csynth", {"lut": 48701, "latency_cycles": 41, "interval_cycles": 1}),
         ("vitis_hls", "ip", {"lut": 48701, "bram": 3.5}),
         ("vitis_hls", "vsynth", {"lut": 48701, "vsynth_lut": 61934}),
@@ -178,6 +181,18 @@ def test_the_axi_project_is_packaged(run: Run, tools: Bench) -> None:
     assert "ipx::associate_bus_interfaces -busif s_axis -clock clk ipx::current_core" not in lines
     assert any(line.startswith("ipx::associate_bus_interfaces -busif m_axis") for line in lines)
     assert (built(Path.cwd()) / "ip/component.xml").is_file()
+
+
+@needs_tcl
+def test_the_boards_folder_is_whole(run: Run, tools: Bench) -> None:
+    tools.has("vivado")
+    assert run("pynq")[0] == 0
+    lines = tools.tcl()
+    assert "create_bd_cell -type module -reference gf_net_shell accelerator" in lines
+    assert "launch_runs impl_1 -to_step write_bitstream -jobs 2" in lines
+    board = built(Path.cwd()) / "board"
+    wanted = {"net.bit", "net.hwh", "net.json", "gateformer"}
+    assert {path.name for path in board.iterdir()} == wanted
 
 
 @needs_tcl

@@ -134,7 +134,7 @@ module gf_tiny_dma (
   );
 
   // what the host reads: which design this is, and whether a frame was dropped
-  assign status = {31'h5af17de6, frame_error};
+  assign status = {31'h0, frame_error};
 
 endmodule
 
