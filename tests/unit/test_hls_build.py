@@ -107,6 +107,14 @@ def test_a_compile_error_is_told_and_leaves_a_log(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_compiler_may_take_only_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateformer.sim.hls.build.LIMIT", 0.1)
+    with pytest.raises(ToolError, match=r"over 0\.1 s") as caught:
+        compile_project(project(kinds={"slow": Fixed(True, 77, 7)}), tmp_path, tmp_path / "cache")
+    assert caught.value.code == "E503"
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match=r"'g\+\+'.*apt install") as caught:
