@@ -46,6 +46,10 @@ class Intel:
         """Calls of a component run one after another."""
         return []
 
+    def process(self) -> list[str]:
+        """A function that is called once needs nothing."""
+        return []
+
     def unroll(self) -> list[str]:
         """Said in front of the loop."""
         return []

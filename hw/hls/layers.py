@@ -177,7 +177,9 @@ class _Writer:
             inside += call(f"{name}<CONFIG_T>({', '.join(given)})")
         parameters = self._streams(unit.reads, unit.writes)
         head = self._head(unit.reads, unit.writes)
-        about = f"// {unit.layer}: the phases run at the same time, on successive frames."
+        overlap = scope.site.dialect.dataflow()
+        when = "at the same time, on successive frames" if overlap else "one after another"
+        about = f"// {unit.layer}: the phases run {when}."
         return [about, head, *_function(scope.function, parameters, inside)]
 
     def _steps(self, frame: Frame) -> int:
