@@ -90,6 +90,9 @@ _CATALOGUE = (
 TOOLS = {tool.name: tool for tool in _CATALOGUE}
 """Every outside program that gateformer can use."""
 
+BESIDE = str(Path(sys.executable).parent)
+"""Where pip puts programs: on PATH only in an active environment."""
+
 
 def find_tool(name: str, override: Path | None = None) -> Path | None:
     """Return a program's path, or None.
@@ -105,10 +108,8 @@ def find_tool(name: str, override: Path | None = None) -> Path | None:
     if override is not None:
         found = shutil.which(override)
     else:
-        # What pip installs lies beside the interpreter, on PATH only in an active environment.
-        beside = str(Path(sys.executable).parent)
         names = (tool.name, *tool.aliases)
-        places = (shutil.which(alias, path=path) for path in (None, beside) for alias in names)
+        places = (shutil.which(alias, path=path) for path in (None, BESIDE) for alias in names)
         found = _in_wheel(tool) or next((place for place in places if place), None)
     return None if found is None else Path(found)
 

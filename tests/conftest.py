@@ -20,6 +20,7 @@ NEEDS = {
     "icarus": ({"cocotb"}, {"iverilog"}),
     "verilator": ({"cocotb"}, {"verilator", "g++", "make"}),
     "synth": ({"pyosys"}, set()),
+    "nextpnr": ({"pyosys"}, {"nextpnr-ecp5", "ecppack", "nextpnr-himbaechel", "gowin_pack"}),
     "hls": ({"hls4ml"}, {"g++"}),
 }
 """Each marker's Python packages and programs."""

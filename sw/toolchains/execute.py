@@ -271,7 +271,7 @@ def _timing(plan: Plan, metrics: Metrics) -> TimingError | None:
     if metrics.get("timing_met") is not False:
         return None
     wns, fmax = metrics.get("wns_ns"), metrics.get("fmax_mhz")
-    said = [f"the clock period is {plan.clock_ns:g} ns"]
+    said = [f"The clock period is {plan.clock_ns:g} ns"]
     if isinstance(wns, int | float):
         said.append(f"the worst slack {wns:g} ns")
     if isinstance(fmax, int | float):
@@ -280,7 +280,7 @@ def _timing(plan: Plan, metrics: Metrics) -> TimingError | None:
         "E507",
         "timing not met",
         layer=plan.tool,
-        cause=", ".join(said).capitalize(),
+        cause=", ".join(said),
         fix="Raise schedule.clock_ns, lower schedule.logic_ns, or choose another build.strategy",
     )
 
