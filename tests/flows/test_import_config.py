@@ -199,6 +199,26 @@ def test_an_old_layout(call: Call, tmp_path: Path) -> None:
     assert main(["estimate", "design"]) == 0
 
 
+def test_types_by_class_of_layer(call: Call, tmp_path: Path) -> None:
+    text = OLD.replace(
+        "      ReuseFactor: 4\n",
+        "      Precision: ap_fixed<11,4>\n"
+        "    Activation:\n      Precision: {result: 'ap_ufixed<6,2>'}\n"
+        "    InputLayer:\n      Precision: ap_fixed<7,3>\n"
+        "  LayerName: {DOWN: {Precision: {result: 'ap_fixed<13,5>'}}}\n",
+    )
+    assert call(text, "--out", "design")[0] == 0
+    assert load(tmp_path / "design").types == {
+        "default": "fixed<12,4>",
+        "down": "fixed<13,5>",
+        "down/kernel": "fixed<11,4>",
+        "up": "ufixed<6,2>",
+        "up/kernel": "fixed<11,4>",
+        "up/linear": "fixed<11,4>",
+        "x": "fixed<7,3>",
+    }
+
+
 def test_without_json_two_tables(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     call(OLD, "--out", "a")
     assert main(["import-config", "hls4ml_config.yml", "--out", "b"]) == 0
