@@ -26,6 +26,8 @@ EVERY_S = 60.0
 """Seconds between two lines of a step that goes on, where no bar can be drawn."""
 WIDEST = 100
 """Letters of a tool's line that are shown."""
+NARROWEST, BESIDE = 24, 56
+"""The fewest of them on a narrow terminal; columns that spinner, bar, count and time take."""
 
 
 class Watcher(Protocol):
@@ -83,8 +85,10 @@ class Bars:
         from rich.markup import escape
 
         if self._task is not None:
-            shown = escape(f"{self._step}: {line}"[:WIDEST])
-            self._bars.update(self._task, description=shown)
+            room = max(NARROWEST, min(WIDEST, self._bars.console.width - BESIDE))
+            text = f"{self._step}: {line}"
+            text = text if len(text) <= room else f"{text[: room - 1]}…"
+            self._bars.update(self._task, description=escape(text))
 
     def ended(self, row: Row) -> None:
         """Replace the bar by a line."""
