@@ -44,6 +44,8 @@ def csynth(text: str) -> dict[str, Metric]:
         "clock_ns_estimated": estimated,
         "timing_met": estimated <= target,
     }
+    if version := root.findtext("ReportVersion/Version"):
+        found["version"] = version.strip()
     if estimated > 0:
         found["fmax_mhz"] = round(1000 / estimated, 2)
     for tag, key in CLOCKS.items():

@@ -49,6 +49,8 @@ def fit(family: str, text: str) -> dict[str, Metric]:
             found[key] = number(said.split("/")[0])
         elif key in ("lut", "ff"):
             raise ValueError(f"The fitter's summary has no row {rows_of[0]}")
+    if said := rows.get("Quartus Prime Version"):
+        found["version"] = said.split()[0]
     blocks = found.get("ram_blocks")
     if isinstance(blocks, int | float):
         found["bram"] = round(blocks * RAM_KBIT[family] / 36, 2)

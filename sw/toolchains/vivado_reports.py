@@ -32,7 +32,7 @@ POWER = {
 
 
 def utilization(text: str) -> dict[str, Metric]:
-    """Read ``report_utilization``: LUTs, registers, DSPs, 36 Kbit block RAMs, UltraRAMs.
+    """Read ``report_utilization``: LUTs, registers, DSPs, 36 Kbit block RAMs, UltraRAMs, version.
 
     Raises
     ------
@@ -50,6 +50,8 @@ def utilization(text: str) -> dict[str, Metric]:
             if name in rows:
                 found[key] = number(rows[name])
                 break
+    if version := re.search(r"^\| Tool Version\s*: \S+ v\.(\S+)", text, re.M):
+        found["version"] = version[1]
     if missing := [ROWS[key][0] for key in ("lut", "ff") if key not in found]:
         raise ValueError(f"The utilization report has no row {' nor '.join(missing)}")
     return found

@@ -31,12 +31,12 @@ CASES: list[tuple[str, Parse, Metrics]] = [
     (
         "vivado_utilization.rpt",
         vivado_reports.utilization,
-        {"lut": 61934, "ff": 80211, "bram": 4.5, "uram": 2, "dsp": 1311},
+        {"lut": 61934, "ff": 80211, "bram": 4.5, "uram": 2, "dsp": 1311, "version": "2023.1"},
     ),
     (
         "vivado_utilization_7series.rpt",
         vivado_reports.utilization,
-        {"lut": 4321, "ff": 6543, "bram": 1.5, "dsp": 16},
+        {"lut": 4321, "ff": 6543, "bram": 1.5, "dsp": 16, "version": "2020.1"},
     ),
     (
         "vivado_timing_met.rpt",
@@ -76,6 +76,7 @@ CASES: list[tuple[str, Parse, Metrics]] = [
         "vitis_csynth.xml",
         hls_reports.csynth,
         {
+            "version": "2023.1",
             "clock_ns_estimated": 3.641,
             "timing_met": True,
             "fmax_mhz": 274.65,
@@ -94,6 +95,7 @@ CASES: list[tuple[str, Parse, Metrics]] = [
         "vivado_hls_csynth.xml",
         hls_reports.csynth,
         {
+            "version": "2020.1",
             "clock_ns_estimated": 5.318,
             "timing_met": False,
             "fmax_mhz": 188.04,
@@ -111,12 +113,19 @@ CASES: list[tuple[str, Parse, Metrics]] = [
     (
         "quartus.fit.summary",
         CYCLONE,
-        {"lut": 8123, "ff": 15432, "dsp": 64, "ram_blocks": 18, "bram": 5.0},
+        {
+            "lut": 8123,
+            "ff": 15432,
+            "dsp": 64,
+            "ram_blocks": 18,
+            "bram": 5.0,
+            "version": "22.1std.1",
+        },
     ),
     (
         "quartus_pro.fit.summary",
         ARRIA,
-        {"lut": 21876, "ff": 40321, "dsp": 128, "ram_blocks": 9, "bram": 5.0},
+        {"lut": 21876, "ff": 40321, "dsp": 128, "ram_blocks": 9, "bram": 5.0, "version": "23.1.0"},
     ),
     (
         "quartus.sta.summary",
