@@ -20,6 +20,14 @@ class Dialect(Protocol):
         """A stream as a parameter."""
         ...
 
+    def tensor(self, beat: str, name: str, size: int) -> str:
+        """A whole tensor as a parameter."""
+        ...
+
+    def task(self, function: str, streams: Sequence[str]) -> list[str]:
+        """What follows the function of a layer between streams of these names."""
+        ...
+
     def partition(self, array: str) -> list[str]:
         """An array whose elements are all read at once."""
         ...
@@ -63,6 +71,14 @@ class Xilinx:
     def stream(self, beat: str, name: str, out: bool) -> str:
         """A stream as a parameter."""
         return f"hls::stream<{beat}> &{name}"
+
+    def tensor(self, beat: str, name: str, size: int) -> str:
+        """An array."""
+        return f"{beat} {name}[{size}]"
+
+    def task(self, function: str, streams: Sequence[str]) -> list[str]:
+        """The top function calls the layer itself."""
+        return []
 
     def partition(self, array: str) -> list[str]:
         """All elements in registers."""

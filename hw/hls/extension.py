@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from gateformer.hw.hls.oneapi import tasks
 from gateformer.quant.graph import Node
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.lookup import Lookup
@@ -92,6 +93,9 @@ def register(backend: str) -> None:
     chosen = get_backend(backend)
     chosen.register_template(GfCall)
     chosen.register_template(GfConfig)
+    if backend == "oneAPI":
+        for template in tasks(classes):
+            chosen.register_template(template)
 
 
 @cache

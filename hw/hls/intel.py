@@ -26,6 +26,14 @@ class Intel:
         """A stream as a parameter."""
         return f"{name}_stream &{name}"
 
+    def tensor(self, beat: str, name: str, size: int) -> str:
+        """An array."""
+        return f"{beat} {name}[{size}]"
+
+    def task(self, function: str, streams: Sequence[str]) -> list[str]:
+        """The component calls the layer itself."""
+        return []
+
     def partition(self, array: str) -> list[str]:
         """Arrays that are read by unrolled loops become registers."""
         return []
@@ -44,10 +52,6 @@ class Intel:
 
     def process(self) -> list[str]:
         """Calls of a component run one after another."""
-        return []
-
-    def process(self) -> list[str]:
-        """A function that is called once needs nothing."""
         return []
 
     def unroll(self) -> list[str]:

@@ -101,14 +101,15 @@ class _Writer:
 
     def stream(self) -> Lines:
         """Functions of a layer between streams: one a phase, and DATAFLOW where several."""
-        function, plan = self.scope.function, self.scope.plan.phases
+        function, unit, plan = self.scope.function, self.scope.unit, self.scope.plan.phases
+        task = self.scope.site.dialect.task(function, self._names(unit.reads, unit.writes))
         if len(plan) == 1:
-            return self._phase(function, 0, "multiplier_limit")
+            return [*self._phase(function, 0, "multiplier_limit"), *task]
         called = [f"{function}_phase{number}" for number in range(len(plan))]
         lines: Lines = []
         for number, name in enumerate(called):
             lines += [*self._phase(name, number, f"multiplier_limit_{number}"), ""]
-        return [*lines, *self._dataflow(called)]
+        return [*lines, *self._dataflow(called), *task]
 
     def _phase(self, name: str, number: int, limit: str) -> Lines:
         """The function of one phase: a pipelined loop over tokens."""
@@ -146,9 +147,12 @@ class _Writer:
 
     def _head(self, reads: Sequence[str], writes: Sequence[str]) -> str:
         """The line above a function between streams."""
+        return self.scope.site.dialect.template(self._names(reads, writes))
+
+    def _names(self, reads: Sequence[str], writes: Sequence[str]) -> list[str]:
+        """Streams' names inside the layer."""
         rows = self.scope.locals
-        names = [f"{rows[name]}_in" for name in reads] + [f"{rows[name]}_out" for name in writes]
-        return self.scope.site.dialect.template(names)
+        return [f"{rows[name]}_in" for name in reads] + [f"{rows[name]}_out" for name in writes]
 
     def _inward(self, number: int) -> list[Frame]:
         return [frame for frame in self.scope.plan.frames if frame.target == number]
@@ -223,7 +227,8 @@ class _Writer:
     def _tensor(self, value: str, way: str) -> str:
         scope = self.scope
         size = prod(scope.value(value).shape)
-        return f"{scope.site.beats[value]} {scope.locals[value]}_{way}[{size}]"
+        name = f"{scope.locals[value]}_{way}"
+        return scope.site.dialect.tensor(scope.site.beats[value], name, size)
 
     # both
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateformer.hw.hls.dialect import Dialect, Xilinx
 from gateformer.hw.hls.intel import Intel, bounded, widen
+from gateformer.hw.hls.oneapi import Sycl, plain_weights
 from gateformer.hw.hls.project import Backend
 
 COMMON = (
@@ -55,6 +56,8 @@ class Target:
     finish : callable
         Takes hls4ml's files, the top function and the beats of each stream between layers;
         returns the files.
+    root : str
+        Folder of the sources inside the project.
     """
 
     backend: str
@@ -62,13 +65,16 @@ class Target:
     headers: Mapping[str, str]
     prepare: Callable[[Any], None] = _keep_model
     finish: Callable[[Texts, str, Mapping[str, int]], Texts] = _keep_texts
+    root: str = ""
 
 
 _XILINX = {"gf_types.h": "gf_types_ap.h", "gf_io.h": "gf_io.h"}
 _INTEL = {"gf_types.h": "gf_types_ac.h", "gf_io.h": "gf_io_ac.h"}
+_SYCL = {"gf_types.h": "gf_types_ac.h", "gf_io.h": "gf_io_sycl.h"}
 TARGETS: dict[Backend, Target] = {
     "vitis": Target("Vitis", Xilinx(), _XILINX),
     "vivado": Target("Vivado", Xilinx(), _XILINX),
     "quartus": Target("Quartus", Intel(), _INTEL, widen, bounded),
+    "oneapi": Target("oneAPI", Sycl(), _SYCL, widen, plain_weights, "src/"),
 }
 """Backends that can be generated."""

@@ -102,14 +102,15 @@ def _depths(source: Source, model: Any) -> dict[str, int]:
 def _own(source: Source) -> Iterable[tuple[str, str]]:
     """Templates, layers and tables."""
     folder = files("gateformer.hw.hls") / "templates"
+    root = f"{source.target.root}firmware"
     headers = {name: name for name in COMMON} | dict(source.target.headers)
     for name, kept in headers.items():
-        yield f"firmware/gf/{name}", (folder / kept).read_text("utf-8")
+        yield f"{root}/gf/{name}", (folder / kept).read_text("utf-8")
     for block in source.network.blocks:
         if block.layer:
-            yield f"firmware/layers/{block.layer.function}.h", block.layer.text
+            yield f"{root}/layers/{block.layer.function}.h", block.layer.text
             for table in block.layer.tables:
-                yield f"firmware/tables/{table.name}.h", _table(table)
+                yield f"{root}/tables/{table.name}.h", _table(table)
 
 
 def _table(table: Table) -> str:
@@ -137,7 +138,7 @@ def _needed(texts: Mapping[str, str]) -> dict[str, str]:
     while ends:
         path = ends.pop()
         for name in re.findall(r'#include "([^"]+)"', texts[path]):
-            for base in (str(PurePosixPath(path).parent), "firmware", "firmware/ap_types"):
+            for base in (str(PurePosixPath(path).parent), "firmware", "firmware/ap_types", "src"):
                 found = _plain(f"{base}/{name}")
                 if found in texts and found not in kept:
                     kept.add(found)

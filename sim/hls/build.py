@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from gateformer.hw.hls.project import Backend, IoType, Port, Project
 from gateformer.quant.errors import ToolError
 from gateformer.quant.tools import require_tool
 from gateformer.sim.hls.processes import Hung, Job, run_jobs
 from gateformer.sim.hls.program import Compiled, Progress, quiet, words_of
+from gateformer.sim.hls.sycl import emulation, interface
 from gateformer.sim.rtl.build import cached, content_key
 
 _FORMAT = "1"  # part of every cache key: raise it when the layout of a build changes
@@ -44,25 +45,33 @@ class Family:
         The C++ standard that hls4ml's own scripts give the backend's compiler.
     least : int
         Bits of the narrowest type: Intel's compilers take none of one bit.
+    root : str
+        Folder of the sources inside the project.
     """
 
     bits: str
     include: tuple[str, ...]
     standard: str
     least: int = 1
+    root: str = ""
 
 
 AP = Family("gf_bits_ap.h", ("firmware", "firmware/ap_types"), "c++11")
 AC = Family("gf_bits_ac.h", ("firmware", "firmware/ac_types"), "c++11", 2)
-FAMILIES: Mapping[Backend, Family] = {"vitis": AP, "vivado": AP, "quartus": AC}
-"""Backends whose projects plain g++ can compile."""
-SHAPES: Mapping[tuple[str, IoType], str] = {
-    (AP.bits, "io_parallel"): "arrays",
-    (AP.bits, "io_stream"): "streams",
-    (AC.bits, "io_parallel"): "structs",
-    (AC.bits, "io_stream"): "streams",
+SYCL = Family("gf_bits_ac.h", ("src/firmware",), "c++17", 2, "src/")
+FAMILIES: Mapping[Backend, Family] = {"vitis": AP, "vivado": AP, "quartus": AC, "oneapi": SYCL}
+"""How each backend's projects are compiled."""
+SHAPES: Mapping[tuple[Backend, IoType], str] = {
+    ("vitis", "io_parallel"): "arrays",
+    ("vitis", "io_stream"): "streams",
+    ("vivado", "io_parallel"): "arrays",
+    ("vivado", "io_stream"): "streams",
+    ("quartus", "io_parallel"): "structs",
+    ("quartus", "io_stream"): "streams",
+    ("oneapi", "io_parallel"): "pipes",
+    ("oneapi", "io_stream"): "pipes",
 }
-"""How the top function takes its tensors: as arrays, as structs of arrays, or as streams."""
+"""How the top takes its tensors: as arrays, as structs of arrays, as streams, or by pipes."""
 OPTIONS = ("-O1", "-w", "-D_GLIBCXX_ASSERTIONS")
 """Quick to compile; assertions, so that an empty queue of hls4ml's ac streams is not read."""
 
@@ -87,7 +96,7 @@ def compile_project(
     ------
     ToolError
         E501 without g++, E502 where it fails (its first error is the cause), E503 where it takes
-        too long, E504 where plain g++ cannot compile the backend's projects.
+        too long.
     """
     family = family_of(project)
     compiler = require_tool("g++")
@@ -117,23 +126,15 @@ def compile_project(
 
 
 def family_of(project: Project) -> Family:
-    """Return how a project is compiled; E504 where g++ cannot."""
-    family = FAMILIES.get(project.settings.backend)
-    if family is None:
-        raise ToolError(
-            "E504",
-            "HLS project that g++ cannot compile",
-            layer=project.settings.backend,
-            cause="Its top is SYCL, which needs Intel's icpx",
-            fix="check the same network with --backend quartus: it has the same ac_fixed types",
-        )
-    return family
+    """Return how a project is compiled."""
+    return FAMILIES[project.settings.backend]
 
 
 def bench_files(project: Project, family: Family) -> dict[str, str]:
     """Return the bench's sources by name."""
     here = resources.files("gateformer.sim.hls").joinpath("bench")
-    return {
+    headers = emulation(BENCH) if family is SYCL else {}
+    return headers | {
         f"{BENCH}/gf_bits.h": here.joinpath(family.bits).read_text("utf-8"),
         f"{BENCH}/gf_bench.h": here.joinpath("gf_bench.h").read_text("utf-8"),
         f"{BENCH}/gf_trace.h": here.joinpath("gf_trace.h").read_text("utf-8"),
@@ -145,7 +146,9 @@ def bench_text(project: Project, family: Family) -> str:
     """Return the C++ bench of a project."""
     import jinja2
 
-    shape = SHAPES[family.bits, project.settings.io_type]
+    shape = SHAPES[project.settings.backend, project.settings.io_type]
+    kernel, pipes = interface(project) if shape == "pipes" else ("", [])
+    streams = project.settings.io_type == "io_stream"
 
     def facts(port: Port, side: str, number: int) -> dict[str, object]:
         name = f"{side}{number}"
@@ -153,11 +156,15 @@ def bench_text(project: Project, family: Family) -> str:
             "arrays": f"{name}_array",
             "structs": f"{'given' if side == 'in' else 'made'}.{port.variable}",
             "streams": f"{name}_queue",
+            "pipes": "",
         }
+        rank = number if side == "in" else number + len(project.inputs)
         return {
             "id": name,
             "variable": port.variable,
             "place": places[shape],
+            "pipe": pipes[rank] if pipes else "",
+            "beat": port.features if streams else port.size,
             "tokens": port.tokens,
             "features": port.features,
             "size": port.size,
@@ -167,13 +174,15 @@ def bench_text(project: Project, family: Family) -> str:
             "sign": str(port.type.signed).lower(),
         }
 
-    source = resources.files("gateformer.sim.hls").joinpath("bench/bench.cpp.j2").read_text("utf-8")
+    kind = "bench_pipes.cpp.j2" if pipes else "bench.cpp.j2"
+    source = resources.files("gateformer.sim.hls").joinpath("bench", kind).read_text("utf-8")
     template = jinja2.Template(
         source, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     return template.render(
         top=project.top,
-        header=f"firmware/{project.top}.h",
+        header=f"{family.root}firmware/{project.top}.h",
+        kernel=kernel,
         shape=shape,
         inputs=[facts(port, "in", i) for i, port in enumerate(project.inputs)],
         outputs=[facts(port, "out", i) for i, port in enumerate(project.outputs)],
@@ -193,7 +202,7 @@ def units(project: Project) -> list[str]:
     return [
         name
         for name in project.files
-        if name.startswith("firmware/") and PurePosixPath(name).suffix == ".cpp"
+        if name.startswith(f"{family_of(project).root}firmware/") and name.endswith(".cpp")
     ]
 
 

@@ -86,7 +86,7 @@ def check(
     Raises
     ------
     ToolError
-        E501, E502, E503 or E504: see `compile_project`.
+        E501, E502 or E503: see `compile_project`.
     MismatchError
         E403 or E405: see `Compiled.run`.
     """

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from unit.hls_hand_made import FEATURES, KINDS, TOKENS, project
 
-from gateformer.hw.hls.project import Backend, HlsSettings, IoType, Project
+from gateformer.hw.hls.project import Backend, IoType, Project
 from gateformer.quant.errors import DataError, MismatchError, Problems, ToolError
 from gateformer.quant.types import Fixed, IntArray
 from gateformer.sim.hls.build import compile_project
@@ -175,13 +175,6 @@ def test_a_stream_written_without_end_stops(tmp_path: Path) -> None:
     made = project("vitis", "io_stream", BYTE, tail="  for (;;) byte_out.write(byte_t());")
     with pytest.raises(MismatchError, match="E405"):
         compile_project(made, tmp_path).run(frames(made, 1))
-
-
-def test_sycl_is_refused(tmp_path: Path) -> None:
-    made = replace(project(kinds=BYTE), settings=HlsSettings("oneapi"))
-    with pytest.raises(ToolError, match="--backend quartus") as caught:
-        compile_project(made, tmp_path)
-    assert caught.value.code == "E504"
 
 
 def test_bad_data_is_refused_all_at_once(tmp_path: Path) -> None:
