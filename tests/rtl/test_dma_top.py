@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +105,36 @@ def test_torn_packets_are_dropped_as_the_simulated_board_says(
 
 
 @pytest.mark.icarus
+def test_packets_of_different_lengths_do_as_the_simulated_board_says(
+    toys: ModuleType, builds: Path, tmp_path: Path
+) -> None:
+    toy = toys.mixer(tokens=4, lanes=2, other=2)
+    description, files = described(toy)
+    frames = toy.frames(4)
+    octets, sizes = {}, {}
+    for stream in description.inputs:
+        name = stream.port.name
+        octets[name] = to_memory(stream.layout, frames)
+        sizes[name] = stream.layout.frame_bytes, stream.layout.word_bytes
+    (a, word_a), (b, word_b) = sizes["s_axis"], sizes["s_axis_b"]
+    cuts = [
+        (2 * a, 3 * b),  # the first input ends earlier: its end counts
+        (3 * a, 2 * b),  # and later: no end comes
+        (2 * a + word_a, 3 * b),  # torn, with the other's frame there: dropped
+        (2 * a + word_a, 2 * b),  # and without: it waits
+        (3 * a, 2 * b + word_b),
+        (2 * a + word_a, 2 * b + word_b),
+    ]
+    series = [{"s_axis": octets["s_axis"][:m], "s_axis_b": octets["s_axis_b"][:n]} for m, n in cuts]
+    rtl = RtlEngine(description, files, tmp_path, cache=builds)
+    model = NumpyEngine(description, outputs(toy))
+    answers = rtl.runs(series)
+    assert [answer.frame_error for answer in answers] == [False, False, True, False, True, True]
+    for packets, answer in zip(series, answers, strict=True):
+        same(answer, model.run(packets))
+
+
+@pytest.mark.icarus
 def test_a_dropped_frame_reaches_the_driver(toys: ModuleType, builds: Path, tmp_path: Path) -> None:
     toy = toys.affine()
     description, files = described(toy)
@@ -188,3 +220,51 @@ def test_the_shell_has_the_tops_ports(toys: ModuleType) -> None:
     assert "(* X_INTERFACE_INFO" in shell and "(*" not in top
     assert "ASSOCIATED_BUSIF s_axis:s_axis_b:m_axis:m_axis_z, ASSOCIATED_RESET rst" in shell
     assert set(library(DMA_LIBRARY)) == set(DMA_LIBRARY)
+
+
+@pytest.mark.synth
+def test_adapters_are_registers_and_logic_alone(tmp_path: Path) -> None:
+    (tmp_path / "top.v").write_text(TOP)
+    sources = [str(tmp_path / "top.v")]
+    for name, text in library(DMA_LIBRARY).items():
+        (tmp_path / name).write_text(text)
+        sources.append(str(tmp_path / name))
+    done = subprocess.run(
+        [sys.executable, "-c", SYNTHESIZE, *sources],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    cells = done.stdout.rsplit("Printing statistics", 1)[1]
+    registers = sum(int(n) for n in re.findall(r"\b(\d+)\b[^\n]*FD[RS]E", cells))
+    assert 2 * 192 <= registers <= 2 * 192 + 20
+    assert not re.search(r"LD[CP]E|DSP|RAMB", cells), cells
+
+
+SYNTHESIZE = """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+libyosys.run_pass("read_verilog " + " ".join(sys.argv[1:]), design)
+libyosys.run_pass("synth_xilinx -family xc7 -flatten -noiopad -top top", design)
+libyosys.run_pass("check -assert; stat", design)
+"""
+TOP = """
+module top (
+  input wire clk, input wire rst, input wire [63:0] tdata, input wire [7:0] tkeep,
+  input wire tvalid, input wire tlast, output wire tready,
+  output wire [63:0] mdata, output wire [7:0] mkeep, output wire mvalid, output wire mlast,
+  input wire mready
+);
+  wire [191:0] beat;
+  wire valid, last, ready, done, ends;
+  gf_words_to_beats #(.WordBits(64), .KeepBits(8), .Words(3), .Beats(5)) from (
+    .clk(clk), .rst(rst), .tdata(tdata), .tkeep(tkeep), .tvalid(tvalid), .tlast(tlast),
+    .tready(tready), .beat(beat), .beat_valid(valid), .beat_last(last), .beat_ready(ready),
+    .frame_done(done), .packet_end(ends)
+  );
+  gf_beats_to_words #(.WordBits(64), .KeepBits(8), .Words(3)) to (
+    .clk(clk), .rst(rst), .beat(beat), .beat_valid(valid), .beat_last(last),
+    .packet_end(ends && done), .beat_ready(ready),
+    .tdata(mdata), .tkeep(mkeep), .tvalid(mvalid), .tlast(mlast), .tready(mready)
+  );
+endmodule
+"""
