@@ -6,7 +6,6 @@ Owns ``write``, ``execute`` and ``Built``. A plan is text; here alone are progra
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,11 +26,11 @@ from gateformer.quant.tools import require_tool
 from gateformer.toolchains.hearing import Heard, Say, nothing
 from gateformer.toolchains.plan import LOG, PYTHON, Call, Metric, Metrics, Plan, Report
 from gateformer.toolchains.process import TimeUp, stream
+from gateformer.toolchains.shell_script import SCRIPT, script
 
 LARGEST_REPORT = 1 << 26
 """Bytes of a report that are read; a timing report of a full device has some megabytes."""
 TIMEOUT_S = 86_400.0
-SCRIPT = "build.sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +58,6 @@ def write(plan: Plan, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
-
-
-def script(plan: Plan) -> str:
-    """Return a plan's calls as a POSIX shell script, to be run where the tool is."""
-    lines = [
-        "#!/bin/sh",
-        f"# What gateformer build --tool {plan.tool} calls here, for a machine that has the tool.",
-        "set -eu",
-        'cd -- "$(dirname -- "$0")"',
-    ]
-    for call in plan.calls:
-        lines += ["", f"# {call.stage}", *_typed(call)]
-    return "\n".join([*lines, ""])
-
-
-def _typed(call: Call) -> list[str]:
-    """Return the lines of one call, and of those that may stand in for it."""
-    line = shlex.join(("python3" if call.program == PYTHON else call.program, *call.arguments))
-    if call.otherwise is None:
-        return [line]
-    return [
-        f"if command -v {shlex.quote(call.program)} >/dev/null 2>&1; then",
-        f"  {line}",
-        "else",
-        *(f"  {other}" for other in _typed(call.otherwise)),
-        "fi",
-    ]
 
 
 def programs(plan: Plan, paths: Mapping[str, Path]) -> dict[str, Path]:

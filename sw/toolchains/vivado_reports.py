@@ -98,7 +98,7 @@ def timing_estimate(text: str) -> dict[str, Metric]:
 
 def _period(text: str) -> float | None:
     """Return the fastest clock's period in ns, of the clock summary."""
-    rows = re.findall(r"^\s*\S+\s+\{[\d. ]+\}\s+([\d.]+)\s+[\d.]+\s*$", text, re.M)
+    rows = re.findall(r"^[ \t]*\S+[ \t]+\{[\d. ]+\}[ \t]+([\d.]+)[ \t]+[\d.]+\s*$", text, re.M)
     return min(map(float, rows), default=None)
 
 

@@ -379,6 +379,16 @@ def test_a_path_in_the_configuration_starts_at_its_folder(run: Run, tools: Bench
     assert len(tools.calls()) == 1
 
 
+@pytest.mark.parametrize(("tool", "flow"), [("vivado", "axi"), ("quartus", "ooc")])
+def test_a_project_that_only_edalize_writes(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tool: str, flow: str
+) -> None:
+    monkeypatch.setattr("gateformer.toolchains.edalize_projects.find_spec", lambda name: None)
+    code, answer, _ = run(tool, "--flow", flow)
+    assert (code, answer["error"]["code"]) == (7, "E505")
+    assert answer["error"]["fix"] == "pip install -e '.[build]'"
+
+
 def test_a_path_that_leads_nowhere(run: Run, tools: Bench) -> None:
     tools.has("vivado")
     code, answer, _ = run("vivado", "-obuild.paths.vivado=/no/such/vivado")

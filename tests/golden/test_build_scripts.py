@@ -1,6 +1,6 @@
 """Scripts and constraints of vendor builds, text for text, and read by Tcl itself.
 
-``python tests/golden/test_build_scripts.py`` writes the texts in ``toolchains/`` anew, to be reviewed.
+``python tests/golden/test_build_scripts.py`` writes the texts in ``toolchains/`` anew, for review.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gateformer.hw.hls.project import HlsSettings, Project
 from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.types import Fixed
 from gateformer.quant.version import __version__
-from gateformer.toolchains.execute import script
 from gateformer.toolchains.plan import Plan, Request
 from gateformer.toolchains.registry import toolchain
+from gateformer.toolchains.shell_script import script
 
 GOLDEN = Path(__file__).with_name("toolchains")
 KEPT = (".tcl", ".xdc", ".sdc")
