@@ -246,6 +246,22 @@ def test_without_the_tool_its_project_is_written(run: Run, tool: str) -> None:
     assert any(place.rglob("*.v")) or any(place.rglob("*.cpp"))
 
 
+@pytest.mark.icarus
+@pytest.mark.parametrize(
+    ("tool", "flow", "top"),
+    [("vivado", "ooc", "gf_net"), ("vivado", "axi", "gf_net_axis"), ("quartus", "ooc", "gf_net")],
+)
+def test_the_sources_of_a_project_are_all_that_it_needs(
+    run: Run, tools: Bench, tool: str, flow: str, top: str
+) -> None:
+    assert run(tool, "--flow", flow)[0] == 7
+    sources = sorted(str(path) for path in (built(Path.cwd()) / "rtl").glob("*.v"))
+    tools.patch.undo()
+    command = ["iverilog", "-g2001", "-Wall", "-t", "null", "-s", top, *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "error" not in done.stderr, done.stderr
+
+
 @needs_tcl
 @pytest.mark.parametrize("tool", [tool for tool in DEVICES if tool != "vivado_hls"])
 @pytest.mark.parametrize(
