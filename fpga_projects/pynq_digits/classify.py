@@ -1,8 +1,8 @@
 """Classify handwritten digits on a PYNQ-Z2, or on a simulated board.
 
-On the board, beside digits.bit, digits.hwh, digits.json and the folder gateformer, as root:
+On the board, in the folder with pynq_digits.bit and all that came with it, as root:
 
-    python3 classify.py digits.bit digits.npz
+    python3 classify.py pynq_digits.bit digits.npz
 
 Here, where the integers are the same but time is not:
 
@@ -26,7 +26,7 @@ def main() -> None:
     """Classify all test images and say how many are right, and how long it took."""
     asked = argparse.ArgumentParser(description="Classify handwritten digits.")
     asked.add_argument("--simulate", action="store_true", help="simulate the board with numpy")
-    asked.add_argument("bitstream", nargs="?", default="digits.bit", help="the .bit")
+    asked.add_argument("bitstream", nargs="?", default="pynq_digits.bit", help="the .bit")
     asked.add_argument("images", help="digits.npz")
     given = asked.parse_args()
     with np.load(given.images, allow_pickle=False) as file:

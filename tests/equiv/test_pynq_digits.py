@@ -78,8 +78,17 @@ def test_it_fits_the_board_beside_its_dma() -> None:
     config = load(PROJECT, [])
     assert (config.schedule.device, config.build.tool) == ("xc7z020", "pynq")
     assert period_ns(config.schedule.clock_ns) == config.schedule.clock_ns
-    cost = Memory(config).get(Schedule).design.cost
-    device = load_device("xc7z020")
+    design = Memory(config).get(Schedule).design
+    cost, device = design.cost, load_device("xc7z020")
     assert cost.dsp <= 0.9 * device.dsp
     assert cost.lut + DMA_LUT <= 0.7 * device.lut
     assert cost.ff + DMA_FF <= 0.7 * device.ff
+    told = (PROJECT / "README.md").read_text(encoding="utf-8")
+    for words in (
+        f"{design.latency_cycles} clocks, {design.latency_cycles / 100:.2f} us",
+        f"{design.interval_cycles} clocks: {100 / design.interval_cycles:.1f} million",
+        f"{cost.lut:,.0f} predicted",
+        f"{cost.ff:,.0f} predicted",
+        f"| DSP | {cost.dsp:,.0f} | {cost.dsp / device.dsp:.0%}".replace("%", " %"),
+    ):
+        assert words in told, words
