@@ -199,6 +199,10 @@ class Accelerator:
         """
         count, faults = self._examined(frames, "raw integers", "iubO")
         Problems.raise_if_any(faults)
+        if not self._buffers:
+            raise BoardError(
+                "E906", "accelerator closed", layer=self.description.name, fix="Open it again"
+            )
         outputs = {stream.port.value: _empty(stream, count) for stream in self.description.outputs}
         for start in range(0, count, self.batch):
             part = slice(start, min(start + self.batch, count))
@@ -263,7 +267,7 @@ class Accelerator:
             if not data.shape or data.shape[1:] not in fits:
                 told = " or ".join(f"(n, {', '.join(map(str, fit))})" for fit in fits)
                 faults.append(_wrong(value, f"shape {data.shape}", f"Pass {told}, n frames"))
-            elif data.dtype.kind not in kinds:
+            elif data.dtype.kind not in kinds or not _whole(data):
                 faults.append(_wrong(value, f"{data.dtype}, not {wanted}", f"Pass {wanted}"))
             else:
                 counts[value] = len(data)
@@ -339,6 +343,11 @@ def _empty(stream: Stream, count: int) -> IntArray:
     port = stream.port
     shape = (count, port.tokens, port.features) if port.tokens > 1 else (count, port.features)
     return np.zeros(shape, np.int64 if port.type.width < 63 else object)
+
+
+def _whole(data: IntArray) -> bool:
+    """Whether an array of objects, which integers beyond 64 bits need, holds integers alone."""
+    return data.dtype.kind != "O" or all(isinstance(value, int) for value in data.flat)
 
 
 def _wrong(value: str | None, what: str, fix: str) -> DataError:

@@ -14,6 +14,8 @@ from gateformer.host.description import STATUS_BLOCK, Description
 from gateformer.quant.errors import BoardError, Problems
 from gateformer.sim.rtl.streams import ByteArray
 
+AS_ROOT = "Run this on the board, in its notebook server or as root (sudo -i)"
+
 
 class PynqBoard:
     """A board, programmed.
@@ -43,9 +45,12 @@ class PynqBoard:
             raise _unusable(
                 "PYNQ not installed",
                 str(error),
-                "Run this on the board, in its notebook server or as root in its pynq-venv",
+                AS_ROOT,
             ) from None
-        self._overlay: Any = self._pynq.Overlay(str(bitstream))
+        try:
+            self._overlay: Any = self._pynq.Overlay(str(bitstream))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unusable(f"bitstream not loaded: {error}", str(bitstream), AS_ROOT) from error
         blocks = self._overlay.ip_dict
         Problems.raise_if_any(
             _unusable(f"no block '{name}'", str(bitstream), "Take the .bit and .hwh of one build")
@@ -66,7 +71,12 @@ class PynqBoard:
 
     def allocate(self, nbytes: int) -> ByteArray:
         """Return contiguous memory."""
-        buffer: ByteArray = self._pynq.allocate(shape=(nbytes,), dtype="u1")
+        try:
+            buffer: ByteArray = self._pynq.allocate(shape=(nbytes,), dtype="u1")
+        except (MemoryError, RuntimeError) as error:
+            raise _unusable(
+                "no memory for a DMA", f"{nbytes:,} bytes", f"Take a smaller batch ({error})"
+            ) from error
         return buffer
 
     def release(self, buffer: ByteArray) -> None:

@@ -175,6 +175,22 @@ def test_raw_values_beyond_their_type_are_refused() -> None:
         np.testing.assert_array_equal(chip.run(two)["y"], np.ones((2, 5, 3)))
 
 
+def test_wide_integers_are_whole() -> None:
+    wide = Port("s_axis", "x", 1, 1, Fixed(True, 70, 0), 1)
+    with accelerator(board(describe(wide, outputs=(replace(wide, name="m_axis", value="y"),)),
+                           lambda frames: {"y": frames["x"]})) as chip:  # fmt: skip
+        assert chip.run({"x": np.array([[1 << 68]], object)})["y"][0, 0] == 1 << 68
+        told = str(raised(lambda: chip.run({"x": np.array([[0.5]], object)})))
+    assert told == "E602 object, not raw integers: 'x'. Pass raw integers."
+
+
+def test_a_closed_accelerator_says_so() -> None:
+    chip = accelerator(board())
+    chip.close()
+    chip.close()
+    assert raised(lambda: chip.predict(np.zeros((1, 5, 3)))).code == "E906"
+
+
 @dataclass
 class Faulty:
     """An engine that goes wrong once, then right."""

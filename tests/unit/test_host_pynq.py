@@ -111,6 +111,33 @@ def test_missing_blocks_are_named_together(folder: Path, monkeypatch: pytest.Mon
     ]
 
 
+@pytest.mark.parametrize(
+    ("where", "error", "told"),
+    [
+        (
+            "Overlay",
+            PermissionError("Root permissions required"),
+            "E906 bitstream not loaded: Root",
+        ),
+        ("allocate", RuntimeError("Failed to allocate Memory!"), "E906 no memory for a DMA"),
+    ],
+)
+def test_what_pynq_refuses_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, told: str
+) -> None:
+    stand_in(SimulatedBoard(MADE, NumpyEngine(MADE, lambda frames: frames)), monkeypatch)
+
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["pynq"], where, refuse)
+
+    def one() -> None:
+        Accelerator.open(folder / "toy.bit")
+
+    assert str(raised(one)).startswith(told)
+
+
 def test_the_boards_own_python_runs_the_driver(tmp_path: Path) -> None:
     """PYNQ's images have Python 3.10: its own interpreter, where there is one with numpy."""
     python = shutil.which("python3.10")
