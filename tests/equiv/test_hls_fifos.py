@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from equiv.hls_fifos import Bounded, Run, compiled
+from equiv.hls_networks import CASES, case
 from equiv.networks import NETWORKS, network, vectors
 
 from gateformer.hw.hls.model import generate
 from gateformer.hw.hls.project import HlsSettings
 from gateformer.quant.execute import run
+from gateformer.quant.graph import Graph
 from gateformer.quant.types import IntArray
 
 pytestmark = pytest.mark.hls
@@ -25,9 +27,8 @@ LAGS = (0, 1, 3, 1000, -12, -12, -12)
 """Beats that layers hold their results back for; below 0: each its own, drawn up to 12."""
 
 
-def built(name: str, folder: Path) -> tuple[Bounded, dict[str, IntArray], dict[str, IntArray]]:
+def built(graph: Graph, folder: Path) -> tuple[Bounded, dict[str, IntArray], dict[str, IntArray]]:
     """A network's project, frames for it, and what they must give."""
-    graph = network(NETWORKS[name])
     frames = vectors(graph, FRAMES)
     project = generate(graph, HlsSettings("vitis", "io_stream"))
     return compiled(project, folder), frames, run(graph, frames)
@@ -41,7 +42,7 @@ def passes(found: Run, expected: dict[str, IntArray]) -> None:
 
 @pytest.mark.parametrize("name", ["self_attention"])
 def test_declared_depths_suffice(name: str, tmp_path: Path) -> None:
-    bounded, frames, expected = built(name, tmp_path)
+    bounded, frames, expected = built(network(NETWORKS[name]), tmp_path)
     for seed, lag in enumerate(LAGS):
         passes(bounded.run(frames, lag=lag, seed=seed), expected)
     found = bounded.run(frames, most=4)  # the layer beside the skip gathers six beats
@@ -51,8 +52,16 @@ def test_declared_depths_suffice(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_network_stops(name: str, tmp_path: Path) -> None:
-    bounded, frames, expected = built(name, tmp_path)
+    bounded, frames, expected = built(network(NETWORKS[name]), tmp_path)
     for seed, lag in enumerate(LAGS):
         passes(bounded.run(frames, lag=lag, seed=seed), expected)
     if name in ("self_attention", "deep", "folded"):
         assert bounded.run(frames, most=2).stuck
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_no_shipped_network_stops(name: str, tmp_path: Path) -> None:
+    bounded, frames, expected = built(case(name).graph, tmp_path)
+    for seed, lag in enumerate(LAGS):
+        passes(bounded.run(frames, lag=lag, seed=seed), expected)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from equiv.hls_graphs import GRAPHS
+from equiv.hls_networks import FRAMES, case
 from equiv.networks import NETWORKS, network, vectors
 
 from gateformer.hw.hls.model import generate
@@ -19,6 +22,7 @@ from gateformer.quant.ops.elementwise import Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed, Overflow, Rounding
 from gateformer.sim.hls.build import compile_project
+from gateformer.sim.hls.run import check
 
 pytestmark = pytest.mark.hls
 
@@ -114,10 +118,28 @@ def test_integers_of_one_bit_agree(backend: Backend, io_type: IoType, tmp_path: 
     agree(graph, generate(graph, HlsSettings(backend, io_type)), tmp_path)
 
 
+ALL = {**GRAPHS, **{name: partial(network, make) for name, make in NETWORKS.items()}}
+"""Statements in odd forms, and small networks of every kind."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("backend", INTEL)
 @pytest.mark.parametrize("io_type", IO)
-def test_every_network_agrees(name: str, backend: Backend, io_type: IoType, tmp_path: Path) -> None:
-    graph = network(NETWORKS[name])
+def test_every_graph_agrees(name: str, backend: Backend, io_type: IoType, tmp_path: Path) -> None:
+    graph = ALL[name]()
     agree(graph, generate(graph, HlsSettings(backend, io_type)), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["btag", "digits"])
+@pytest.mark.parametrize("backend", INTEL)
+@pytest.mark.parametrize("io_type", IO)
+def test_shipped_networks_agree(
+    name: str, backend: Backend, io_type: IoType, tmp_path: Path
+) -> None:
+    given = case(name)
+    project = generate(given.graph, HlsSettings(backend, io_type), given.kinds)
+    found = check(project, given.graph, given.frames, given.expected, tmp_path)
+    assert found.first is None, found.first
+    assert (found.vectors, found.mismatches) == (FRAMES, 0)
