@@ -21,6 +21,8 @@ class Board:
         Its file's name.
     part : str
         The ordering code of its FPGA, as far as it decides pins: without speed and grade.
+    family : {"ecp5", "gowin"}
+        Whose tools build for it.
     clock_mhz : float
         What it feeds to ``clk``.
     voltage : str
@@ -33,6 +35,7 @@ class Board:
 
     name: str
     part: str
+    family: str
     clock_mhz: float
     voltage: str
     pins: Mapping[str, str]
@@ -46,6 +49,6 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Board:
-    """Return a board of `names`."""
+    """Return one of the `names`."""
     text = (resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
     return Board(name, **tomllib.loads(text))

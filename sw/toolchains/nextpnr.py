@@ -23,7 +23,7 @@ from gateformer.toolchains.yosys_sources import closure
 from gateformer.toolchains.yosys_worker import TABLE_ENTRIES
 
 UART = "uart"
-"""The flow without a board: nextpnr chooses the pins. Others are named after their board."""
+"""The flow without a PLL: nextpnr chooses an ECP5's pins. Others are named after their board."""
 BAUD = 115_200
 """Bits a second on the serial line."""
 SEEDS = {"default": "1", "seed2": "2", "seed3": "3", "seed4": "4"}
@@ -119,8 +119,20 @@ def _ecp5(request: Request, files: dict[str, str], board: Board | None) -> Plan:
 
 def _gowin(request: Request, files: dict[str, str]) -> Plan:
     name, chip = request.name, nextpnr_parts.gowin(request.part)
+    boards = [load_board(name) for name in board_names()]
+    carrying = [board for board in boards if request.part.upper().startswith(board.part)]
+    if not carrying:
+        raise ConfigError(
+            "E006",
+            "device and boards contradict each other",
+            layer="build.part",
+            cause=f"nextpnr chooses no pins of Gowin parts, and no known board carries "
+            f"a {request.part}",
+            fix="Choose the device gw2a-18, or add hw/boards/<name>.toml",
+        )
+    files["pins.cst"] = fill("pins.cst", version=__version__, board=carrying[0])
     place = (
-        *("--device", request.part, "--vopt", f"family={chip}"),
+        *("--device", request.part, "--vopt", f"family={chip}", "--vopt", "cst=pins.cst"),
         *("--json", "mapped.json", "--freq", _mhz(request)),
         *("--seed", SEEDS[request.strategy], "--timing-allow-fail"),
         *("--report", "timing.json", "--write", "routed.json"),
@@ -149,6 +161,6 @@ NEXTPNR = Toolchain(
     "yosys and nextpnr: synthesis, placement, routing, bitstream; Lattice ECP5 and Gowin",
     plan,
     families=("ecp5", "gowin"),
-    flows=(UART, *board_names()),
+    flows=(UART, *(name for name in board_names() if load_board(name).family == "ecp5")),
     strategies=tuple(SEEDS),
 )

@@ -20,7 +20,7 @@ GOWIN_CHIPS = {
     "GW1NZ1": "GW1NZ-1",
     "GW1NS4": "GW1NS-4",
     "GW2A18": "GW2A-18",
-    "GW2AR18": "GW2A-18",
+    "GW2AR18": "GW2A-18C",
     "GW5A25": "GW5A-25A",
     "GW5AST138": "GW5AST-138C",
 }

@@ -99,11 +99,15 @@ def test_gowin_plan(request_: Request) -> None:
     made = NEXTPNR.plan(asked)
     assert _commands(made) == [
         f"{PYTHON} run_yosys.py synth.ys",
-        "nextpnr-himbaechel --device GW2A-LV18PG256C8/I7 --vopt family=GW2A-18 --json mapped.json "
+        "nextpnr-himbaechel --device GW2A-LV18PG256C8/I7 --vopt family=GW2A-18 "
+        "--vopt cst=pins.cst --json mapped.json "
         "--freq 80 --seed 3 --timing-allow-fail --report timing.json --write routed.json",
         "gowin_pack -d GW2A-18 -o dense.fs routed.json",
     ]
     assert made.files["synth.ys"].endswith(SCRIPT.format(family="gowin"))
+    assert 'IO_LOC "clk" H11;\nIO_PORT "clk" IO_TYPE=LVCMOS33;\n' in made.files["pins.cst"]
+    with pytest.raises(ConfigError, match=r"E006.*no known board carries a GW1N-LV4LQ144C6/I5"):
+        NEXTPNR.plan(replace(asked, part="GW1N-LV4LQ144C6/I5"))
 
 
 def test_board_plan(request_: Request) -> None:
@@ -152,7 +156,7 @@ def test_ecp5_parts(part: str, options: str) -> None:
     ("part", "chip"),
     [
         ("GW2A-LV18PG256C8/I7", "GW2A-18"),
-        ("GW2AR-LV18QN88C8/I7", "GW2A-18"),
+        ("GW2AR-LV18QN88C8/I7", "GW2A-18C"),
         ("GW1N-LV4LQ144C6/I5", "GW1N-4"),
         ("GW1NZ-LV1QN48C6/I5", "GW1NZ-1"),
         ("GW5A-LV25MG121NC1/I0", "GW5A-25A"),
