@@ -67,7 +67,9 @@ def _module(module: Mapping[str, Any]) -> int:
                 cell["connections"].pop(port, None)
                 cell["port_directions"].pop(port, None)
         cell["parameters"] |= OUTPUT_REGISTER
-        for port, bits in {"CLK0": clock, "CE0": ["1"], "RST0": ["0"]}.items():
+        # CE0 stays open: a clock enable that nothing drives is 1, as of nextpnr's block RAMs, and
+        # a constant routed to every multiplier costs nextpnr minutes.
+        for port, bits in {"CLK0": clock, "RST0": ["0"]}.items():
             cell["connections"][port] = bits
             cell["port_directions"][port] = "input"
         gone = {id(register) for register in behind.values()}

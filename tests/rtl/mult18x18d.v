@@ -25,7 +25,7 @@ module MULT18X18D (
   always @(posedge CLK0) begin
     if (RST0) begin
       product_reg <= 36'd0;
-    end else if (CE0) begin
+    end else if (CE0 !== 1'b0) begin  // open, it is 1
       product_reg <= product[35:0];
     end
   end
