@@ -153,9 +153,9 @@ def read_reports(plan: Plan, folder: Path, log: Path) -> tuple[dict[str, Metric]
                 BuildError(
                     "E508",
                     "report not understood",
-                    layer=report.path,
+                    layer=str(log.parent / report.path),
                     cause=str(error),
-                    fix="Read it yourself; docs/build.md names the versions that are known",
+                    fix="Look into it; docs/build.md names the versions that are known",
                 )
             )
     return metrics, faults
