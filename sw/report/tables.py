@@ -129,7 +129,8 @@ def figures(run: Run) -> list[Figure]:
         there = (available(str(device)) or {}).get(name)
         share = f"{100 * value / there:.1f} % of {device}" if there else ""
         source = "synthesized" if made else "predicted"
-        found.append(Figure(name.upper(), f"{value:,.0f}", share, source))
+        label = "LUT4" if name == "lut" and get("estimate.lut_inputs") == 4 else name.upper()
+        found.append(Figure(label, f"{value:,.0f}", share, source))
     if get("estimate.fits") is False:
         found.append(Figure("Device", "does not fit", str(device), "predicted"))
     if get("synth.logic_ns") is not None:
