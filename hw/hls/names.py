@@ -60,25 +60,33 @@ class Names:
 
     def __init__(self, *taken: str) -> None:
         self._taken = {name.lower() for name in (*RESERVED, *taken)}
+        self._joined = {_joined(name) for name in taken}
 
     def new(self, wanted: str, apart: Set[str] = frozenset()) -> str:
         """``wanted`` as an identifier, numbered from 2 on where it would be mistaken.
 
-        It also stays clear of the names in ``apart``. Case does not tell names apart: file
-        systems and hls4ml ignore it.
+        It also stays clear of the names in ``apart``. Neither case nor underscores tell names
+        apart: file systems ignore case, and hls4ml makes ``XOneOutPipe`` of ``x_one_out``.
         """
         clean = identifier(wanted)
         name, number = clean, 2
         while name.lower() in apart or self._mistaken(name.lower()):
             name, number = f"{clean}_{number}", number + 1
         self._taken.add(name.lower())
+        self._joined.add(_joined(name))
         return name
 
     def _mistaken(self, name: str) -> bool:
         """Whether a name is taken, or belongs to a taken one, or a taken one to it."""
-        return name in self._taken or any(
-            _belongs(name, other) or _belongs(other, name) for other in self._taken
+        return (
+            name in self._taken
+            or _joined(name) in self._joined
+            or any(_belongs(name, other) or _belongs(other, name) for other in self._taken)
         )
+
+
+def _joined(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def _belongs(name: str, owner: str) -> bool:

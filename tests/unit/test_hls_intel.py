@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from equiv.hls_graphs import GRAPHS
 from equiv.hls_networks import FRAMES, case
-from equiv.networks import NETWORKS, network, vectors
+from equiv.networks import NETWORKS, Maker, network, vectors
 
 from gateformer.hw.hls.model import generate
 from gateformer.hw.hls.project import Backend, HlsSettings, IoType, Project
 from gateformer.quant.execute import run
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.cast import Cast
-from gateformer.quant.ops.elementwise import Mul
+from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed, Overflow, Rounding
 from gateformer.sim.hls.build import compile_project
@@ -93,6 +93,21 @@ def test_one_bit_is_held_in_two(backend: Backend) -> None:
     defines = project.files[f"{root}/defines.h"]
     assert "ac_fixed<2,2,false>" in defines
     assert "ac_fixed<1," not in defines
+
+
+def test_names_stay_apart(tmp_path: Path) -> None:
+    """From what the C library, hls4ml's macros and its pipes are called."""
+
+    def random(m: Maker) -> None:
+        x, y = m.builder.input("time", (3, 2)), m.builder.input("x1", (3, 2))
+        h = m.one(Add(), m.linear(x, 2, "MAX"), y, name="x_1")
+        m.builder.output(m.linear(h, 2, "x_1_task"))
+
+    graph = network(random)
+    for backend in INTEL:
+        project = generate(graph, HlsSettings(backend, "io_stream"))
+        assert project.top == "random_2"
+        agree(graph, project, tmp_path)
 
 
 def one_bit() -> Graph:
