@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -25,9 +24,10 @@ from gateformer.host.board import (
     Board,
     Channel,
 )
+from gateformer.host.checking import examined
 from gateformer.host.description import Description, Stream
 from gateformer.host.packing import from_memory, to_memory
-from gateformer.quant.errors import BoardError, DataError, GateformerError, Problems
+from gateformer.quant.errors import BoardError, GateformerError, Problems
 from gateformer.quant.types import FloatArray, IntArray
 
 BATCH_BYTES = 1 << 20
@@ -158,7 +158,7 @@ class Accelerator:
         """
         only = self.description.inputs[0].port.value
         given = inputs if isinstance(inputs, Mapping) else {only: inputs}
-        _, faults = self._examined(given, "real numbers", "fiub")
+        _, faults = examined(self.description, given, "real numbers", "fiub")
         raw: dict[str, IntArray] = {}
         for stream in self.description.inputs:
             port = stream.port
@@ -197,7 +197,7 @@ class Accelerator:
             dropped a frame, E905 and E908 where it answers with what is no frames. The board has
             been reset, so that the next call finds it as new.
         """
-        count, faults = self._examined(frames, "raw integers", "iubO")
+        count, faults = examined(self.description, frames, "raw integers", "iubO")
         Problems.raise_if_any(faults)
         if not self._buffers:
             raise BoardError(
@@ -243,39 +243,6 @@ class Accelerator:
         receive = [(s, self._dmas[s.dma].recvchannel) for s in self.description.outputs]
         return receive + [(s, self._dmas[s.dma].sendchannel) for s in self.description.inputs]
 
-    def _examined(
-        self, frames: Mapping[str, Any], wanted: str, kinds: str
-    ) -> tuple[int, list[GateformerError]]:
-        """Return the number of frames, and all that is wrong with their names and arrays."""
-        faults: list[GateformerError] = []
-        shapes: dict[str, tuple[int, int]] = {}
-        for stream in self.description.inputs:
-            shapes[stream.port.value] = stream.port.tokens, stream.port.features
-            if stream.port.mask is not None:
-                shapes[stream.port.mask] = stream.port.tokens, 1
-        for value in frames.keys() - shapes.keys():
-            faults.append(_wrong(value, "no such input", f"Known are {', '.join(shapes)}"))
-        counts: dict[str, int] = {}
-        for value, (tokens, features) in shapes.items():
-            if value not in frames:
-                faults.append(_wrong(value, "no data for an input", "Pass every input"))
-                continue
-            data = np.asarray(frames[value])
-            fits: list[tuple[int, ...]] = [(tokens, features)]
-            fits += [(features,)] if tokens == 1 else []
-            fits += [(tokens,)] if features == 1 else []
-            if not data.shape or data.shape[1:] not in fits:
-                told = " or ".join(f"(n, {', '.join(map(str, fit))})" for fit in fits)
-                faults.append(_wrong(value, f"shape {data.shape}", f"Pass {told}, n frames"))
-            elif data.dtype.kind not in kinds or not _whole(data):
-                faults.append(_wrong(value, f"{data.dtype}, not {wanted}", f"Pass {wanted}"))
-            else:
-                counts[value] = len(data)
-        if len(set(counts.values())) > 1:
-            told = ", ".join(f"{value} {count}" for value, count in counts.items())
-            faults.append(_wrong(None, f"frames differ in number: {told}", "Pass as many of each"))
-        return max(counts.values(), default=0), faults
-
     def _exchange(self, frames: Mapping[str, IntArray], count: int) -> dict[str, IntArray]:
         """Send one batch and return what comes back."""
         for stream in self.description.inputs:
@@ -287,6 +254,16 @@ class Accelerator:
                 channel.transfer(self._buffers[stream.port.name], 0, size)
             self._complete()
             return {s.port.value: self._received(s, count) for s in self.description.outputs}
+        except (RuntimeError, ValueError) as error:  # PYNQ's own, of a channel in disorder
+            with suppress(BoardError):
+                self.reset()
+            raise BoardError(
+                "E902",
+                "DMA transfer failed",
+                layer=self.description.name,
+                cause=str(error),
+                fix="Try again; if it stays so, load the bitstream anew",
+            ) from error
         except BaseException:
             # A transfer may still be under way, into memory that the next one uses.
             with suppress(BoardError):
@@ -343,15 +320,6 @@ def _empty(stream: Stream, count: int) -> IntArray:
     port = stream.port
     shape = (count, port.tokens, port.features) if port.tokens > 1 else (count, port.features)
     return np.zeros(shape, np.int64 if port.type.width < 63 else object)
-
-
-def _whole(data: IntArray) -> bool:
-    """Whether an array of objects, which integers beyond 64 bits need, holds integers alone."""
-    return data.dtype.kind != "O" or all(isinstance(value, int) for value in data.flat)
-
-
-def _wrong(value: str | None, what: str, fix: str) -> DataError:
-    return DataError("E602", what, layer=value, fix=fix)
 
 
 def _dropped(name: str) -> BoardError:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gateformer.host.description import Description
-from gateformer.host.simulated_board import Answer, Packet
+from gateformer.host.engine import Answer, Packet
 from gateformer.quant.errors import MismatchError
 from gateformer.sim.rtl.build import build
 from gateformer.sim.rtl.jobs import Job, Record

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gateformer.host.driver import Accelerator
-from gateformer.host.simulated_board import Engine, NumpyEngine, SimulatedBoard
+from gateformer.host.engine import Engine, NumpyEngine
+from gateformer.host.simulated_board import SimulatedBoard
 from gateformer.sim.rtl.tools import Simulator
 
 PATIENCE_S = 600.0

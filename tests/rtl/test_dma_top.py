@@ -17,9 +17,10 @@ import pytest
 
 from gateformer.host.description import Description
 from gateformer.host.driver import Accelerator
+from gateformer.host.engine import Answer, NumpyEngine
 from gateformer.host.packing import to_memory
 from gateformer.host.rtl_engine import RtlEngine
-from gateformer.host.simulated_board import Answer, NumpyEngine, SimulatedBoard
+from gateformer.host.simulated_board import SimulatedBoard
 from gateformer.hw.rtl.boundary import library
 from gateformer.hw.rtl.dma_top import DMA_LIBRARY, dma_files, dma_shell, dma_top, identity_of
 from gateformer.quant.errors import BoardError

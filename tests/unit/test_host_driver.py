@@ -13,7 +13,8 @@ import pytest
 
 from gateformer.host.description import Description, Stream
 from gateformer.host.driver import Accelerator
-from gateformer.host.simulated_board import Answer, NumpyEngine, Packet, SimulatedBoard
+from gateformer.host.engine import Answer, NumpyEngine, Packet
+from gateformer.host.simulated_board import SimulatedBoard
 from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, DataError, GateformerError, Problems
 from gateformer.quant.types import Fixed, IntArray
@@ -285,4 +286,13 @@ def test_an_interrupted_transfer_leaves_an_empty_board() -> None:
     chip = accelerator(made)
     with pytest.raises(KeyboardInterrupt):
         chip.predict(np.zeros((1, 5, 3)))
+    np.testing.assert_array_equal(chip.predict(np.zeros((1, 5, 3))), 1 / 8)
+
+
+def test_a_channel_in_disorder_is_told_in_pynqs_words() -> None:
+    made = board()
+    chip = accelerator(made)
+    made.dma("dma_0").recvchannel.halt()
+    error = raised(lambda: chip.predict(np.zeros((1, 5, 3))))
+    assert (error.code, error.cause) == ("E902", "DMA channel not started")
     np.testing.assert_array_equal(chip.predict(np.zeros((1, 5, 3))), 1 / 8)

@@ -15,7 +15,8 @@ import pytest
 from gateformer.host.bundle import bundle
 from gateformer.host.description import STATUS_BLOCK, Description, Stream
 from gateformer.host.driver import Accelerator
-from gateformer.host.simulated_board import NumpyEngine, SimulatedBoard
+from gateformer.host.engine import NumpyEngine
+from gateformer.host.simulated_board import SimulatedBoard
 from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, GateformerError, Problems
 from gateformer.quant.types import Fixed
