@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gateformer.hw.hls.project import Port, Project
+from gateformer.quant.errors import ToolError
 from gateformer.quant.types import IntArray
 from gateformer.sim.hls.build import compile_project, family_of
 from gateformer.sim.hls.compare import Difference, compare
@@ -51,17 +52,16 @@ def first_difference(
     Raises
     ------
     ToolError, MismatchError
-        As `compile_project` and `Compiled.run`.
+        As `compile_project` and `Compiled.run`; E502 where a value cannot be traced.
     """
     traced = instrument(project)
     compiled = compile_project(replace(project, files=traced), work, cache)
     with tempfile.TemporaryDirectory(prefix="gateformer-hls-") as scratch:
         outputs = compiled.run_in(Path(scratch), frame)
-        made = {
-            port.name: from_words([file], port)
-            for number, port in enumerate(project.between)
-            if (file := Path(scratch) / f"tap{number}.raw").exists()
-        }
+        files = {port: Path(scratch) / f"tap{i}.raw" for i, port in enumerate(project.between)}
+        if untold := [port.name for port, file in files.items() if not file.exists()]:
+            raise ToolError("E502", "values that cannot be traced", layer=", ".join(untold))
+        made = {port.name: from_words([file], port) for port, file in files.items()}
     for name, array in (made | outputs).items():
         truth = np.asarray(expected[name])
         _, found = compare({name: array.reshape(truth.shape)}, {name: truth})
@@ -72,17 +72,16 @@ def first_difference(
 
 def instrument(project: Project) -> dict[str, str]:
     """Return the project's files, the top function writing down every value between layers."""
-    path = f"firmware/{project.top}.cpp"
-    if path not in project.files:  # the values of a oneAPI kernel are pipes
-        return dict(project.files)
+    family = family_of(project)
+    path = f"{family.root}firmware/{project.top}.cpp"
     text = project.files[path]
     for number, port in enumerate(project.between):
-        text = tapped(text, number, port, family_of(project).least)
+        text = tapped(text, number, port, family.least)
     return {**project.files, path: text.replace('#include "', f'{INCLUDE}#include "', 1)}
 
 
 def tapped(text: str, number: int, port: Port, least: int = 1) -> str:
-    """Return a top function with a tap behind the first call that takes a variable.
+    """Return a top function with a tap behind the call that gives a value.
 
     Parameters
     ----------
@@ -91,17 +90,40 @@ def tapped(text: str, number: int, port: Port, least: int = 1) -> str:
     number : int
         Names the tap's file.
     port : Port
-        The variable.
+        The value: a variable, or a pipe of SYCL that is named after it.
     least : int
         Fewest bits of an element (`Family.least`).
     """
-    call = re.search(rf"[(,]\s*{re.escape(port.variable)}\s*[,)]", text)
-    end = -1 if call is None else text.find(";", call.end())
-    line = -1 if end < 0 else text.find("\n", end)
+    pipe = pipe_of(text, port.variable)
+    call = first_call(text, port.variable) if pipe is None else first_task(text, pipe)
+    line = -1 if call is None else text.find("\n", text.find(";", call))
     if line < 0:
         return text
     kind = port.type
     sign = str(kind.signed).lower()
     constants = f"{max(kind.width, least)}, {kind.frac}, {sign}, {port.tokens}, {port.features}"
-    tap = f"    gf_bench::tap<{constants}>({number}, {port.variable});"
-    return f"{text[:line]}\n{tap}{text[line:]}"
+    if pipe is None:
+        tap = f"tap<{constants}>({number}, {port.variable})"
+    else:
+        tap = f"tap_pipe<{constants}, {pipe}>({number})"
+    return f"{text[:line]}\n    gf_bench::{tap};{text[line:]}"
+
+
+def first_call(text: str, variable: str) -> int | None:
+    """Return where a variable is first handed to a function: to the one that writes it."""
+    call = re.search(rf"[(,]\s*{re.escape(variable)}\s*[,)]", text)
+    return None if call is None else call.end()
+
+
+def pipe_of(text: str, variable: str) -> str | None:
+    """Return the pipe between tasks that hls4ml named after a variable, if there is one."""
+    wanted = f"{variable.replace('_', '')}pipe".lower()
+    pipes: list[str] = re.findall(r"^using (\w+) = .*\bpipe<", text, re.MULTILINE)
+    return next((pipe for pipe in pipes if pipe.lower() == wanted), None)
+
+
+def first_task(text: str, pipe: str) -> int | None:
+    """Return where the first task with a pipe is started: the one that writes it."""
+    task = re.search(rf"task_sequence<[^;]*\b{pipe}\b[^;]*>\s*(\w+);", text)
+    call = task and re.search(rf"\b{task[1]}\.async\(", text)
+    return call.end() if call else None

@@ -113,12 +113,21 @@ def test_it_is_off_unless_asked_for(call: Call) -> None:
     assert answer["metrics"]["hls.skipped"] == "hls.enabled is false"
 
 
+@pytest.mark.parametrize(
+    ("backend", "io_type"),
+    [("vitis", "io_parallel"), ("oneapi", "io_stream"), ("oneapi", "io_parallel")],
+)
 def test_a_mismatch_names_the_first_layer(
-    call: Call, altered: Callable[[str, str, str], None], tmp_path: Path
+    call: Call,
+    altered: Callable[[str, str, str], None],
+    tmp_path: Path,
+    backend: str,
+    io_type: str,
 ) -> None:
-    altered(r"firmware/weights/up_\w*bias\.h", r"= \{(-?)", r"= {\g<1>1")
+    altered(r"(src/)?firmware/weights/up_\w*bias\.h", r"= \{*(?=[-\d])(-?)", r"\g<0>1")
+    chosen = (f"-ohls.backend={backend}", f"-ohls.io_type={io_type}")
     on = [key for key in OFF if "report" not in key]
-    code, answer, _ = call("run", "net.h5", TYPES, *FEW, *on, *HLS)
+    code, answer, _ = call("run", "net.h5", TYPES, *FEW, *on, *HLS, *chosen)
     assert code == 6
     error = answer["error"]
     assert error["code"] == "E401"
@@ -127,7 +136,7 @@ def test_a_mismatch_names_the_first_layer(
     assert answer["metrics"]["simulate.hls.mismatches"] > 0
     folder = tmp_path / answer["folder"]
     assert "The step hls failed" in (folder / "report.html").read_text("utf-8")
-    assert (folder / "13-hls/project/firmware/net.cpp").is_file()
+    assert list((folder / "13-hls/project").rglob("firmware/net.cpp"))
 
 
 def test_a_compile_error_is_one_line(

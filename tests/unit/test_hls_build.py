@@ -243,3 +243,15 @@ def test_a_tap_stands_behind_the_call_that_writes() -> None:
     assert lines[5].strip() == "gf_bench::tap<8, 3, true, 3, 2>(4, byte_mid);"
     assert lines[6] == "  g(byte_mid);"
     assert tapped("nothing here\n", 0, port) == "nothing here\n"
+
+
+def test_a_pipe_is_tapped_behind_the_task_that_writes_it() -> None:
+    port = project(kinds=BYTE).between[0]
+    text = (
+        "using ByteMidPipe = sycl::pipe<ByteMidPipeID, byte_t, 3>;\n"
+        "  task_sequence<f<a, ByteMidPipe>> one;\n  task_sequence<g<ByteMidPipe, b>> two;\n"
+        "  one.async(w);\n  two.async();\n"
+    )
+    lines = tapped(text, 0, port).splitlines()
+    assert lines[4].strip() == "gf_bench::tap_pipe<8, 3, true, 3, 2, ByteMidPipe>(0);"
+    assert lines[3:] == ["  one.async(w);", lines[4], "  two.async();"]
