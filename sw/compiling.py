@@ -23,7 +23,7 @@ Inputs = Any
 """An array for a model of one input, or a mapping of input to array."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Model:
     """A design whose HLS C++ is compiled: every integer is the hardware's.
 
@@ -37,6 +37,10 @@ class Model:
 
     graph: Graph
     compiled: Compiled
+
+    def __repr__(self) -> str:
+        chosen = self.project.settings
+        return f"Model({self.graph.name!r}, {chosen.backend}, {chosen.io_type})"
 
     @property
     def project(self) -> Project:

@@ -127,7 +127,7 @@ class Project:
     name: str
     settings: HlsSettings
     top: str
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(repr=False)
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     between: tuple[Port, ...] = ()

@@ -81,7 +81,7 @@ def check(
     cache : Path, optional
         Folder of finished builds.
     progress : callable, optional
-        Told of the frames.
+        Told of the frames; of none while compiling.
 
     Raises
     ------
@@ -90,9 +90,10 @@ def check(
     MismatchError
         E403 or E405: see `Compiled.run`.
     """
-    compiled = compile_project(project, work, cache, quiet)
+    tell, count = progress or quiet, len(next(iter(inputs.values()), ()))
+    compiled = compile_project(project, work, cache, lambda done, total: tell(0, count))
     start = time.perf_counter()
-    made = compiled.run(inputs, progress=progress)
+    made = compiled.run(inputs, progress=tell)
     seconds = time.perf_counter() - start
     outputs = {name: array.reshape(-1, *graph.values[name].shape) for name, array in made.items()}
     wrong, first = compare(outputs, expected)

@@ -220,8 +220,8 @@ class Config(Section):
     report: Check = Field(default_factory=Check)
     """One offline page."""
     cache: PathText | None = None
-    """Folder of solved adder graphs, compiled simulators and synthesized modules; absent: the
-    user's own cache folder."""
+    """Folder of solved adder graphs, compiled simulators and HLS projects, and synthesized modules;
+    absent: the user's own cache folder."""
 
     @field_validator("name")
     @classmethod

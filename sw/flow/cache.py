@@ -9,7 +9,7 @@ from gateformer.config.schema import Config
 
 
 def cache_folder(config: Config, part: str) -> Path:
-    """Return the folder of one kind of results: ``adders``, ``builds`` or ``synth``.
+    """Return the folder of one kind of results: ``adders``, ``builds``, ``hls`` or ``synth``.
 
     Parameters
     ----------

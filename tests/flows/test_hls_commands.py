@@ -228,6 +228,8 @@ def test_compile_and_predict(tmp_path: Path, io_type: Any) -> None:
     made = gateformer.compile(path, io_type=io_type, overrides=[types], folder=tmp_path / "made")
     assert (made.project.settings.io_type, made.project.top) == (io_type, "net")
     assert made.folder.parent == tmp_path / "made"
+    assert repr(made) == f"Model('net', vitis, {io_type})"
+    assert len(repr(made.compiled)) < 2000
     assert (made.folder / "firmware/net.cpp").is_file()
     graph = Memory(load(path, [types])).get(Lower).graph
     x = np.random.default_rng(3).normal(0, 6, (50, 4, 2))
