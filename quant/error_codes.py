@@ -46,6 +46,7 @@ MEANINGS: dict[str, str] = {
     "E306": "beyond what the board has",
     "E310": "operation without hardware",
     "E311": "output that depends on no input, or is one",
+    "E312": "stream in that nothing reads",
     "E320": "name that Verilog cannot carry",
     # E4xx verification
     "E401": "simulated values differ from the model",

@@ -54,8 +54,8 @@ def generate(
     ToolError
         E505 without hls4ml.
     ScheduleError, Problems
-        E304 for primitives without HLS, E311 for outputs that need no hardware, E202 for weights
-        beyond a double: all at once.
+        E304 for primitives without HLS, E311 for outputs that need no hardware, E312 for streams
+        in that nothing reads, E202 for weights beyond a double: all at once.
     """
     if find_spec("hls4ml") is None:
         raise ToolError(
@@ -64,7 +64,8 @@ def generate(
             cause="HLS projects are written through it",
             fix="pip install hls4ml==1.3.0",
         )
-    Problems.raise_if_any(_missing(graph))
+    streams = settings.io_type == "io_stream"
+    Problems.raise_if_any([*_missing(graph), *(_unread(graph) if streams else [])])
     target = TARGETS[settings.backend]
     top = Names().new(graph.name, LIBRARY | MACROS)
     parts = cut(graph)
@@ -76,7 +77,6 @@ def generate(
         for value in unit.writes:
             own = len(unit.writes) == 1 or value == unit.layer
             wires[value] = function if own else names.new(value)
-    streams = settings.io_type == "io_stream"
     beats = {value: f"{wire}_t" for value, wire in wires.items()}
     if len(graph.outputs) == 1 and not (streams and _is_read(parts, graph.outputs[0])):
         beats[graph.outputs[0]] = "result_t"
@@ -142,6 +142,22 @@ def _missing(graph: Graph) -> list[GateformerError]:
         )
         for node in graph.nodes
         if type(node.op) not in STATEMENTS and not isinstance(node.op, Constant)
+    ]
+
+
+def _unread(graph: Graph) -> list[GateformerError]:
+    """Inputs whose beats would never be taken, so that their source would wait for ever."""
+    readers = graph.consumers()
+    return [
+        ScheduleError(
+            "E312",
+            "an input that nothing reads",
+            layer=name,
+            cause="Its stream would fill up and stop whatever writes it",
+            fix="leave it out of the model, or generate arrays (io_parallel)",
+        )
+        for name in graph.inputs
+        if not readers[name]
     ]
 
 
