@@ -15,7 +15,6 @@ from importlib.resources import files
 from math import prod
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from gateformer.hw.hls.extension import register
 from gateformer.hw.hls.network import Block, Network
 from gateformer.hw.hls.phases import tokens
 from gateformer.hw.hls.project import HlsSettings
-from gateformer.hw.hls.statements import Table, Weight
+from gateformer.hw.hls.statements import Weight
 from gateformer.hw.hls.targets import COMMON, Target
+from gateformer.hw.hls.weights import quick, table_text
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Value
 from gateformer.quant.types import Fixed
@@ -87,6 +87,7 @@ def write_project(source: Source) -> dict[str, str]:
             if path.is_file()
         }
     texts = dict(source.target.finish(texts, source.top, _depths(source, model)))
+    texts = {path: quick(text) if "/weights/" in path else text for path, text in texts.items()}
     texts |= dict(_own(source))
     return dict(sorted(_needed(texts).items()))
 
@@ -110,25 +111,7 @@ def _own(source: Source) -> Iterable[tuple[str, str]]:
         if block.layer:
             yield f"{root}/layers/{block.layer.function}.h", block.layer.text
             for table in block.layer.tables:
-                yield f"{root}/tables/{table.name}.h", _table(table)
-
-
-def _table(table: Table) -> str:
-    """A look-up table as a read-only array of raw integers."""
-    word = f"gf::{'' if table.type.signed else 'u'}rom<{table.type.width}>"
-    if table.raw.ndim == 1:
-        listed = ", ".join(str(int(x)) for x in table.raw)
-        lines = [line.removesuffix(",") for line in wrap(listed, 94)]
-    else:
-        lines = ["{" + ", ".join(str(int(x)) for x in row) + "}" for row in table.raw]
-    size = "".join(f"[{n}]" for n in table.raw.shape)
-    guard = f"{table.name.upper()}_H_"
-    body = ",\n".join(f"    {line}" for line in lines)
-    return (
-        f"// {table.about}\n\n#ifndef {guard}\n#define {guard}\n\n"
-        f'#include "../gf/gf_types.h"\n\n'
-        f"static const {word} {table.name}{size} = {{\n{body},\n}};\n\n#endif\n"
-    )
+                yield f"{root}/tables/{table.name}.h", table_text(table)
 
 
 def _needed(texts: Mapping[str, str]) -> dict[str, str]:

@@ -179,7 +179,7 @@ class Tables:
 
     @staticmethod
     def of(text: str) -> list[float]:
-        return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.rpartition("= {")[2])]
+        return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.partition("{")[2].partition("}")[0])]
 
 
 def test_weights_are_exact() -> None:
@@ -270,7 +270,7 @@ def test_outputs_without_hardware_are_refused() -> None:
     x = to.input("x", "fixed<4,2>", 3)
     c = to.add(Constant(numbers(3), 0), name="c")
     with pytest.raises(Problems) as found:
-        generate(to.graph(x, c), STREAM)
+        generate(to.graph(x, c, to.add(Add(), x, c, name="y")), STREAM)
     assert [error.code for error in found.value.errors] == ["E311", "E311"]
 
 
