@@ -34,7 +34,7 @@ BACKENDS = {
 }
 """hls4ml's backend, in lower case -> ours."""
 AMD = re.compile(r"xc[a-z0-9]+")
-"""Part numbers of AMD's, which Vivado takes too; Intel's are families at times."""
+"""AMD's numbers of parts, which Vivado takes too; Intel's in hls4ml are mostly families."""
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEVICE = str(Schedule.model_fields["device"].default)
 IO_TYPES = ("io_parallel", "io_stream")
@@ -193,10 +193,10 @@ class _Import:
             return {}
         found: dict[str, dict[str, Any]] = {"hls": {"part": part}}
         self.ledger.use(told[0], f"hls.part = {part}")
-        if AMD.match(part.lower()):
+        device = max((n for n in names() if part.lower().startswith(n)), key=len, default=None)
+        if device is not None or AMD.match(part.lower()):
             found["build"] = {"part": part}
             self.ledger.use(told[0], f"build.part = {part}")
-        device = max((n for n in names() if part.lower().startswith(n)), key=len, default=None)
         if device is None:
             lost = f"its resources are not known, so costs are compared with {DEVICE}; "
             self.ledger.drop(told[0], f"{lost}add hw/devices/<name>.toml")

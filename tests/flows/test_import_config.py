@@ -199,6 +199,25 @@ def test_an_old_layout(call: Call, tmp_path: Path) -> None:
     assert main(["estimate", "design"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("part", "device", "build"),
+    [
+        ("xcvu9p-flga2104-2L-e", "xcvu9p", "xcvu9p-flga2104-2L-e"),
+        ("xcu250-figd2104-2L-e", "xcvu13p", "xcu250-figd2104-2L-e"),
+        ("10AX115S2F45I1SG", "10ax115", "10AX115S2F45I1SG"),
+        ("Arria10", "xcvu13p", None),
+    ],
+)
+def test_parts(call: Call, tmp_path: Path, part: str, device: str, build: str | None) -> None:
+    code, answer, _ = call(OLD.replace("xc7z020clg400-1", part), "--out", "design")
+    assert code == 0
+    config = load(tmp_path / "design")
+    assert (config.schedule.device, config.hls.part, config.build.part) == (device, part, build)
+    assert ("resources are not known" in by_key(answer)["XilinxPart"]["why"]) is (
+        not part.lower().startswith(device)
+    )
+
+
 def test_types_by_class_of_layer(call: Call, tmp_path: Path) -> None:
     text = OLD.replace(
         "      ReuseFactor: 4\n",
