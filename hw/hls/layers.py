@@ -210,7 +210,9 @@ class _Writer:
         for number, phase in enumerate(scope.plan.phases):
             text = iteration(scope, number)
             multiplies += text.multiplies * phase.tokens
-            if phase.tokens == 1:
+            if phase.tokens == 1 and len(scope.plan.phases) == 1:
+                loops += ["", *text.inside]
+            elif phase.tokens == 1:
                 loops += ["", "{", *indent(text.inside), "}"]
             else:
                 looped = [*dialect.unroll(), "", *text.inside]
@@ -220,7 +222,9 @@ class _Writer:
             inside += self._array(frame, "")
         parameters = [f"const {self._tensor(name, 'in')}" for name in scope.unit.reads]
         parameters += [self._tensor(name, "out") for name in scope.unit.writes]
-        about = f"// {scope.unit.layer}: all tokens at once."
+        most = max(phase.tokens for phase in scope.plan.phases)
+        what = "all tokens at once" if most > 1 else "the whole vector at once"
+        about = f"// {scope.unit.layer}: {what}."
         head = dialect.template(())
         return [about, head, *_function(scope.function, parameters, [*inside, *loops])]
 

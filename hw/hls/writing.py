@@ -88,8 +88,14 @@ def write_project(source: Source) -> dict[str, str]:
         }
     texts = dict(source.target.finish(texts, source.top, _depths(source, model)))
     texts = {path: quick(text) if "/weights/" in path else text for path, text in texts.items()}
+    texts = {path: text if "_types/" in path else _tidy(text) for path, text in texts.items()}
     texts |= dict(_own(source))
     return dict(sorted(_needed(texts).items()))
+
+
+def _tidy(text: str) -> str:
+    """Without the blanks that hls4ml leaves at the ends of lines and where it inserts nothing."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
 
 
 def _depths(source: Source, model: Any) -> dict[str, int]:

@@ -9,89 +9,87 @@
 #include "../tables/shares_exp_table.h"
 #include "../tables/shares_reciprocal_table.h"
 
-// shares: all tokens at once.
+// shares: the whole vector at once.
 template <class CONFIG_T>
 void shares(const x_t x_in[3], result_t result_out[3]) {
     #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
     #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
 
-    {
-        gf::fixed<6, 3> x[3];
-        #pragma HLS ARRAY_PARTITION variable=x complete dim=0
-        gf::read(x_in, 0, x);
+    gf::fixed<6, 3> x[3];
+    #pragma HLS ARRAY_PARTITION variable=x complete dim=0
+    gf::read(x_in, 0, x);
 
-        // largest = max of x over its last axis
-        gf::fixed<6, 3> largest[1];
-        #pragma HLS ARRAY_PARTITION variable=largest complete dim=0
-        gf::maximum(x, largest);
+    // largest = max of x over its last axis
+    gf::fixed<6, 3> largest[1];
+    #pragma HLS ARRAY_PARTITION variable=largest complete dim=0
+    gf::maximum(x, largest);
 
-        // apart = largest - x
-        gf::fixed<7, 4> apart[3];
-        #pragma HLS ARRAY_PARTITION variable=apart complete dim=0
-        gf::subtract<gf::only, gf::each>(largest, x, apart);
+    // apart = largest - x
+    gf::fixed<7, 4> apart[3];
+    #pragma HLS ARRAY_PARTITION variable=apart complete dim=0
+    gf::subtract<gf::only, gf::each>(largest, x, apart);
 
-        // distance = apart, rounded, saturated
-        gf::ufixed<9, 4> distance[3];
-        #pragma HLS ARRAY_PARTITION variable=distance complete dim=0
-        gf::cast<gf::RND, gf::SAT>(apart, distance);
+    // distance = apart, rounded, saturated
+    gf::ufixed<9, 4> distance[3];
+    #pragma HLS ARRAY_PARTITION variable=distance complete dim=0
+    gf::cast<gf::RND, gf::SAT>(apart, distance);
 
-        // exp = table(distance)
-        gf::ufixed<17, 0> exp[3];
-        #pragma HLS ARRAY_PARTITION variable=exp complete dim=0
-        gf::lookup(distance, shares_exp_table, exp);
+    // exp = table(distance)
+    gf::ufixed<17, 0> exp[3];
+    #pragma HLS ARRAY_PARTITION variable=exp complete dim=0
+    gf::lookup(distance, shares_exp_table, exp);
 
-        // total = sum of exp over its last axis
-        gf::ufixed<19, 2> total[1];
-        #pragma HLS ARRAY_PARTITION variable=total complete dim=0
-        gf::sum(exp, total);
+    // total = sum of exp over its last axis
+    gf::ufixed<19, 2> total[1];
+    #pragma HLS ARRAY_PARTITION variable=total complete dim=0
+    gf::sum(exp, total);
 
-        // leading_zeros = zeros above the leading one of total
-        gf::ufixed<4, 4> leading_zeros[1];
-        #pragma HLS ARRAY_PARTITION variable=leading_zeros complete dim=0
-        gf::leading_zeros<false>(total, leading_zeros);
+    // leading_zeros = zeros above the leading one of total
+    gf::ufixed<4, 4> leading_zeros[1];
+    #pragma HLS ARRAY_PARTITION variable=leading_zeros complete dim=0
+    gf::leading_zeros<false>(total, leading_zeros);
 
-        // mantissa = total * 2^leading_zeros, rounded down
-        gf::ufixed<8, 1> mantissa[1];
-        #pragma HLS ARRAY_PARTITION variable=mantissa complete dim=0
-        gf::shift<11, gf::TRN, gf::WRAP, gf::each>(total, leading_zeros, mantissa);
+    // mantissa = total * 2^leading_zeros, rounded down
+    gf::ufixed<8, 1> mantissa[1];
+    #pragma HLS ARRAY_PARTITION variable=mantissa complete dim=0
+    gf::shift<11, gf::TRN, gf::WRAP, gf::each>(total, leading_zeros, mantissa);
 
-        // reciprocal = table(mantissa)
-        gf::ufixed<16, 0> reciprocal[1];
-        #pragma HLS ARRAY_PARTITION variable=reciprocal complete dim=0
-        gf::lookup(mantissa, shares_reciprocal_table, reciprocal);
+    // reciprocal = table(mantissa)
+    gf::ufixed<16, 0> reciprocal[1];
+    #pragma HLS ARRAY_PARTITION variable=reciprocal complete dim=0
+    gf::lookup(mantissa, shares_reciprocal_table, reciprocal);
 
-        // numerator = exp * 2^leading_zeros, rounded down
-        gf::ufixed<17, 3> numerator[3];
-        #pragma HLS ARRAY_PARTITION variable=numerator complete dim=0
-        gf::shift<11, gf::TRN, gf::WRAP, gf::only>(exp, leading_zeros, numerator);
+    // numerator = exp * 2^leading_zeros, rounded down
+    gf::ufixed<17, 3> numerator[3];
+    #pragma HLS ARRAY_PARTITION variable=numerator complete dim=0
+    gf::shift<11, gf::TRN, gf::WRAP, gf::only>(exp, leading_zeros, numerator);
 
-        // product = numerator * reciprocal
-        gf::ufixed<33, 3> product[3];
-        #pragma HLS ARRAY_PARTITION variable=product complete dim=0
-        gf::multiply<gf::each, gf::only>(numerator, reciprocal, product);
+    // product = numerator * reciprocal
+    gf::ufixed<33, 3> product[3];
+    #pragma HLS ARRAY_PARTITION variable=product complete dim=0
+    gf::multiply<gf::each, gf::only>(numerator, reciprocal, product);
 
-        // quotient = product, rounded down
-        gf::ufixed<22, 3> quotient[3];
-        #pragma HLS ARRAY_PARTITION variable=quotient complete dim=0
-        gf::cast<gf::TRN, gf::WRAP>(product, quotient);
+    // quotient = product, rounded down
+    gf::ufixed<22, 3> quotient[3];
+    #pragma HLS ARRAY_PARTITION variable=quotient complete dim=0
+    gf::cast<gf::TRN, gf::WRAP>(product, quotient);
 
-        // share = quotient * 2^-1
-        gf::ufixed<22, 2> share[3];
-        #pragma HLS ARRAY_PARTITION variable=share complete dim=0
-        gf::rescale(quotient, share);
+    // share = quotient * 2^-1
+    gf::ufixed<22, 2> share[3];
+    #pragma HLS ARRAY_PARTITION variable=share complete dim=0
+    gf::rescale(quotient, share);
 
-        // exact = share * 2^0
-        gf::ufixed<22, 2> exact[3];
-        #pragma HLS ARRAY_PARTITION variable=exact complete dim=0
-        gf::rescale(share, exact);
+    // exact = share * 2^0
+    gf::ufixed<22, 2> exact[3];
+    #pragma HLS ARRAY_PARTITION variable=exact complete dim=0
+    gf::rescale(share, exact);
 
-        // result = exact, rounded, saturated
-        gf::ufixed<5, 2> result[3];
-        #pragma HLS ARRAY_PARTITION variable=result complete dim=0
-        gf::cast<gf::RND, gf::SAT>(exact, result);
+    // result = exact, rounded, saturated
+    gf::ufixed<5, 2> result[3];
+    #pragma HLS ARRAY_PARTITION variable=result complete dim=0
+    gf::cast<gf::RND, gf::SAT>(exact, result);
 
-        gf::write(result, 0, result_out);
-    }
+    gf::write(result, 0, result_out);
 }
 
 #endif
