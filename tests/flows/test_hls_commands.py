@@ -124,7 +124,7 @@ def test_a_mismatch_names_the_first_layer(
     backend: str,
     io_type: str,
 ) -> None:
-    altered(r"(src/)?firmware/weights/up_\w*bias\.h", r"= \{*(?=[-\d])(-?)", r"\g<0>1")
+    altered(r"(src/)?firmware/weights/up_\w*bias\.h", r"\{\s*-?(?=\d)", r"\g<0>1")
     chosen = (f"-ohls.backend={backend}", f"-ohls.io_type={io_type}")
     on = [key for key in OFF if "report" not in key]
     code, answer, _ = call("run", "net.h5", TYPES, *FEW, *on, *HLS, *chosen)
