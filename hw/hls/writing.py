@@ -33,6 +33,9 @@ from gateformer.quant.types import Fixed
 STAMP = "gateformer"
 """Goes into the name of hls4ml's shared library; hls4ml itself draws a random one."""
 
+_WEIGHT_FILES = "add_files -tb firmware/weights\n"
+"""Where hls4ml's scripts add weights as text, which are not written: the folder may be missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -94,8 +97,9 @@ def write_project(source: Source) -> dict[str, str]:
 
 
 def _tidy(text: str) -> str:
-    """Without the blanks that hls4ml leaves at the ends of lines and where it inserts nothing."""
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
+    """Without what hls4ml leaves at the ends of lines and where it inserts nothing."""
+    plain = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", plain).replace(_WEIGHT_FILES, "")
 
 
 def _depths(source: Source, model: Any) -> dict[str, int]:
