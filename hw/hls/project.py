@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.types import Fixed
@@ -66,6 +66,19 @@ class HlsSettings:
                     fix="choose a value in that range",
                 )
             )
+        for key, word, words in (
+            ("backend", self.backend, get_args(Backend)),
+            ("io_type", self.io_type, get_args(IoType)),
+        ):
+            if word not in words:
+                faults.append(
+                    ConfigError(
+                        "E022",
+                        f"{key} = {word!r}",
+                        cause=f"it is one of {', '.join(words)}",
+                        fix="choose one of them",
+                    )
+                )
         Problems.raise_if_any(faults)
 
     def reuse(self, layer: str) -> int:

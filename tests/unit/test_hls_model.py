@@ -179,7 +179,10 @@ class Tables:
 
     @staticmethod
     def of(text: str) -> list[float]:
-        return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.partition("{")[2].partition("}")[0])]
+        return [
+            float(n)
+            for n in re.findall(r"-?\d+(?:\.\d+)?", text.partition("{")[2].partition("}")[0])
+        ]
 
 
 def test_weights_are_exact() -> None:
@@ -294,3 +297,6 @@ def test_settings_are_checked_at_once() -> None:
     assert len(found.value.errors) == 3
     with pytest.raises(ConfigError):
         HlsSettings(clock_ns=float("nan"))
+    with pytest.raises(Problems) as words:
+        HlsSettings("Vitis", "io_serial")  # type: ignore[arg-type]
+    assert len(words.value.errors) == 2
