@@ -269,3 +269,16 @@ def test_compile_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(gateformer.GateformerError) as caught:
         gateformer.compile(path, backend="cat")  # type: ignore[arg-type]
     assert caught.value.code == "E002"
+
+
+@pytest.mark.parametrize("backend", ["vitis", "quartus"])
+def test_weights_are_the_same_where_the_vendor_reads_them(
+    altered: Callable[[str, str, str], None], tmp_path: Path, backend: Any
+) -> None:
+    path = tiny.write_model(tmp_path / "net.h5")
+    raw = np.random.default_rng(5).integers(-128, 128, (200, 4, 2))
+    simulated = gateformer.compile(path, backend=backend, overrides=[TYPES[2:]], folder=tmp_path)
+    altered(r"firmware/gf/gf_weights\.h", r"\A", "#define GF_SYNTHESIS\n")
+    read = gateformer.compile(path, backend=backend, overrides=[TYPES[2:]], folder=tmp_path)
+    assert read.folder != simulated.folder
+    assert np.array_equal(read.run(raw), simulated.run(raw))
