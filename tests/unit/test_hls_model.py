@@ -173,16 +173,10 @@ def test_ports_are_the_arguments() -> None:
     assert (pooled.name, pooled.tokens, pooled.features, pooled.size) == ("pooled", 1, 4, 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """Numbers in C++ initializers."""
-
-    @staticmethod
-    def of(text: str) -> list[float]:
-        return [
-            float(n)
-            for n in re.findall(r"-?\d+(?:\.\d+)?", text.partition("{")[2].partition("}")[0])
-        ]
+def decimals(text: str) -> list[float]:
+    """Numbers of a C++ initializer."""
+    listed = text.partition("{")[2].partition("}")[0]
+    return [float(number) for number in listed.split(",")]
 
 
 def test_weights_are_exact() -> None:
@@ -192,9 +186,9 @@ def test_weights_are_exact() -> None:
     op = Dense(weight, 31, bias, 45, (2,))
     project = generate(to.graph(to.add(op, x, name="y")), STREAM)
     files = project.files
-    found = Tables.of(files["firmware/weights/y_weight.h"])
+    found = decimals(files["firmware/weights/y_weight.h"])
     assert np.array_equal(np.array(found), np.ldexp(weight.T.ravel().astype(float), -31))
-    found = Tables.of(files["firmware/weights/y_bias.h"])
+    found = decimals(files["firmware/weights/y_bias.h"])
     assert np.array_equal(np.array(found), np.ldexp(bias.astype(float), -45))
 
 
