@@ -20,6 +20,11 @@ SHALLOWEST = 2
 """Beats of a FIFO that is written and read in the same clock (UG1399, pragma HLS stream)."""
 
 
+PIPELINE = 32
+"""Clocks from a loop's reading to its writing that FIFOs allow for: a guess, as no vendor's
+compiler has run. Beside a longer pipeline a skip still stops nothing, but may slow the frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One call in the top function.
@@ -130,16 +135,22 @@ def connect(
 def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) -> dict[str, int]:
     """Beats of each FIFO.
 
-    One frame, and one more for each frame that the reader's other operands are held up for: so
-    every skip holds what the longest way around it holds.
+    One frame; one more for each frame that the reader's other operands are held up for, so that
+    no skip blocks; and what arrives while they pass through pipelines, so that no skip slows.
     """
-    late: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    clocks: dict[str, int] = {}
     depths: dict[str, int] = {}
+    interval = max(tokens(graph.values[value]) for value in values.values())
     for block in blocks:
-        start = max(late.get(wire, 0) for wire in block.inputs)
+        gathered = max(frames.get(wire, 0) for wire in block.inputs)
+        passed = max(clocks.get(wire, 0) for wire in block.inputs)
         for wire in block.inputs:
-            frames = 1 + start - late.get(wire, 0)
-            depths[wire] = max(SHALLOWEST, frames * tokens(graph.values[values[wire]]))
+            held = 1 + gathered - frames.get(wire, 0)
+            held += -(-(passed - clocks.get(wire, 0)) // interval)
+            depths[wire] = max(SHALLOWEST, held * tokens(graph.values[values[wire]]))
         for wire in block.outputs:
-            late[wire] = start + (block.layer.waits[values[wire]] if block.layer else 0)
+            waits = block.layer.waits[values[wire]] if block.layer else 0
+            frames[wire] = gathered + waits
+            clocks[wire] = passed + (PIPELINE * (1 + waits) if block.layer else 0)
     return depths

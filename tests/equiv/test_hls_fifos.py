@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from equiv.hls_clocks import depths, interval, loops
 from equiv.hls_fifos import Bounded, Run, compiled
 from equiv.hls_networks import CASES, case
 from equiv.networks import NETWORKS, network, vectors
@@ -65,3 +66,39 @@ def test_no_shipped_network_stops(name: str, tmp_path: Path) -> None:
     bounded, frames, expected = built(case(name).graph, tmp_path)
     for seed, lag in enumerate(LAGS):
         passes(bounded.run(frames, lag=lag, seed=seed), expected)
+
+
+def slowed(graph: Graph, latency: int) -> list[tuple[int, int]]:
+    """Intervals with FIFOs as deep as declared, and without bound; pipelines rewound or not."""
+    project = generate(graph, HlsSettings("vitis", "io_stream"))
+    found, deep = loops(project), depths(project)
+    free = dict.fromkeys(deep, 1 << 20)
+    return [
+        (interval(found, deep, latency, rewound), interval(found, free, latency, rewound))
+        for rewound in (False, True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["self_attention", "gelu"])
+@pytest.mark.parametrize("latency", [4, 30])
+def test_no_skip_slows_the_frames(name: str, latency: int) -> None:
+    """A loop's pipeline takes up to 32 clocks: FIFOs hold what arrives meanwhile."""
+    for bounded, free in slowed(network(NETWORKS[name]), latency):
+        assert bounded == free
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_no_skip_slows_a_shipped_network(name: str) -> None:
+    for latency in (1, 4, 15, 30):
+        for bounded, free in slowed(case(name).graph, latency):
+            assert bounded == free
+
+
+def test_shallow_skips_would_slow_the_frames() -> None:
+    """The model tells: a frame a FIFO is too little around a pair of dense layers."""
+    project = generate(network(NETWORKS["gelu"]), HlsSettings("vitis", "io_stream"))
+    found = loops(project)
+    tokens = max(loop.tokens for loop in found)
+    deep = {name: min(depth, tokens) for name, depth in depths(project).items()}
+    assert interval(found, deep, 30, True) > 3 * tokens

@@ -57,7 +57,7 @@ def test_streams_have_depths() -> None:
     assert re.findall(r"^stream<\w+, \d+> \w+;$", body, re.MULTILINE) == [
         "stream<x_t, 6> x;",
         "stream<x_t, 6> x_copy1_out;",
-        "stream<x_t, 12> x_copy2_out;",
+        "stream<x_t, 78> x_copy2_out;",
         "stream<mix_t, 6> mix_out;",
         "stream<result_t, 6> sum_out;",
     ]
@@ -67,7 +67,7 @@ def test_streams_have_depths() -> None:
 
 def test_pipes_have_depths() -> None:
     body = made("oneapi", "io_stream", "self_attention").files["src/firmware/self_attention.cpp"]
-    assert "pipe<XCopy2OutPipeID, x_t, 12>" in body
+    assert "pipe<XCopy2OutPipeID, x_t, 78>" in body
     assert "task_sequence<mix_task<mix_config, XCopy1OutPipe, MixOutPipe>> mix_run;" in body
     assert "mix_run.async();" in body
 

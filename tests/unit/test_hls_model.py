@@ -107,8 +107,9 @@ def test_frames_have_one_writer_and_one_reader(name: str) -> None:
 
 
 def test_skips_hold_what_attention_holds() -> None:
+    """A frame, the frame that is gathered, and what arrives in two pipelines of 32 clocks."""
     found = depths(made("self_attention"))
-    assert found == {"x_copy1_out": 6, "x_copy2_out": 12, "mix_out": 6}
+    assert found == {"x_copy1_out": 6, "x_copy2_out": 6 * (1 + 1 + 11), "mix_out": 6}
 
 
 def test_skips_past_two_blocks() -> None:
@@ -116,7 +117,8 @@ def test_skips_past_two_blocks() -> None:
     assert found == {"first_out": 5}
     found = depths(made("deep"))
     skip = [depth for name, depth in found.items() if "copy2" in name]
-    assert skip == [10, 5, 10, 5]  # around attention, around the feed-forward pair, twice
+    attention, pair = 5 * (1 + 1 + 13), 5 * (1 + 20)  # two pipelines of 32 clocks, and three
+    assert skip == [attention, pair, attention, pair]
 
 
 def test_an_output_leaves_when_its_phase_does() -> None:
@@ -127,7 +129,8 @@ def test_an_output_leaves_when_its_phase_does() -> None:
     score = to.add(MatMul("features"), early, early, name="l/score")
     late = to.add(MatMul("tokens"), score, early, name="l")
     graph = to.graph(to.add(Add(), late, early, name="sum"))
-    assert depths(generate(graph, STREAM)) == {"l_early_out": 10, "l_out": 5}
+    found = depths(generate(graph, STREAM))
+    assert found == {"l_early_out": 5 * (1 + 1 + 7), "l_out": 5}
 
 
 def test_reuse_factors_reach_every_loop() -> None:
