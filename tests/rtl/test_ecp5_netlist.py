@@ -186,7 +186,9 @@ def test_an_attention_network_cell_by_cell(tmp_path: Path) -> None:
     frames = vectors(graph, 4)
     about, told = bench(design, frames, run(graph, frames), 4)
     made = _plan("one_head")
-    _mapped(replace(made, files={**made.files, **about}), tmp_path)
+    # yosys has no model of the block RAM, which the output FIFO would become
+    script = made.files["synth.ys"].replace("synth_ecp5", "synth_ecp5 -nobram")
+    _mapped(replace(made, files={**made.files, **about, "synth.ys": script}), tmp_path)
     found = _multipliers(tmp_path)
     assert len(found) > 20
     assert set(found) == {"CLK0"}
