@@ -121,9 +121,10 @@ def hls(
         answer = {"folder": str(folder), "top": project.top, "files": sorted(files)}
         print_json(answer | {"backend": chosen.backend, "io_type": chosen.io_type})
         return
+    source = next(path for path in files if path.endswith(f"firmware/{project.top}.cpp"))
     typer.echo(
         f"{folder}: {len(files)} files for {chosen.backend}, {chosen.io_type}. "
-        f"Top: {project.top}() in firmware/{project.top}.cpp."
+        f"Top: {project.top}() in {source}."
     )
 
 
