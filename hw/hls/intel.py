@@ -1,6 +1,6 @@
 """Intel HLS (hls4ml's Quartus backend): its dialect, and what hls4ml leaves to do for its streams.
 
-Owns ``Intel``, ``widen`` and ``bounded``. Imports nothing of the project.
+Owns ``Intel``, ``widen``, ``bounded`` and ``finished``. Imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -105,3 +105,39 @@ def bounded(texts: Mapping[str, str], top: str, depths: Mapping[str, int]) -> di
     )
     streams = re.sub(r"^stream<(\w+)> (\w+);$", declared, texts[body], flags=re.MULTILINE)
     return {**texts, defines: types, body: streams}
+
+
+def finished(texts: Mapping[str, str], top: str, depths: Mapping[str, int]) -> dict[str, str]:
+    """Streams with depths, and a testbench where hls4ml writes none: for several outputs.
+
+    Parameters
+    ----------
+    texts, top, depths
+        As for `bounded`.
+    """
+    path = f"{top}_test.cpp"
+    made = bounded(texts, top, depths)
+    return made if path in made else {**made, path: _testbench(made[f"firmware/{top}.cpp"], top)}
+
+
+_COPIED = re.compile(r"i < ([\d*]+) / (\w+)::size; i\+\+\) \{\n +\w+ tmp = (\w+_stream)\.read")
+_PORT = re.compile(r"^ +(stream_(?:in|out)<\w+>) &(\w+),?$", re.MULTILINE)
+
+
+def _testbench(body: str, top: str) -> str:
+    """One frame of zeros through the component; the Makefile names this file."""
+    ports = dict.fromkeys((kind, name) for kind, name in _PORT.findall(body))
+    if not ports:
+        lines = ["static input_data given;", f"const output_data made = {top}(given);"]
+        lines += ["(void)made;"]
+    else:
+        lines = [f"{kind} {name};" for kind, name in ports]
+        for count, beat, name in _COPIED.findall(body):
+            loop = f"for (unsigned i = 0; i < {count} / {beat}::size; i++)"
+            lines.append(f"{loop} {{ {name}.write({beat}(0)); }}")
+        lines.append(f"{top}({', '.join(name for _, name in ports)});")
+    inside = "\n".join(f"    {line}" for line in lines)
+    return (
+        "// One frame of zeros: hls4ml writes testbenches for a single output.\n"
+        f'#include "firmware/{top}.h"\n\nint main() {{\n{inside}\n    return 0;\n}}\n'
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateformer.hw.hls.dialect import Dialect, Xilinx
-from gateformer.hw.hls.intel import Intel, bounded, widen
+from gateformer.hw.hls.intel import Intel, finished, widen
 from gateformer.hw.hls.oneapi import Sycl, plain_weights
 from gateformer.hw.hls.project import Backend
 
@@ -75,7 +75,7 @@ _SYCL = {"gf_types.h": "gf_types_ac.h", "gf_io.h": "gf_io_sycl.h"}
 TARGETS: dict[Backend, Target] = {
     "vitis": Target("Vitis", Xilinx(), _XILINX),
     "vivado": Target("Vivado", Xilinx(), _XILINX),
-    "quartus": Target("Quartus", Intel(), _INTEL, widen, bounded),
+    "quartus": Target("Quartus", Intel(), _INTEL, widen, finished),
     "oneapi": Target("oneAPI", Sycl(), _SYCL, widen, plain_weights, "src/"),
 }
 """Backends that can be generated."""

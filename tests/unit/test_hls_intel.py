@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed, Overflow, Rounding
-from gateformer.sim.hls.build import compile_project
+from gateformer.sim.hls.build import compile_project, write_tree
 from gateformer.sim.hls.run import check
 
 pytestmark = pytest.mark.hls
@@ -63,6 +64,19 @@ def test_streams_have_depths() -> None:
     ]
     assert "using stream = ihc::stream<T, ihc::buffer<Depth>>;" in defines
     assert "using stream = nnet::stream<T>;" in defines
+
+
+@pytest.mark.parametrize("io_type", IO)
+def test_several_outputs_have_a_testbench(io_type: IoType, tmp_path: Path) -> None:
+    """The Makefile names the file; hls4ml writes it for one output alone."""
+    project = made("quartus", io_type, "two_outputs")
+    write_tree(project.files, tmp_path)
+    include = ["-Ifirmware", "-Ifirmware/ac_types"]
+    sources = ["two_outputs_test.cpp", "firmware/two_outputs.cpp"]
+    command = ["g++", "-std=c++11", "-w", "-D_GLIBCXX_ASSERTIONS", *include, *sources, "-o", "test"]
+    for step in (command, ["./test"]):
+        done = subprocess.run(step, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[:2000]
 
 
 def test_pipes_have_depths() -> None:
