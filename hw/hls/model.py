@@ -21,7 +21,13 @@ from gateformer.hw.hls.statements import STATEMENTS, features
 from gateformer.hw.hls.targets import TARGETS
 from gateformer.hw.hls.units import Cut, Unit, cut
 from gateformer.hw.hls.writing import Source, write_project
-from gateformer.quant.errors import GateformerError, Problems, ScheduleError, ToolError
+from gateformer.quant.errors import (
+    GateformerError,
+    Problems,
+    ScheduleError,
+    ToolError,
+    TypeRangeError,
+)
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.cast import Constant
 from gateformer.quant.version import __version__
@@ -53,7 +59,7 @@ def generate(
     ------
     ToolError
         E505 without hls4ml.
-    ScheduleError, Problems
+    ScheduleError, TypeRangeError, Problems
         E304 for primitives without HLS, E311 for outputs that need no hardware, E312 for streams
         in that nothing reads, E202 for weights beyond a double: all at once.
     """
@@ -163,7 +169,7 @@ def _unread(graph: Graph) -> list[GateformerError]:
 
 def _inexact(layers: Sequence[Layer]) -> list[GateformerError]:
     return [
-        ScheduleError(
+        TypeRangeError(
             "E202",
             "a weight too wide for HLS",
             layer=layer.function,

@@ -17,7 +17,13 @@ from gateformer.hw.hls.extension import class_of
 from gateformer.hw.hls.model import generate
 from gateformer.hw.hls.names import RESERVED, Names
 from gateformer.hw.hls.project import HlsSettings, Project
-from gateformer.quant.errors import ConfigError, Problems, ScheduleError, ToolError
+from gateformer.quant.errors import (
+    ConfigError,
+    Problems,
+    ScheduleError,
+    ToolError,
+    TypeRangeError,
+)
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Inferred, Primitive, Shape, Value
 from gateformer.quant.ops.cast import Constant
@@ -278,7 +284,7 @@ def test_weights_beyond_a_double_are_refused() -> None:
     to = Drawing("heavy")
     x = to.input("x", "fixed<4,2>", 2)
     op = Dense(np.array([[1, 1 << 60]]), 0, np.array([0]), 0, (1,))
-    with pytest.raises(ScheduleError, match="E202"):
+    with pytest.raises(TypeRangeError, match="E202"):
         generate(to.graph(to.add(op, x, name="y")), STREAM)
 
 
