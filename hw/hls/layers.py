@@ -218,6 +218,7 @@ class _Writer:
                 looped = [*dialect.unroll(), "", *text.inside]
                 loops += ["", *self._for(f"phase{number}", phase.tokens, looped, True)]
         inside = [*dialect.pipeline(), *self._limit("multiplier_limit", multiplies)]
+        inside += [""] if scope.plan.frames else []
         for frame in scope.plan.frames:
             inside += self._array(frame, "")
         parameters = [f"const {self._tensor(name, 'in')}" for name in scope.unit.reads]
