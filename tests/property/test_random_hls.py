@@ -20,7 +20,7 @@ from property.test_random_networks import FAILURES, QUIET, Case, cases
 
 from gateformer.hw.hls.model import generate
 from gateformer.hw.hls.project import Backend, HlsSettings, IoType
-from gateformer.quant.errors import ScheduleError
+from gateformer.quant.errors import GateformerError
 from gateformer.quant.execute import run
 from gateformer.quant.graph import Graph
 from gateformer.quant.serialize import load, save
@@ -36,7 +36,7 @@ def check(graph: Graph, chosen: HlsSettings) -> None:
     """Compile a network and run it; one that fails is kept."""
     readers = graph.consumers()
     if chosen.io_type == "io_stream" and not all(readers[name] for name in graph.inputs):
-        with pytest.raises(ScheduleError, match="E312"):
+        with pytest.raises(GateformerError, match="E312"):
             generate(graph, chosen)
         return
     frames = vectors(graph, 96, 1)
