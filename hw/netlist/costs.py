@@ -69,7 +69,8 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
     if op.kind == "choose":
-        return max(1.3 + CARRY_BIT * op.width, latest + 1.3)
+        # A late maximum comes all at once and has the whole carry to run; 13 bits of it are in 1.3.
+        return max(1.3 + CARRY_BIT * op.width, latest + 1.3 + CARRY_BIT * max(0, op.width - 13))
     if op.kind == "cast":
         drop, rounding, mode = op.parameters[:3]
         if int(drop) > 0 and rounding != "TRN":

@@ -8,17 +8,24 @@ import numpy as np
 
 from gateformer.quant.errors import TypeRangeError
 from gateformer.quant.expand.context import TABLE_BITS, Lowering
-from gateformer.quant.ops.cast import Constant
+from gateformer.quant.expand.settings import GIVEN_LIMITS, narrowed
+from gateformer.quant.ops.cast import Cast, Constant
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.reduce import Reduce
-from gateformer.quant.types import Fixed, FloatArray, IntArray
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding
 
 DISTANCE_NATS = 9.0
 """Reach of the table below the largest score; e^-9 is 2^-13."""
 
 DISTANCE_BITS = 9
 """Index bits of that table where nothing else is known: it is read just before a multiplier."""
+
+SHARE_BITS = 13
+"""The same for shares that are compared: one class in some 3,000 then ties with the largest."""
+
+SPLIT_BITS = 10
+"""Widest index of one table; a wider one is split in two whose entries are multiplied."""
 
 
 def reals_of(kind: Fixed) -> FloatArray:
@@ -29,7 +36,7 @@ def reals_of(kind: Fixed) -> FloatArray:
     return kind.to_real(raw)
 
 
-def score_type(to: Lowering, direct: bool, scale: float) -> Fixed:
+def score_type(to: Lowering, direct: bool, scale: float, bits: int = DISTANCE_BITS) -> Fixed:
     """Type of ``<layer>/score``; calibrated as ``/relative`` where it indexes no table.
 
     Where the largest score is subtracted, fraction bits that ``/distance`` would round away are
@@ -37,8 +44,10 @@ def score_type(to: Lowering, direct: bool, scale: float) -> Fixed:
     """
     kind, origin = to.find(f"{to.layer}/score", None if direct else f"{to.layer}/relative")
     if not direct and origin != "given":
-        excess = max(0, min(kind.frac - distance_type(to, scale).frac, kind.width - 2))
-        kind = Fixed(kind.signed, kind.width - excess, kind.frac - excess)
+        if origin == "default" and to.types.default is not None:
+            kind = narrowed(to.types.default, GIVEN_LIMITS["score"])
+        excess = min(kind.frac - distance_type(to, scale, bits).frac, kind.width - 2)
+        kind = narrowed(kind, kind.width - max(0, excess))
     if direct and kind.width > TABLE_BITS:
         raise TypeRangeError(
             "E206",
@@ -62,7 +71,9 @@ def is_direct(to: Lowering, scale: float) -> bool:
     return direct
 
 
-def exponential(to: Lowering, score: str, scale: float, direct: bool) -> str:
+def exponential(
+    to: Lowering, score: str, scale: float, direct: bool, bits: int = DISTANCE_BITS
+) -> str:
     """Add softmax weights, up to a factor common to the row.
 
     Parameters
@@ -70,41 +81,61 @@ def exponential(to: Lowering, score: str, scale: float, direct: bool) -> str:
     to : Lowering
         Takes the primitives.
     score : str
-        Scores of at most 12 bits; a row is the last axis.
+        Scores; a row is the last axis.
     scale : float
         Factor on the scores.
     direct : bool
         Table exp(score) itself.
+    bits : int
+        Index bits where the distance's type is not known.
 
     Returns
     -------
     str
         Unsigned weights e of E = ``exp_bits`` bits. ``direct``: largest at the top of the
         score's range and at least 1, within 2^-E of exp relative to that top. Else: within
-        2^-E of exp(-distance) relative to the row's largest, plus the distance's rounding
-        (relative error ``scale`` x half its step) and its saturation at the end of its range.
+        2^-E of exp(-distance) relative to the row's largest (1.5 x that from a split table), plus
+        the distance's rounding (relative error ``scale`` x half its step) and its saturation at
+        the end of its range.
     """
-    bits = to.options.exp_bits
-    full = (1 << bits) - 1
+    wide = to.options.exp_bits
+    full = (1 << wide) - 1
     if direct:
         kind = to.value(score).fixed
         reals = reals_of(kind)
         highest = int(to.value(score).bounds[1].max()) * kind.scale
         table = np.maximum(np.rint(full * np.exp(np.minimum(reals - highest, 0.0) * scale)), 1)
-        return to.add(Lookup(table.astype(np.int64), bits), score, point="exp")
+        return to.add(Lookup(table.astype(np.int64), wide), score, point="exp")
     largest = to.add(Reduce("max", "features"), score, point="largest")
     apart = to.add(Add(subtract=True), largest, score, point="apart")
-    distance = to.cast_to(apart, distance_type(to, scale), "distance")
-    table = np.rint(full * np.exp(-np.abs(reals_of(to.value(distance).fixed)) * scale))
-    return to.add(Lookup(table.astype(np.int64), bits), distance, point="exp")
+    distance = to.cast_to(apart, distance_type(to, scale, bits), "distance")
+    kind = to.value(distance).fixed
+    if kind.width <= SPLIT_BITS:
+        return _decay(to, distance, scale, "exp")
+    low = kind.width // 2
+    coarse = Cast(Fixed(False, kind.width - low, kind.frac - low), Rounding.TRN)
+    fine = Cast(Fixed(False, low, kind.frac), Rounding.TRN, Overflow.WRAP)
+    halves = (
+        _decay(to, to.add(half, distance, point=f"distance_{end}"), scale, f"exp_{end}")
+        for half, end in ((coarse, "high"), (fine, "low"))
+    )
+    product = to.add(Mul(), *halves, point="exp/exact")
+    return to.add(Cast(Fixed(False, wide, wide)), product, point="exp")
 
 
-def distance_type(to: Lowering, scale: float) -> Fixed:
-    """Type of ``<layer>/distance``: given, calibrated, or ``DISTANCE_BITS`` over the reach."""
+def _decay(to: Lowering, distance: str, scale: float, point: str) -> str:
+    """Look up exp(-distance), just below 1 at distance 0."""
+    bits = to.options.exp_bits
+    reals = np.abs(reals_of(to.value(distance).fixed))
+    table = np.rint(((1 << bits) - 1) * np.exp(-reals * scale))
+    return to.add(Lookup(table.astype(np.int64), bits), distance, point=point)
+
+
+def distance_type(to: Lowering, scale: float, bits: int = DISTANCE_BITS) -> Fixed:
+    """Type of ``<layer>/distance``: given, calibrated, or ``bits`` over the reach."""
     kind = to.chosen("distance")
     if kind is None:
-        whole = ceil(log2(DISTANCE_NATS / scale))
-        return Fixed(False, DISTANCE_BITS, DISTANCE_BITS - whole)
+        return Fixed(False, bits, bits - ceil(log2(DISTANCE_NATS / scale)))
     return Fixed(False, kind.width - kind.signed, kind.frac)
 
 

@@ -110,9 +110,13 @@ class Types:
         if self.default is None:
             return None
         limit = LIMITS.get(name.rsplit("/", 1)[-1], self.default.width)
-        excess = max(0, self.default.width - limit)
-        kind = self.default
-        return Fixed(kind.signed, kind.width - excess, kind.frac - excess), "default"
+        return narrowed(self.default, limit), "default"
+
+
+def narrowed(kind: Fixed, width: int) -> Fixed:
+    """Return a type of at most some bits over the same range: fraction bits are dropped."""
+    excess = max(0, kind.width - width)
+    return Fixed(kind.signed, kind.width - excess, kind.frac - excess)
 
 
 @dataclass(frozen=True, slots=True)

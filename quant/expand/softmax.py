@@ -8,7 +8,7 @@ import numpy as np
 
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.division import divide
-from gateformer.quant.expand.exponential import exponential, is_direct, score_type
+from gateformer.quant.expand.exponential import SHARE_BITS, exponential, is_direct, score_type
 from gateformer.quant.ops.base import Composite, Probe, Shape
 from gateformer.quant.ops.cast import Rescale
 from gateformer.quant.ops.reduce import Reduce
@@ -37,8 +37,8 @@ class Softmax(Composite):
         Errors: those of ``exponential`` in the weights, those of ``divide`` (V = 1) after.
         """
         direct = is_direct(to, 1.0)
-        score = to.cast_to(inputs[0], score_type(to, direct, 1.0), "score")
-        weight = exponential(to, score, 1.0, direct)
+        score = to.cast_to(inputs[0], score_type(to, direct, 1.0, SHARE_BITS), "score")
+        weight = exponential(to, score, 1.0, direct, SHARE_BITS)
         total = to.add(Reduce("sum", "features"), weight, point="total")
         share = divide(to, weight, total, 0, 1, "share")
         kind = to.type(output)

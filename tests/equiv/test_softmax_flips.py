@@ -32,7 +32,7 @@ ROWS = 10_000
 KIND = Fixed.parse("fixed<16,6>")
 """Type of the logits: hls4ml's default precision."""
 GIVEN = {"score": "fixed<16,6>", "distance": "ufixed<12,3>"}
-"""No logit is rounded, and distances to the largest by half a step: a table of 4,096 entries."""
+"""No logit is rounded, and distances to the largest by half a step."""
 
 
 def logits(classes: int) -> IntArray:
@@ -112,16 +112,26 @@ def test_ours_flips_where_logits_are_equal_and_nowhere_else(classes: int, tmp_pa
     assert found.vectors == ROWS
     assert found.mismatches == 0, found.first
     share = flips(raw, found.outputs["p"])
-    tell("gateformer, 4,096 entries", classes, share)
+    tell("gateformer, no logit rounded", classes, share)
     assert share <= 0.001
     assert share == equal_logits(raw)
     half = softmax(classes, GIVEN | {"distance": "ufixed<11,3>"}, "ufixed<16,0>")
-    middle = flips(raw, run(half, {"x": raw})["p"])
-    tell("gateformer, 2,048 entries", classes, middle)
-    assert share < middle <= 0.001
-    rough = flips(raw, run(softmax(classes, {}, "ufixed<16,0>"), {"x": raw})["p"])
-    tell("gateformer, default types (512 entries)", classes, rough)
-    assert middle < rough < 0.01
+    coarser = flips(raw, run(half, {"x": raw})["p"])
+    tell("gateformer, distances in half as many steps", classes, coarser)
+    assert share < coarser <= 0.001
+
+
+@pytest.mark.parametrize("classes", [5, 10])
+def test_default_types_flip_seldom_enough(classes: int, tmp_path: Path) -> None:
+    """The same bound where nothing but the logits and the shares has a type given."""
+    graph, raw = softmax(classes, {}, "ufixed<16,0>"), logits(classes)
+    found = check(
+        generate(graph, HlsSettings()), graph, {"x": raw}, run(graph, {"x": raw}), tmp_path
+    )
+    assert (found.vectors, found.mismatches) == (ROWS, 0), found.first
+    share = flips(raw, found.outputs["p"])
+    tell("gateformer, default types", classes, share)
+    assert share <= 0.001
 
 
 @pytest.mark.slow
