@@ -6,7 +6,8 @@ Owns ``Names``, ``LIBRARY``, ``MACROS`` and ``fixed``. Imports the naming of RTL
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from itertools import count
 
 from gateformer.hw.naming import identifier
 from gateformer.quant.types import Fixed
@@ -68,10 +69,11 @@ class Names:
         It also stays clear of the names in ``apart``. Neither case nor underscores tell names
         apart: file systems ignore case, and hls4ml makes ``XOneOutPipe`` of ``x_one_out``.
         """
-        clean = identifier(wanted)
-        name, number = clean, 2
-        while name.lower() in apart or self._mistaken(name.lower()):
-            name, number = f"{clean}_{number}", number + 1
+        name = next(
+            name
+            for name in _numbered(identifier(wanted))
+            if name.lower() not in apart and not self._mistaken(name.lower())
+        )
         self._taken.add(name.lower())
         self._joined.add(_joined(name))
         return name
@@ -83,6 +85,14 @@ class Names:
             or _joined(name) in self._joined
             or any(_belongs(name, other) or _belongs(other, name) for other in self._taken)
         )
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """A name and what may stand for it; ``mix_frame_2`` too would belong to ``mix``."""
+    yield name
+    for number in count(2):
+        yield f"{name}_{number}"
+        yield f"{name}_n{number}"
 
 
 def _joined(name: str) -> str:

@@ -228,6 +228,7 @@ def test_names_stay_apart() -> None:
     assert names.new("A_B") == "A_B_2"
     assert names.new("mix") == "mix"
     assert names.new("mix_out") == "mix_out_2"  # the stream that mix writes
+    assert names.new("mix_frame") == "mix_frame_n2"  # mix_frame_2 could be a frame of mix
     assert names.new("late_t") == "late_t"
     assert names.new("late") == "late_2"
     assert names.new("mix_outer") == "mix_outer"
