@@ -28,8 +28,8 @@ STRATEGY = (
     "distributed_arithmetic), above it multipliers with their weights in ROM (its Resource)"
 )
 TABLE = (
-    "follows from the types: a table has one entry for each value of its index; the index of a "
-    "softmax's exp is types.<layer>/distance"
+    "follows from the types: a table has one entry for each value of its index (a wide one is "
+    "split in two); the index of a softmax's exp is types.<layer>/distance"
 )
 COMPRESSION = "needs no switch: a weight of zero costs nothing"
 LATENCY = "follows from the reuse factors and is exact: gateformer estimate says it"
