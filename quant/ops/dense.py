@@ -67,7 +67,9 @@ class Dense(Primitive):
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs
         weight, bias = self.aligned(x.fixed)
-        most = largest(weight) * largest(*x.bounds) * weight.shape[1] + largest(bias)
+        # An operand that is always zero leaves the weights themselves, at the bias's scale.
+        reach = max(1, largest(*x.bounds))
+        most = largest(weight) * reach * weight.shape[1] + largest(bias)
         dtype = np.int64 if most < 1 << 62 else object
         lo, hi = (b.reshape(-1, weight.shape[1]).astype(dtype) for b in x.bounds)
         up, down = np.maximum(weight, 0).T.astype(dtype), np.minimum(weight, 0).T.astype(dtype)

@@ -218,6 +218,13 @@ def test_parts(call: Call, tmp_path: Path, part: str, device: str, build: str | 
     )
 
 
+def test_a_type_so_coarse_that_all_is_zero(call: Call) -> None:
+    more = "  LayerName: {up_relu: {Precision: {result: 'ufixed<1,99>'}}}\n"
+    code, _, _ = call(OLD + more, "--out", "design")
+    assert code == 0
+    assert main(["estimate", "design"]) == 0
+
+
 def test_types_by_class_of_layer(call: Call, tmp_path: Path) -> None:
     text = OLD.replace(
         "      ReuseFactor: 4\n",
