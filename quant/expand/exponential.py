@@ -27,6 +27,10 @@ SHARE_BITS = 13
 SPLIT_BITS = 10
 """Widest index of one table; a wider one is split in two whose entries are multiplied."""
 
+SPLIT_GUARD = 7
+"""More bits in the table of the high half, so that no distance weighs more than a shorter one;
+24 bits in all fit the wide port of a DSP48E1 (25 bits, AMD UG479)."""
+
 
 def reals_of(kind: Fixed) -> FloatArray:
     """Real value behind each index of a table whose operand has a type, (2^width,)."""
@@ -94,7 +98,7 @@ def exponential(
     str
         Unsigned weights e of E = ``exp_bits`` bits. ``direct``: largest at the top of the
         score's range and at least 1, within 2^-E of exp relative to that top. Else: within
-        2^-E of exp(-distance) relative to the row's largest (1.5 x that from a split table), plus
+        2^-E of exp(-distance) relative to the row's largest (1.1 x that from a split table), plus
         the distance's rounding (relative error ``scale`` x half its step) and its saturation at
         the end of its range.
     """
@@ -111,21 +115,20 @@ def exponential(
     distance = to.cast_to(apart, distance_type(to, scale, bits), "distance")
     kind = to.value(distance).fixed
     if kind.width <= SPLIT_BITS:
-        return _decay(to, distance, scale, "exp")
-    low = kind.width // 2
-    coarse = Cast(Fixed(False, kind.width - low, kind.frac - low), Rounding.TRN)
-    fine = Cast(Fixed(False, low, kind.frac), Rounding.TRN, Overflow.WRAP)
-    halves = (
-        _decay(to, to.add(half, distance, point=f"distance_{end}"), scale, f"exp_{end}")
-        for half, end in ((coarse, "high"), (fine, "low"))
+        return _decay(to, distance, scale, wide, "exp")
+    rest = kind.width // 2
+    coarse = Cast(Fixed(False, kind.width - rest, kind.frac - rest), Rounding.TRN)
+    fine = Cast(Fixed(False, rest, kind.frac), Rounding.TRN, Overflow.WRAP)
+    high, low = (
+        _decay(to, to.add(half, distance, point=f"distance_{end}"), scale, bits, f"exp_{end}")
+        for half, end, bits in ((coarse, "high", wide + SPLIT_GUARD), (fine, "low", wide))
     )
-    product = to.add(Mul(), *halves, point="exp/exact")
+    product = to.add(Mul(), high, low, point="exp/exact")
     return to.add(Cast(Fixed(False, wide, wide)), product, point="exp")
 
 
-def _decay(to: Lowering, distance: str, scale: float, point: str) -> str:
-    """Look up exp(-distance), just below 1 at distance 0."""
-    bits = to.options.exp_bits
+def _decay(to: Lowering, distance: str, scale: float, bits: int, point: str) -> str:
+    """Look up exp(-distance) in so many bits, just below 1 at distance 0."""
     reals = np.abs(reals_of(to.value(distance).fixed))
     table = np.rint(((1 << bits) - 1) * np.exp(-reals * scale))
     return to.add(Lookup(table.astype(np.int64), bits), distance, point=point)

@@ -9,6 +9,7 @@ from gateformer.quant.expand.division import divide, reciprocal_table, rsqrt_tab
 from gateformer.quant.expand.exponential import exponential
 from gateformer.quant.expand.norm import scaled_unit
 from gateformer.quant.graph import Builder
+from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed
 
 
@@ -115,6 +116,23 @@ def test_exponential(direct: bool, scale: float) -> None:
     assert e.min() > 0
     if not direct:
         assert (e.max(-1) == 1.0).all()
+
+
+@pytest.mark.parametrize("kind", ["ufixed<11,4>", "ufixed<13,4>", "ufixed<14,3>"])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_exponential_of_a_split_distance(kind: str, scale: float) -> None:
+    distance = Fixed.parse(kind)
+    to = lowering(distance=distance)
+    to.builder.input("s", (2,), Fixed(False, distance.width, distance.frac))
+    to.builder.output(exponential(to, "s", scale, direct=False))
+    graph = to.builder.build()
+    raw = np.stack([np.full(distance.max + 1, distance.max), np.arange(distance.max + 1)], -1)
+    found = run(graph, {"s": raw})["d/exp"]
+    exact = np.exp(-distance.to_real(raw[:, :1] - raw) * scale)
+    top = found.max()
+    assert (np.abs(found / top - exact) <= 1.1 * 2.0**-17).all()
+    assert (np.diff(found[:, 1]) >= 0).all()
+    assert max(node.op.table.size for node in graph.nodes if isinstance(node.op, Lookup)) <= 128
 
 
 def test_distances_saturate() -> None:
