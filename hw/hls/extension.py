@@ -1,6 +1,6 @@
 """The hls4ml extension: layer classes and templates for what hls4ml lacks.
 
-Owns ``CLASSES``, ``register`` and ``class_of``. Imports hls4ml, when it is called.
+Owns ``CLASSES``, ``ATTRIBUTES``, ``register`` and ``class_of``. Imports hls4ml, when it is called.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ CLASSES = {
     "Quantize": "GfElementwise",
 }
 """Composite -> hls4ml layer class; other layers are GfElementwise, streams part at GfFork."""
+
+ATTRIBUTES = (
+    "class_name", "config_cpp", "function_cpp", "include_header", "index", "inputs", "input_shape",
+    "name", "outputs", "reuse_factor", "strategy", "target_cycles", "trace", "type_name",
+)  # fmt: skip
+"""What hls4ml keeps of a layer beside its tensors, which therefore may not be called so."""
 
 
 def class_of(kind: str | None, nodes: Iterable[Node]) -> str:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from math import prod
 from types import MappingProxyType
 
-from gateformer.hw.hls.extension import class_of
+from gateformer.hw.hls.extension import ATTRIBUTES, class_of
 from gateformer.hw.hls.iteration import Site
 from gateformer.hw.hls.layers import Layer, write_layer
 from gateformer.hw.hls.names import LIBRARY, MACROS, Names
@@ -75,7 +75,7 @@ def generate(
     target = TARGETS[settings.backend]
     top = Names().new(graph.name, LIBRARY | MACROS)
     parts = cut(graph)
-    names = Names(top)
+    names = Names(top, *ATTRIBUTES)
     inputs = {value: names.new(value, LIBRARY | MACROS) for value in graph.inputs}
     functions = [names.new(unit.layer, MACROS) for unit in parts.units]
     wires = dict(inputs)

@@ -21,10 +21,15 @@ _WORDS = """
     switch template this thread_local throw true try typedef typeid typename union unsigned using
     virtual void volatile wchar_t while xor xor_eq
     gf hls input main nnet result std t tokens
+    bufsiz clocks_per_sec config_t eof exit_failure exit_success huge_val infinity linux m_e m_pi
+    nan null rand_max seek_cur seek_end seek_set unix
+    clock_t div_t file fpos_t id_t int16_t int32_t int64_t int8_t key_t ldiv_t loff_t mode_t off_t
+    pid_t ptrdiff_t quad_t size_t ssize_t time_t u_char u_int u_long u_short uint uint16_t uint32_t
+    uint64_t uint8_t ulong ushort wint_t
 """
 
 RESERVED = frozenset(_WORDS.split())
-"""Keywords of C++11, and names that the generated code itself uses."""
+"""Keywords of C++11, names that the generated code uses, macros and types of the C library."""
 
 _LIBRARY = """
     abort abs acos asin atan atan2 atexit atof atoi cbrt ceil clock clone copysign cos cosh div

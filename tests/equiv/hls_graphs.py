@@ -135,6 +135,22 @@ def joined() -> Graph:
     return to.graph(part, to.add(Add(True), total, most, name="apart"))
 
 
+TAKEN = """
+    index name x_out Mix mix mix_frame std gf a.b-c result sum fork read Beat CONFIG_T tokens exp bits
+    hls_stream each uint size_t array io EOF NULL config frame main T reuse_factor unix log
+"""
+"""Words that C++, its library, hls4ml or the templates use."""
+
+
+def named() -> Graph:
+    """A chain of layers whose names are taken."""
+    to = Drawing("mynet")
+    x = to.input("x_in", "fixed<8,4>", 3, 2)
+    for name in TAKEN.split():
+        x = to.add(Cast(Fixed(True, 8, len(name) % 5)), x, name=name)
+    return to.graph(x)
+
+
 GRAPHS: Mapping[str, Callable[[], Graph]] = {
-    make.__name__: make for make in (moved, broadcast, wide, entangled, bypassed, joined)
+    make.__name__: make for make in (moved, broadcast, wide, entangled, bypassed, joined, named)
 }
