@@ -136,8 +136,8 @@ def joined() -> Graph:
 
 
 TAKEN = """
-    index name x_out Mix mix mix_frame std gf a.b-c result sum fork read Beat CONFIG_T tokens exp bits
-    hls_stream each uint size_t array io EOF NULL config frame main T reuse_factor unix log
+    index name x_out Mix mix mix_frame std gf a.b-c result sum fork read Beat CONFIG_T tokens exp
+    bits hls_stream each uint size_t array io EOF NULL config frame main T reuse_factor unix log
 """
 """Words that C++, its library, hls4ml or the templates use."""
 
