@@ -242,7 +242,7 @@ def _constant(scope: Scope, name: str, access: Access, token: str) -> tuple[str,
         return short, [*lines, f"gf::frame({array}, {short});"]
     if access == "first" or tokens(value) == 1:
         return array, []
-    return short, [*scope.declare(name), f"gf::read({array}, {token}, {short});"]
+    return short, [*scope.declare(name), f"gf::row({array}, {token}, {short});"]
 
 
 def call(text: str) -> Lines:

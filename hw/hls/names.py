@@ -49,8 +49,8 @@ MACROS = frozenset({"div_roundup", "max", "min"})
 """Macros of hls4ml's defines.h, in small letters."""
 
 _DERIVED = re.compile(
-    r"_(t|in|out|config|fork|run|task|from|so_far|phase\d+(_\d+)?|frame\d*(_\d+)?|operand\d+(_from)?"
-    r"|(copy|rest)\d+(_t|_out|_fork)?)"
+    r"_(t|in|out|config|fork|run|task|so_far|phase\d+(_\d+)?|frame\d*(_\d+)?"
+    r"|from(_token|_feature)?|operand\d+(_from)?|(copy|rest)\d+(_t|_out|_fork)?)"
 )
 """What the generated code appends to a name for something that belongs to it."""
 

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.hw.hls.names import Names, fixed
 from gateformer.quant.ops.base import Op, Primitive, Shape, Value
@@ -135,7 +136,7 @@ class Statement:
     calls : tuple of str
         Without the final semicolon.
     multiplies : int
-        Multiplications of a row that a multiplier could do.
+        Multiplications of a row that take a multiplier: none by 0, a power of two or one bit.
     before : tuple of str
         Declarations that the calls need.
     """
@@ -197,7 +198,7 @@ def _dense(op: Dense, to: Row, operands: tuple[Operand, ...], own: Resources) ->
     bias = own.weight(_named(to, "bias"), op.bias, shift)
     call = f"gf::dense({x.text}, {weight}, {bias}, {to.text})"
     formula = f"{to.text} = {x.text} weight + bias"
-    return Statement(formula, (call,), int(np.count_nonzero(op.weight)))
+    return Statement(formula, (call,), int(_hard(op.weight).sum()))
 
 
 def _named(to: Row, what: str) -> str:
@@ -215,7 +216,9 @@ def _matmul(op: MatMul, to: Row, operands: tuple[Operand, ...], own: Resources) 
     else:
         formula = f"[h, d] = sum_s {a.text}[h, s] {b.text}[s, {head}d]"
     call = f"gf::matmul_{op.contract}<{heads(to.value)}>({a.text}, {b.text}, {to.text})"
-    return Statement(to.text + formula, (call,), prod(features(to.value)) * a.value.shape[2])
+    products = prod(features(to.value)) * a.value.shape[2]
+    narrow = 1 in (a.value.fixed.width, b.value.fixed.width)
+    return Statement(to.text + formula, (call,), 0 if narrow else products)
 
 
 @states(Add)
@@ -226,7 +229,27 @@ def _add(op: Add, to: Row, operands: tuple[Operand, ...], own: Resources) -> Sta
 
 @states(Mul)
 def _mul(op: Mul, to: Row, operands: tuple[Operand, ...], own: Resources) -> Statement:
-    return _broadcast("multiply", "*", to, operands, prod(features(to.value)))
+    shape = features(to.value)
+    products = np.ones(shape, np.bool_)
+    for operand in operands:
+        products &= _multiplied(operand.value)
+    return _broadcast("multiply", "*", to, operands, int(products.sum()))
+
+
+def _multiplied(value: Value) -> NDArray[np.bool_]:
+    """Elements of a row, at any token, whose products need a multiplier."""
+    if value.fixed.width == 1:
+        return np.zeros(features(value), np.bool_)
+    low, high = value.bounds
+    needed = (low != high) | _hard(low)
+    return needed.any(axis=0) if len(value.shape) > 1 else needed
+
+
+def _hard(raw: IntArray) -> NDArray[np.bool_]:
+    """Known factors that need a multiplier: all but 0 and powers of two."""
+    size = abs(raw)
+    found: NDArray[np.bool_] = size & (size - 1) != 0
+    return found
 
 
 def _broadcast(
@@ -334,8 +357,10 @@ def _reshape(op: Reshape, to: Row, operands: tuple[Operand, ...], own: Resources
     (x,) = operands
     if prod(features(x.value)) == prod(features(to.value)):
         return Statement(f"{to.text} = {x.text}, reshaped", (f"gf::copy({x.text}, {to.text})",))
-    call = f"gf::flatten({x.text}, {_start(to)}, {to.text})"
-    return Statement(f"{to.text} = the elements of {x.text} in a row", (call,))
+    formula = f"{to.text} = the elements of {x.text} in a row"
+    if to.token == "0":
+        return Statement(formula, (f"gf::flatten({x.text}, {to.text})",))
+    return _gathered(formula, to, x, np.arange(prod(x.value.shape)))
 
 
 @states(Transpose)
@@ -351,12 +376,26 @@ def _transpose(op: Transpose, to: Row, operands: tuple[Operand, ...], own: Resou
         row = where.reshape(to.value.shape[0], -1)[0] if len(shape) > 1 else where
         call = f"gf::gather({x.text}, {to.text}_from, {to.text})"
         return Statement(formula, (call,), before=_places(to.text, row.ravel()))
+    return _gathered(formula, to, x, where)
+
+
+def _gathered(formula: str, to: Row, x: Operand, where: IntArray) -> Statement:
+    """A row from anywhere in a frame: token and feature of each of its elements, by token."""
+    size = prod(features(x.value))
     rows = where.reshape(to.value.shape[0], -1)
-    listed = ", ".join("{" + ", ".join(str(int(n)) for n in row) + "}" for row in rows)
-    size = f"[{rows.shape[0]}][{rows.shape[1]}]"
-    before = (f"static const unsigned {to.text}_from{size} = {{{listed}}};",)
-    call = f"gf::gather_tokens({x.text}, {to.text}_from[{to.token}], {to.text})"
+    narrow = np.min_scalar_type(max(size, x.value.shape[0]) - 1).itemsize
+    word = {1: "unsigned char", 2: "unsigned short"}.get(narrow, "unsigned")
+    names = f"{to.text}_from_token", f"{to.text}_from_feature"
+    before = tuple(
+        f"static const {word} {name}[{len(rows)}][{rows.shape[1]}] = {{{_rows(places)}}};"
+        for name, places in zip(names, divmod(rows, size), strict=True)
+    )
+    call = f"gf::gather_tokens({x.text}, {', '.join(names)}, {to.token}, {to.text})"
     return Statement(formula, (call,), before=before)
+
+
+def _rows(places: IntArray) -> str:
+    return ", ".join("{" + ", ".join(str(int(n)) for n in row) + "}" for row in places)
 
 
 @states(Slice)

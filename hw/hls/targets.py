@@ -23,6 +23,7 @@ COMMON = (
     "gf_matmul.h",
     "gf_normalize.h",
     "gf_reduce.h",
+    "gf_tree.h",
     "gf_weights.h",
 )
 """Templates that every vendor compiles."""

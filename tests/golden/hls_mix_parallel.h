@@ -64,7 +64,7 @@ void mix(const x_t x_in[8], result_t result_out[8]) {
         // score_causal = score_exact + offset
         gf::fixed<7, 4> offset[4];
         #pragma HLS ARRAY_PARTITION variable=offset complete dim=0
-        gf::read(mix_offset, t, offset);
+        gf::row(mix_offset, t, offset);
         gf::fixed<12, 7> score_causal[8];
         #pragma HLS ARRAY_PARTITION variable=score_causal complete dim=0
         gf::add<gf::each, gf::modulo<4>>(score_exact, offset, score_causal);

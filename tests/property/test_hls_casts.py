@@ -127,8 +127,9 @@ def compiled(family: str, cases: list[Case], folder: Path) -> Path:
     assert spec is not None and spec.submodule_search_locations
     headers = Path(spec.submodule_search_locations[0], "templates", FAMILIES[family])
     templates = files("gateformer.hw.hls").joinpath("templates")
-    for name, kept in (("gf_types.h", f"gf_types_{family}.h"), ("gf_cast.h", "gf_cast.h")):
-        folder.joinpath("gf").mkdir(exist_ok=True)
+    folder.joinpath("gf").mkdir(exist_ok=True)
+    same = {name: name for name in ("gf_cast.h", "gf_weights.h")}
+    for name, kept in {**same, "gf_types.h": f"gf_types_{family}.h"}.items():
         folder.joinpath("gf", name).write_text(templates.joinpath(kept).read_text("utf-8"))
     folder.joinpath("defines.h").write_text('#include "ac_fixed.h"\n#include "ac_int.h"\n')
     listed = ",\n        ".join(case.instance for case in cases)

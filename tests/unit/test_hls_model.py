@@ -28,7 +28,7 @@ from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Inferred, Primitive, Shape, Value
 from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.dense import Dense
-from gateformer.quant.ops.elementwise import Add
+from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.types import Fixed, IntArray
@@ -145,7 +145,7 @@ def test_reuse_factors_reach_every_loop() -> None:
     parameters = project.files["firmware/parameters.h"]
     assert parameters.count("reuse_factor = 4;") == 2
     assert "reuse_factor = 3;" in parameters
-    assert "multiplier_limit = (20 + reuse_factor - 1) / reuse_factor;" in parameters
+    assert "multiplier_limit = (16 + reuse_factor - 1) / reuse_factor;" in parameters
     layer = project.files["firmware/layers/hidden.h"]
     assert "#pragma HLS PIPELINE II=CONFIG_T::reuse_factor" in layer
     assert (
@@ -153,6 +153,17 @@ def test_reuse_factors_reach_every_loop() -> None:
     )
     parallel = made("dense", HlsSettings(reuse_factor=4, layers={"logits": 6}))
     assert "#pragma HLS PIPELINE II=6" in top(parallel)
+
+
+def test_shifts_and_masks_take_no_multiplier() -> None:
+    """Four of 20 weights are powers of two; of a mask and four scales, one scale is not."""
+    assert "multiplier_limit = (16 " in made("dense").files["firmware/parameters.h"]
+    to = Drawing("shifted")
+    x, keep = to.input("x", "fixed<4,2>", 3, 4), to.input("keep", "ufixed<1,1>", 3, 4)
+    masked = to.add(Mul(), x, keep, name="l/masked")
+    scale = to.add(Constant(np.array([[2, 4, 6, 0]]), 1), name="l/scale")
+    graph = to.graph(to.add(Mul(), masked, scale, name="l"))
+    assert "multiplier_limit = (1 " in generate(graph, STREAM).files["firmware/parameters.h"]
 
 
 def test_sums_over_tokens_run_with_the_tokens() -> None:

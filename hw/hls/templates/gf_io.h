@@ -13,26 +13,38 @@ namespace gf {
 template <class Beat, class Y, unsigned N> inline void read(hls::stream<Beat> &in, Y (&y)[N]) {
     #pragma HLS INLINE
     const Beat beat = in.read();
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = beat[i]; }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        y[i] = beat[i];
+    }
 }
 
 template <class X, class Beat, unsigned N> inline void write(const X (&x)[N], hls::stream<Beat> &out) {
     #pragma HLS INLINE
     Beat beat;
     PRAGMA_DATA_PACK(beat)
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { beat[i] = x[i]; }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        beat[i] = x[i];
+    }
     out.write(beat);
 }
 
 // Token t of an array whose elements count on from token to token.
 template <class X, class Y, unsigned N> inline void read(const X in[], unsigned t, Y (&y)[N]) {
     #pragma HLS INLINE
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = in[t * N + i]; }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        y[i] = in[t * N + i];
+    }
 }
 
 template <class X, class Y, unsigned N> inline void write(const X (&x)[N], unsigned t, Y out[]) {
     #pragma HLS INLINE
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { out[t * N + i] = x[i]; }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        out[t * N + i] = x[i];
+    }
 }
 
 // Every beat of a frame to each reader.
@@ -41,9 +53,10 @@ void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b) {
 tokens:
     for (unsigned t = 0; t < T; t++) {
         #pragma HLS PIPELINE II=1
-        const Beat beat = in.read();
-        a.write(beat);
-        b.write(beat);
+        typename Beat::value_type row[Beat::size];
+        read(in, row);
+        write(row, a);
+        write(row, b);
     }
 }
 
@@ -52,10 +65,11 @@ void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b, hls
 tokens:
     for (unsigned t = 0; t < T; t++) {
         #pragma HLS PIPELINE II=1
-        const Beat beat = in.read();
-        a.write(beat);
-        b.write(beat);
-        c.write(beat);
+        typename Beat::value_type row[Beat::size];
+        read(in, row);
+        write(row, a);
+        write(row, b);
+        write(row, c);
     }
 }
 

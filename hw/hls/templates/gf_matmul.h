@@ -14,8 +14,12 @@ inline void dense(const X (&x)[I], const W (&weight)[N], const B (&bias)[O], Y (
     #pragma HLS INLINE
     static_assert(N == I * O, "the kernel is inputs x outputs");
     GF_UNROLL for (unsigned o = 0; o < O; o++) {
+        #pragma HLS UNROLL
         Y sum = bias[o];
-        GF_UNROLL for (unsigned i = 0; i < I; i++) { sum += x[i] * weight[i * O + o]; }
+        GF_UNROLL for (unsigned i = 0; i < I; i++) {
+            #pragma HLS UNROLL
+            sum += x[i] * weight[i * O + o];
+        }
         y[o] = sum;
     }
 }
@@ -27,9 +31,12 @@ inline void matmul_features(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
     const unsigned D = NA / Heads, HeadsB = NB / D;
     static_assert(N == Heads * T, "a result for each head and token");
     GF_UNROLL for (unsigned h = 0; h < Heads; h++) {
+        #pragma HLS UNROLL
         GF_UNROLL for (unsigned s = 0; s < T; s++) {
+            #pragma HLS UNROLL
             Y sum = 0;
             GF_UNROLL for (unsigned d = 0; d < D; d++) {
+                #pragma HLS UNROLL
                 sum += a[h * D + d] * b[s][(HeadsB == 1 ? 0 : h * D) + d];
             }
             y[h * T + s] = sum;
@@ -44,9 +51,12 @@ inline void matmul_tokens(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
     const unsigned D = N / Heads, HeadsB = NB / D;
     static_assert(NA == Heads * T, "a factor for each head and token");
     GF_UNROLL for (unsigned h = 0; h < Heads; h++) {
+        #pragma HLS UNROLL
         GF_UNROLL for (unsigned d = 0; d < D; d++) {
+            #pragma HLS UNROLL
             Y sum = 0;
             GF_UNROLL for (unsigned s = 0; s < T; s++) {
+                #pragma HLS UNROLL
                 sum += a[h * T + s] * b[s][(HeadsB == 1 ? 0 : h * D) + d];
             }
             y[h * D + d] = sum;

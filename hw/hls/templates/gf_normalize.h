@@ -4,6 +4,7 @@
 // Floating a fixed-point number by its leading one.
 
 #include "gf_cast.h"
+#include "gf_tree.h"
 
 namespace gf {
 
@@ -12,13 +13,15 @@ template <bool Even, class X, class Y, unsigned N> inline void leading_zeros(con
     #pragma HLS INLINE
     const int W = traits<X>::width;
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
         const typename traits<X>::integer raw = to_raw(x[i]);
-        int zeros = W - 1;
-        GF_UNROLL for (int bit = 1; bit < W; bit++) {
-            if (raw[bit]) {
-                zeros = W - 1 - bit;
-            }
+        int ones[W];
+        #pragma HLS ARRAY_PARTITION variable=ones complete
+        GF_UNROLL for (int bit = 0; bit < W; bit++) {
+            #pragma HLS UNROLL
+            ones[bit] = raw[bit] ? bit : 0;
         }
+        const int zeros = W - 1 - tree<later>(ones);
         y[i] = Even ? zeros & ~1 : zeros;
     }
 }
@@ -29,6 +32,7 @@ inline void shift(const X (&x)[N], const A (&amount)[NA], Y (&y)[N]) {
     #pragma HLS INLINE
     typedef typename traits<X>::template wider<Most>::type Wide;
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
         Wide wide = x[i];
         wide <<= index(amount[At::at(i)]);
         y[i] = convert<Y, Q, O>(wide);

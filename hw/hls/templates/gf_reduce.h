@@ -3,7 +3,7 @@
 
 // Sums and maxima along a row's last axis, or over the tokens of a frame. Exact.
 
-#include "gf_types.h"
+#include "gf_tree.h"
 
 namespace gf {
 
@@ -12,8 +12,12 @@ template <class X, class Y, unsigned N, unsigned H> inline void sum(const X (&x)
     #pragma HLS INLINE
     const unsigned D = N / H;
     GF_UNROLL for (unsigned h = 0; h < H; h++) {
+        #pragma HLS UNROLL
         Y total = 0;
-        GF_UNROLL for (unsigned d = 0; d < D; d++) { total += x[h * D + d]; }
+        GF_UNROLL for (unsigned d = 0; d < D; d++) {
+            #pragma HLS UNROLL
+            total += x[h * D + d];
+        }
         y[h] = total;
     }
 }
@@ -23,9 +27,14 @@ template <class X, class Y, unsigned N, unsigned H> inline void maximum(const X 
     #pragma HLS INLINE
     const unsigned D = N / H;
     GF_UNROLL for (unsigned h = 0; h < H; h++) {
-        X most = x[h * D];
-        GF_UNROLL for (unsigned d = 1; d < D; d++) { most = x[h * D + d] > most ? x[h * D + d] : most; }
-        y[h] = most;
+        #pragma HLS UNROLL
+        X all[D];
+        #pragma HLS ARRAY_PARTITION variable=all complete
+        GF_UNROLL for (unsigned d = 0; d < D; d++) {
+            #pragma HLS UNROLL
+            all[d] = x[h * D + d];
+        }
+        y[h] = tree<larger>(all);
     }
 }
 
@@ -34,8 +43,12 @@ template <class X, class Y, unsigned T, unsigned F, unsigned N>
 inline void sum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
     #pragma HLS INLINE
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
         Y total = 0;
-        GF_UNROLL for (unsigned t = 0; t < T; t++) { total += x[t][start + i]; }
+        GF_UNROLL for (unsigned t = 0; t < T; t++) {
+            #pragma HLS UNROLL
+            total += x[t][start + i];
+        }
         y[i] = total;
     }
 }
@@ -45,9 +58,14 @@ template <class X, class Y, unsigned T, unsigned F, unsigned N>
 inline void maximum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
     #pragma HLS INLINE
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
-        X most = x[0][start + i];
-        GF_UNROLL for (unsigned t = 1; t < T; t++) { most = x[t][start + i] > most ? x[t][start + i] : most; }
-        y[i] = most;
+        #pragma HLS UNROLL
+        X all[T];
+        #pragma HLS ARRAY_PARTITION variable=all complete
+        GF_UNROLL for (unsigned t = 0; t < T; t++) {
+            #pragma HLS UNROLL
+            all[t] = x[t][start + i];
+        }
+        y[i] = tree<larger>(all);
     }
 }
 
@@ -55,6 +73,7 @@ inline void maximum_tokens(const X (&x)[T][F], unsigned start, Y (&y)[N]) {
 template <class X, class Y, unsigned N> inline void sum_next(bool first, const X (&x)[N], Y (&y)[N]) {
     #pragma HLS INLINE
     GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
         const Y before = first ? Y(0) : y[i];
         y[i] = before + x[i];
     }
@@ -63,7 +82,10 @@ template <class X, class Y, unsigned N> inline void sum_next(bool first, const X
 // y = x at the first token, max(x, y) at those after it
 template <class X, unsigned N> inline void maximum_next(bool first, const X (&x)[N], X (&y)[N]) {
     #pragma HLS INLINE
-    GF_UNROLL for (unsigned i = 0; i < N; i++) { y[i] = first || x[i] > y[i] ? x[i] : y[i]; }
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        y[i] = first || x[i] > y[i] ? x[i] : y[i];
+    }
 }
 
 } // namespace gf

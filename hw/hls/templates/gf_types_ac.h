@@ -5,8 +5,9 @@
 // defines.h brings ac_fixed, ac_int and the streams, from wherever the compiler keeps them.
 
 #include "../defines.h"
+#include "gf_weights.h"
 
-// Loops of one row become as many copies of their body.
+// Stands in front of a loop of one row, which becomes as many copies of its body.
 #define GF_UNROLL _Pragma("unroll")
 
 namespace gf {
@@ -89,7 +90,7 @@ template <class T> inline unsigned index(const T &x) {
 }
 
 // Words of a read-only table: exact in hardware, plain integers where a compiler simulates.
-#if defined(__INTELFPGA_COMPILER__) || defined(__SYCL_DEVICE_ONLY__)
+#ifdef GF_SYNTHESIS
 template <int W> using rom = ac_int<W, true>;
 template <int W> using urom = ac_int<W, false>;
 #else

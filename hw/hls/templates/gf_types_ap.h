@@ -5,8 +5,9 @@
 
 #include "ap_fixed.h"
 #include "ap_int.h"
+#include "gf_weights.h"
 
-// Loops of one row unroll by themselves inside a pipelined region.
+// What stands in front of a loop of one row; for Xilinx a pragma inside it says the same.
 #define GF_UNROLL
 
 namespace gf {
@@ -72,7 +73,7 @@ template <class T> inline typename traits<T>::integer to_raw(const T &x) {
 }
 
 // Words of a read-only table: exact in hardware, plain integers where a compiler simulates.
-#ifdef __SYNTHESIS__
+#ifdef GF_SYNTHESIS
 template <int W> using rom = ap_int<W>;
 template <int W> using urom = ap_uint<W>;
 #else
