@@ -40,12 +40,12 @@ class Dialect(Protocol):
         """What stands in front of a loop, unrolled or pipelined."""
         ...
 
-    def pipeline(self) -> list[str]:
-        """The loop or function around takes a new iteration every R clocks."""
+    def pipeline(self, interval: str) -> list[str]:
+        """The loop or function around starts again every ``interval`` clocks."""
         ...
 
     def process(self) -> list[str]:
-        """The function around runs by itself, though it has no loop."""
+        """The function around stays one, however small."""
         ...
 
     def unroll(self) -> list[str]:
@@ -57,7 +57,7 @@ class Dialect(Protocol):
         ...
 
     def limit(self, count: str) -> list[str]:
-        """At most ``count`` multipliers in the function around."""
+        """At most ``count`` multipliers in the loop or function around."""
         ...
 
 
@@ -92,12 +92,12 @@ class Xilinx:
         """Pragmas stand inside a loop."""
         return []
 
-    def pipeline(self) -> list[str]:
-        """The initiation interval is the layer's reuse factor."""
-        return ["#pragma HLS PIPELINE II=CONFIG_T::reuse_factor"]
+    def pipeline(self, interval: str) -> list[str]:
+        """The initiation interval."""
+        return [f"#pragma HLS PIPELINE II={interval}"]
 
     def process(self) -> list[str]:
-        """Small functions would be inlined, and a dataflow region consist of more than calls."""
+        """Small functions would be inlined, and with them their limits and dataflow's processes."""
         return ["#pragma HLS INLINE off"]
 
     def unroll(self) -> list[str]:

@@ -79,7 +79,7 @@ def register(backend: str) -> None:
             return False
 
     class GfConfig(LayerConfigTemplate):  # type: ignore[misc] # hls4ml has no types
-        """The reuse factor of a layer and the multipliers that it leaves."""
+        """The reuse factor of a layer, and what follows from it."""
 
         def __init__(self) -> None:
             super().__init__(list(classes))
@@ -91,8 +91,8 @@ def register(backend: str) -> None:
             lines = [f"struct {name} {{"]
             lines += [f"    static const unsigned reuse_factor = {node.get_attr('reuse_factor')};"]
             lines += [
-                f"    static const unsigned {limit} = ({count} + reuse_factor - 1) / reuse_factor;"
-                for limit, count in node.get_attr("gf_multiplies").items()
+                f"    static const unsigned {constant} = {expression};"
+                for constant, expression in node.get_attr("gf_constants").items()
             ]
             return "\n".join([*lines, "};\n"])
 

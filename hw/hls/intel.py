@@ -46,7 +46,7 @@ class Intel:
         """How the loop that follows runs."""
         return ["#pragma unroll" if unrolled else "#pragma ii CONFIG_T::reuse_factor"]
 
-    def pipeline(self) -> list[str]:
+    def pipeline(self, interval: str) -> list[str]:
         """A component's interval stands above the component."""
         return []
 

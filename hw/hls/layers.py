@@ -9,10 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from gateformer.hw.hls.iteration import COLUMNS, Lines, Scope, Site, call, indent, iteration
-from gateformer.hw.hls.names import fixed
-from gateformer.hw.hls.phases import Frame, Phase, Phases, tokens
-from gateformer.hw.hls.statements import Table, Weight, features
+from gateformer.hw.hls.iteration import (
+    COLUMNS,
+    Iteration,
+    Lines,
+    Scope,
+    Site,
+    call,
+    indent,
+    iteration,
+)
+from gateformer.hw.hls.phases import Frame, Phase, Phases
+from gateformer.hw.hls.statements import Table, Weight
 from gateformer.hw.hls.units import Unit
 
 
@@ -30,8 +38,8 @@ class Layer:
         Constant arrays that hls4ml writes.
     tables : tuple of Table
         Look-up tables.
-    multiplies : mapping of str to int
-        Name of a limit in the layer's configuration -> multiplications that share it.
+    constants : mapping of str to str
+        What the layer's configuration holds beside its reuse factor: name -> C++ expression.
     waits : mapping of str to int
         Value that leaves -> whole frames gathered before its first token does.
     """
@@ -40,7 +48,7 @@ class Layer:
     text: str
     weights: tuple[Weight, ...]
     tables: tuple[Table, ...]
-    multiplies: Mapping[str, int]
+    constants: Mapping[str, str]
     waits: Mapping[str, int]
 
 
@@ -80,7 +88,7 @@ def write_layer(site: Site, unit: Unit, function: str, about: Sequence[str]) -> 
     ]
     weights, tables = tuple(own.weights), tuple(own.tables)
     waits = dict(_waits(scope.plan))
-    return Layer(function, "\n".join(lines) + "\n", weights, tables, writer.multiplies, waits)
+    return Layer(function, "\n".join(lines) + "\n", weights, tables, writer.constants, waits)
 
 
 def _waits(plan: Phases) -> Iterable[tuple[str, int]]:
@@ -95,7 +103,7 @@ class _Writer:
     """Writes one unit's functions."""
 
     scope: Scope
-    multiplies: dict[str, int] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict)
 
     # io_stream
 
@@ -115,30 +123,53 @@ class _Writer:
         """The function of one phase: a pipelined loop over tokens."""
         dialect, phase = self.scope.site.dialect, self.scope.plan.phases[number]
         text = iteration(self.scope, number)
-        limited = self._limit(limit, text.multiplies)
+        row = [*text.fetch, *text.compute, *text.leave]
+        paced = self._paced(self._interval(phase), limit, text.multiplies)
         if phase.tokens == 1:
-            inside = [*dialect.process(), *dialect.pipeline(), *limited, "", *text.inside]
+            inside = [*dialect.process(), *paced, "", *row]
         else:
-            looped = [*dialect.pipeline(), "", *text.inside]
-            inside = [*limited, *text.before, *self._for("tokens", phase.tokens, looped, False)]
+            inside = _spaced(dialect.process())
+            inside += [*text.before, *self._for("tokens", phase.tokens, [*paced, "", *row], False)]
             inside += ["", *text.after] if text.after else []
         parameters = [
             *self._streams(phase.reads, ()),
-            *(f"const {self._declared(frame, '(&{})')}" for frame in self._inward(number)),
-            *(self._declared(frame, "(&{})") for frame in self._outward(number)),
+            *(f"const {self._given(frame, number, 'in')}" for frame in self._inward(number)),
+            *(self._given(frame, number, "out") for frame in self._outward(number)),
             *self._streams((), phase.writes),
         ]
         head = self._head(phase.reads, phase.writes)
-        return [*self._about(phase), head, *_function(name, parameters, inside)]
+        once = ", a token at a time" if phase.tokens > 1 else ", once a frame"
+        return [*self._about(phase, once), head, *_function(name, parameters, inside)]
 
-    def _about(self, phase: Phase) -> Lines:
+    def _interval(self, phase: Phase) -> str:
+        """Clocks that a phase has; one that runs once a frame has those of all tokens."""
+        longest = self.scope.site.longest
+        if phase.tokens > 1 or longest == 1:
+            return "reuse_factor"
+        self.constants["frame_interval"] = f"{longest} * reuse_factor"
+        return "frame_interval"
+
+    def _paced(self, interval: str, limit: str, multiplies: int) -> Lines:
+        """The interval of what is around, and the multipliers that it leaves."""
+        dialect = self.scope.site.dialect
+        paced = dialect.pipeline(f"CONFIG_T::{interval}")
+        if multiplies:
+            self.constants[limit] = f"({multiplies} + {interval} - 1) / {interval}"
+            paced += dialect.limit(f"CONFIG_T::{limit}")
+        return paced
+
+    def _given(self, frame: Frame, number: int, way: str) -> str:
+        """A frame as a parameter of a phase."""
+        kept = f"_{way}" if self.scope.inner(frame, number) else ""
+        return self.scope.frame(frame, f"(&{self.scope.arrays[frame]}{kept})")
+
+    def _about(self, phase: Phase, when: str) -> Lines:
         """What a phase gives, as a comment."""
         plan, unit = self.scope.plan, self.scope.unit
         given = [f.value for f in plan.frames if plan.phases[f.source] is phase]
         made = ", ".join(self.scope.locals[name] for name in dict.fromkeys([*given, *phase.writes]))
         which = f", phase {plan.phases.index(phase)}" if len(plan.phases) > 1 else ""
-        once = "a token at a time" if phase.tokens > 1 else "once a frame"
-        return [f"// {unit.layer}{which}: {made}, {once}."]
+        return [f"// {unit.layer}{which}: {made}{when}."]
 
     def _streams(self, reads: Sequence[str], writes: Sequence[str]) -> list[str]:
         site, rows = self.scope.site, self.scope.locals
@@ -197,37 +228,80 @@ class _Writer:
         for frame, array in self.scope.arrays.items():
             step = level - self.scope.plan.phases[frame.source].level
             if 0 < step < self._steps(frame):
-                lines.append(f"gf::carry({array}{_suffix(step - 1)}, {array}{_suffix(step)});")
+                carry = "gf::carry_at_once" if self.scope.at_once(frame) else "gf::carry"
+                lines.append(f"{carry}({array}{_suffix(step - 1)}, {array}{_suffix(step)});")
         return lines
 
     # io_parallel
 
     def parallel(self) -> Lines:
-        """One pipelined function between arrays; its loops are unrolled."""
-        scope, dialect = self.scope, self.scope.site.dialect
+        """A function between arrays that calls one of each phase for every token.
+
+        So a token's work is scheduled once, and then there as often as there are tokens.
+        """
+        scope, dialect, plan = self.scope, self.scope.site.dialect, self.scope.plan.phases
+        functions: Lines = []
         loops: Lines = []
-        multiplies = 0
-        for number, phase in enumerate(scope.plan.phases):
+        for number, phase in enumerate(plan):
             text = iteration(scope, number)
-            multiplies += text.multiplies * phase.tokens
-            if phase.tokens == 1 and len(scope.plan.phases) == 1:
-                loops += ["", *text.inside]
-            elif phase.tokens == 1:
-                loops += ["", "{", *indent(text.inside), "}"]
+            if phase.tokens == len(plan) == 1:
+                paced = self._paced("reuse_factor", "multiplier_limit", text.multiplies)
+                loops = ["", *text.fetch, *text.compute, *text.leave]
+                break
+            if text.compute:
+                functions += [*self._token(number, text), ""]
+            row = [*text.fetch, *self._called(number, text), *text.leave]
+            if phase.tokens == 1:
+                loops += ["", "{", *indent(row), "}"]
             else:
-                looped = [*dialect.unroll(), "", *text.inside]
-                loops += ["", *self._for(f"phase{number}", phase.tokens, looped, True)]
-        inside = [*dialect.pipeline(), *self._limit("multiplier_limit", multiplies)]
-        inside += [""] if scope.plan.frames else []
+                row = [*_spaced(dialect.unroll()), *row]
+                loops += ["", *self._for(f"phase{number}", phase.tokens, row, True)]
+        else:
+            paced = self._paced("reuse_factor", "", 0)
+        inside = [*paced, *([""] if scope.plan.frames else [])]
         for frame in scope.plan.frames:
             inside += self._array(frame, "")
         parameters = [f"const {self._tensor(name, 'in')}" for name in scope.unit.reads]
         parameters += [self._tensor(name, "out") for name in scope.unit.writes]
-        most = max(phase.tokens for phase in scope.plan.phases)
+        most = max(phase.tokens for phase in plan)
         what = "all tokens at once" if most > 1 else "the whole vector at once"
         about = f"// {scope.unit.layer}: {what}."
         head = dialect.template(())
-        return [about, head, *_function(scope.function, parameters, [*inside, *loops])]
+        lines = _function(scope.function, parameters, [*inside, *loops])
+        return [*functions, about, head, *lines]
+
+    def _name(self, number: int) -> str:
+        """The function of a phase's token."""
+        alone = len(self.scope.plan.phases) == 1
+        return f"{self.scope.function}_{'token' if alone else f'phase{number}'}"
+
+    def _token(self, number: int, text: Iteration) -> Lines:
+        """The function of one token: rows in, rows out."""
+        scope, phase = self.scope, self.scope.plan.phases[number]
+        limit = "multiplier_limit" + (f"_{number}" if len(scope.plan.phases) > 1 else "")
+        paced = self._paced("reuse_factor", limit, text.multiplies)
+        given = [f"{scope.locals[name]}_out" for name in text.made]
+        ends = [f"gf::copy({scope.locals[name]}, {scope.locals[name]}_out);" for name in text.made]
+        inside = [*scope.site.dialect.process(), *paced, "", *text.compute, *ends]
+        parameters = [
+            *(f"const {scope.typed(name, f'(&{scope.locals[name]})')}" for name in text.rows),
+            *(f"const {scope.frame(f, f'(&{scope.arrays[f]})')}" for f in text.frames),
+            *(scope.typed(n, f"(&{out})") for n, out in zip(text.made, given, strict=True)),
+        ]
+        when = " of one token" if phase.tokens > 1 else ", once a frame"
+        head = scope.site.dialect.template(())
+        return [*self._about(phase, when), head, *_function(self._name(number), parameters, inside)]
+
+    def _called(self, number: int, text: Iteration) -> Lines:
+        """The call of a token's function."""
+        scope = self.scope
+        if not text.compute:
+            return []
+        given = [scope.locals[name] for name in text.rows]
+        given += [scope.arrays[frame] for frame in text.frames]
+        given += [scope.locals[name] for name in text.made]
+        lines = [line for name in text.made for line in scope.declare(name)]
+        return [*lines, *call(f"{self._name(number)}<CONFIG_T>({', '.join(given)})"), ""]
 
     def _tensor(self, value: str, way: str) -> str:
         scope = self.scope
@@ -241,24 +315,16 @@ class _Writer:
         head = [f"{label}:", *self.scope.site.dialect.ahead(unrolled)]
         return [*head, f"for (unsigned t = 0; t < {count}; t++) {{", *indent(lines), "}"]
 
-    def _declared(self, frame: Frame, form: str) -> str:
-        value = self.scope.value(frame.value)
-        size = f"[{tokens(value)}][{prod(features(value))}]"
-        return f"{fixed(value.fixed)} {form.format(self.scope.arrays[frame])}{size}"
-
     def _array(self, frame: Frame, suffix: str) -> Lines:
         """A frame between phases: registers where it is read whole, else a memory of tokens."""
-        site = self.scope.site
-        name = f"{self.scope.arrays[frame]}{suffix}"
-        at_once = frame.whole or not site.streams
-        kept = site.dialect.partition(name) if at_once else site.dialect.rows(name)
-        return [f"{self._declared(frame, '{}' + suffix)};", *kept]
+        dialect, name = self.scope.site.dialect, f"{self.scope.arrays[frame]}{suffix}"
+        kept = dialect.partition(name) if self.scope.at_once(frame) else dialect.rows(name)
+        return [f"{self.scope.frame(frame, name)};", *kept]
 
-    def _limit(self, name: str, multiplies: int) -> Lines:
-        if not multiplies:
-            return []
-        self.multiplies[name] = multiplies
-        return self.scope.site.dialect.limit(f"CONFIG_T::{name}")
+
+def _spaced(lines: Lines) -> Lines:
+    """Lines and an empty one, if there are any."""
+    return [*lines, ""] if lines else []
 
 
 def _suffix(step: int) -> str:

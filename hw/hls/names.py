@@ -49,7 +49,7 @@ MACROS = frozenset({"div_roundup", "max", "min"})
 """Macros of hls4ml's defines.h, in small letters."""
 
 _DERIVED = re.compile(
-    r"_(t|in|out|config|fork|run|task|so_far|phase\d+(_\d+)?|frame\d*(_\d+)?"
+    r"_(t|in|out|config|fork|run|task|token|so_far|phase\d+(_\d+)?|frame\d*(_\d+|_in|_out)?"
     r"|from(_token|_feature)?|operand\d+(_from)?|(copy|rest)\d+(_t|_out|_fork)?)"
 )
 """What the generated code appends to a name for something that belongs to it."""

@@ -34,7 +34,7 @@ class Block:
     name : str
         The hls4ml layer.
     layer : Layer or None
-        None for a fork.
+        None for a fork: of a stream to its readers, of an array to the port that it leaves by.
     inputs, outputs : tuple of str
         Wires: names of hls4ml tensors.
     """
@@ -85,7 +85,8 @@ def connect(
     wires : mapping of str to str
         Tensor of each value that passes between layers.
     forked : bool
-        Whether a wire may have one reader only, as streams do.
+        Whether a wire may have one reader only, as streams do. Of an array that layers read, the
+        port alone is apart: a port that were read would need a way in.
     """
     values = {wire: value for value, wire in wires.items()}
     readers: dict[str, list[int]] = {value: [] for value in wires}
@@ -100,9 +101,12 @@ def connect(
         leaves = value in graph.outputs
         ends = [*readers[value], *([-1] if leaves else [])]
         wire = wires[value]
-        if not forked or len(ends) < 2:
+        if len(ends) < 2 or not (forked or leaves):
             taps.update({(value, end): wire for end in ends})
             return
+        if not forked:
+            taps.update({(value, end): wire for end in readers[value]})
+            ends = [-1]
         number = 0
         while ends:
             more = len(ends) > WAYS
@@ -152,5 +156,6 @@ def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) ->
         for wire in block.outputs:
             waits = block.layer.waits[values[wire]] if block.layer else 0
             frames[wire] = gathered + waits
-            clocks[wire] = passed + (PIPELINE * (1 + waits) if block.layer else 0)
+            once = interval if tokens(graph.values[values[wire]]) == 1 else 0
+            clocks[wire] = passed + (PIPELINE * (1 + waits) + once if block.layer else 0)
     return depths

@@ -87,6 +87,8 @@ _WEIGHT = re.compile(r"static constexpr (\w+) (\w+) = \{\{(.*)\}\};")
 def plain_weights(texts: Mapping[str, str], top: str, depths: Mapping[str, int]) -> dict[str, str]:
     """Turn weights into plain constant arrays, as all templates take them.
 
+    They stay ``constexpr``: a kernel takes no other constants of a class.
+
     Parameters
     ----------
     texts : mapping of str to str
@@ -100,7 +102,7 @@ def plain_weights(texts: Mapping[str, str], top: str, depths: Mapping[str, int])
     def array(found: re.Match[str]) -> str:
         kind, name, values = found.groups()
         count = values.count(",") + 1
-        return f"static const {kind}::value_type {name}[{count}] = {{{values}}};"
+        return f"static constexpr {kind}::value_type {name}[{count}] = {{{values}}};"
 
     return {
         path: _WEIGHT.sub(array, text) if "/weights/" in path else text

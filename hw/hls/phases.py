@@ -1,6 +1,7 @@
 """Phases: the loops of a unit, each over its tokens, and the frames between them.
 
-Owns ``Phase``, ``Frame``, ``Phases``, ``phases`` and ``tokens``. Imports units and primitives.
+Owns ``Phase``, ``Frame``, ``Phases``, ``phases``, ``accesses``, ``moves`` and ``tokens``. Imports
+units and primitives.
 """
 
 from __future__ import annotations
@@ -117,6 +118,11 @@ def _whole(node: Node, position: int, own: int, rows: int) -> bool:
     if isinstance(op, Reshape):
         return own != rows
     return isinstance(op, Transpose) and op.order[0] != 0
+
+
+def moves(graph: Graph, node: Node) -> bool:
+    """Whether the token of a result decides which elements of other tokens it is made of."""
+    return "whole" in accesses(graph, node) and not isinstance(node.op, MatMul)
 
 
 def phases(graph: Graph, unit: Unit, constants: Mapping[str, IntArray], *, running: bool) -> Phases:

@@ -15,7 +15,8 @@ WIDTH = 94
 
 _GUARD = re.compile(r"^#define \w+_H_$\n", re.MULTILINE)
 _DEFINITION = re.compile(
-    r"^(?P<head>(?:static const )?(?P<type>[\w:]+) (?P<name>\w+)\[(?P<size>\d+)\])"
+    r"^(?P<head>(?:\[\[.*\]\] )?(?:static (?:const|constexpr) )?"
+    r"(?P<type>[\w:]+) (?P<name>\w+)\[(?P<size>\d+)\])"
     r" = \{(?P<all>.*)\};$",
     re.MULTILINE,
 )

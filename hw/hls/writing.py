@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from gateformer.hw.hls.bench import exact
 from gateformer.hw.hls.extension import register
 from gateformer.hw.hls.network import Block, Network
 from gateformer.hw.hls.phases import tokens
@@ -92,6 +93,8 @@ def write_project(source: Source) -> dict[str, str]:
     texts = dict(source.target.finish(texts, source.top, _depths(source, model)))
     texts = {path: quick(text) if "/weights/" in path else text for path, text in texts.items()}
     texts = {path: text if "_types/" in path else _tidy(text) for path, text in texts.items()}
+    bench = f"{source.top}_test.cpp"
+    texts |= {path: exact(texts[path]) for path in texts if PurePosixPath(path).name == bench}
     texts |= dict(_own(source))
     return dict(sorted(_needed(texts).items()))
 
@@ -233,14 +236,16 @@ def _layer(source: Source, block: Block) -> dict[str, Any]:
         "gf_outputs": [_tensor(source, wire, values[wire]) for wire in block.outputs],
     }
     if block.layer is None:
-        count = tokens(source.graph.values[values[block.inputs[0]]])
+        value = source.graph.values[values[block.inputs[0]]]
+        streams = source.settings.io_type == "io_stream"
+        count = tokens(value) if streams else prod(value.shape)
         return described | {
             "class_name": "GfFork",
             "gf_weights": [],
             "gf_call": f"gf::fork<{count}>",
             "gf_include": ["gf/gf.h"],
             "gf_config": "",
-            "gf_multiplies": {},
+            "gf_constants": {},
         }
     function = block.layer.function
     return described | {
@@ -249,7 +254,7 @@ def _layer(source: Source, block: Block) -> dict[str, Any]:
         "gf_call": f"{function}<{function}_config>",
         "gf_include": [f"layers/{function}.h"],
         "gf_config": f"{function}_config",
-        "gf_multiplies": dict(block.layer.multiplies),
+        "gf_constants": dict(block.layer.constants),
     }
 
 

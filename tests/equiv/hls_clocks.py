@@ -77,7 +77,9 @@ def _layer(text: str, layer: str, streams: tuple[str, ...]) -> Iterable[Loop]:
             continue
         count = re.search(r"t < (\d+); t\+\+", body)
         inner = re.findall(r"hls::stream<\w+> &(\w+)", parameters)
-        frames = re.findall(r"(const )?gf::u?fixed<\d+, -?\d+> \(&(\w+)\)", parameters)
+        frames = re.findall(
+            r"(const )?gf::u?fixed<\d+, -?\d+> \(&(\w+?)(?:_in|_out)?\)", parameters
+        )
         yield Loop(
             f"{layer}.{name}",
             int(count[1]) if count else 1,

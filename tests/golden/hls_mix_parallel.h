@@ -14,11 +14,115 @@
 #include "../weights/mix_weight.h"
 #include "../weights/mix_bias.h"
 
+// mix, phase 0: keys, query of one token.
+template <class CONFIG_T>
+void mix_phase0(
+    const gf::fixed<6, 3> (&x)[2],
+    gf::fixed<6, 4> (&query_out)[4],
+    gf::fixed<6, 3> (&keys_out)[2]
+) {
+    #pragma HLS INLINE off
+    #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
+    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_0
+
+    // query_exact = x weight + bias
+    gf::fixed<9, 4> query_exact[4];
+    #pragma HLS ARRAY_PARTITION variable=query_exact complete dim=0
+    gf::dense(x, mix_query_weight, mix_query_bias, query_exact);
+
+    // query = query_exact, rounded, saturated
+    gf::fixed<6, 4> query[4];
+    #pragma HLS ARRAY_PARTITION variable=query complete dim=0
+    gf::cast<gf::RND, gf::SAT>(query_exact, query);
+
+    // keys = x, reshaped
+    gf::fixed<6, 3> keys[2];
+    #pragma HLS ARRAY_PARTITION variable=keys complete dim=0
+    gf::copy(x, keys);
+
+    gf::copy(query, query_out);
+    gf::copy(keys, keys_out);
+}
+
+// mix, phase 1: result of one token.
+template <class CONFIG_T>
+void mix_phase1(
+    const gf::fixed<6, 4> (&query)[4],
+    const gf::fixed<7, 4> (&offset)[4],
+    const gf::fixed<6, 3> (&keys_frame)[4][2],
+    gf::fixed<8, 6> (&result_out)[2]
+) {
+    #pragma HLS INLINE off
+    #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
+    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_1
+
+    // score_exact[h, s] = sum_d query[h, d] keys_frame[s, d]
+    gf::fixed<12, 7> score_exact[8];
+    #pragma HLS ARRAY_PARTITION variable=score_exact complete dim=0
+    gf::matmul_features<2>(query, keys_frame, score_exact);
+
+    // score_causal = score_exact + offset
+    gf::fixed<12, 7> score_causal[8];
+    #pragma HLS ARRAY_PARTITION variable=score_causal complete dim=0
+    gf::add<gf::each, gf::modulo<4>>(score_exact, offset, score_causal);
+
+    // score = score_causal, rounded, saturated
+    gf::fixed<5, 4> score[8];
+    #pragma HLS ARRAY_PARTITION variable=score complete dim=0
+    gf::cast<gf::RND, gf::SAT>(score_causal, score);
+
+    // exp = table(score)
+    gf::ufixed<10, 0> exp[8];
+    #pragma HLS ARRAY_PARTITION variable=exp complete dim=0
+    gf::lookup(score, mix_exp_table, exp);
+
+    // total = sum of exp over its last axis
+    gf::ufixed<12, 2> total[2];
+    #pragma HLS ARRAY_PARTITION variable=total complete dim=0
+    gf::sum(exp, total);
+
+    // weighted[h, d] = sum_s exp[h, s] keys_frame[s, d]
+    gf::fixed<18, 5> weighted[4];
+    #pragma HLS ARRAY_PARTITION variable=weighted complete dim=0
+    gf::matmul_tokens<2>(exp, keys_frame, weighted);
+
+    // leading_zeros = zeros above the leading one of total
+    gf::ufixed<4, 4> leading_zeros[2];
+    #pragma HLS ARRAY_PARTITION variable=leading_zeros complete dim=0
+    gf::leading_zeros<false>(total, leading_zeros);
+
+    // mantissa = total * 2^leading_zeros, rounded down
+    gf::ufixed<5, 2> mantissa[2];
+    #pragma HLS ARRAY_PARTITION variable=mantissa complete dim=0
+    gf::shift<9, gf::TRN, gf::WRAP, gf::each>(total, leading_zeros, mantissa);
+
+    // reciprocal = table(mantissa)
+    gf::ufixed<6, 0> reciprocal[2];
+    #pragma HLS ARRAY_PARTITION variable=reciprocal complete dim=0
+    gf::lookup(mantissa, mix_reciprocal_table, reciprocal);
+
+    // context = weighted * reciprocal
+    gf::fixed<24, 5> context[4];
+    #pragma HLS ARRAY_PARTITION variable=context complete dim=0
+    gf::multiply<gf::each, gf::per<2>>(weighted, reciprocal, context);
+
+    // exact = context weight + bias
+    gf::fixed<28, 7> exact[2];
+    #pragma HLS ARRAY_PARTITION variable=exact complete dim=0
+    gf::dense(context, mix_weight, mix_bias, exact);
+
+    // result = exact, rounded, saturated
+    gf::fixed<8, 6> result[2];
+    #pragma HLS ARRAY_PARTITION variable=result complete dim=0
+    gf::cast<gf::RND, gf::SAT>(exact, result);
+
+    gf::copy(result, result_out);
+}
+
 // mix: all tokens at once.
 template <class CONFIG_T>
 void mix(const x_t x_in[8], result_t result_out[8]) {
     #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
-    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
 
     gf::fixed<6, 3> keys_frame[4][2];
     #pragma HLS ARRAY_PARTITION variable=keys_frame complete dim=0
@@ -33,20 +137,11 @@ void mix(const x_t x_in[8], result_t result_out[8]) {
         #pragma HLS ARRAY_PARTITION variable=x complete dim=0
         gf::read(x_in, t, x);
 
-        // query_exact = x weight + bias
-        gf::fixed<9, 4> query_exact[4];
-        #pragma HLS ARRAY_PARTITION variable=query_exact complete dim=0
-        gf::dense(x, mix_query_weight, mix_query_bias, query_exact);
-
-        // query = query_exact, rounded, saturated
         gf::fixed<6, 4> query[4];
         #pragma HLS ARRAY_PARTITION variable=query complete dim=0
-        gf::cast<gf::RND, gf::SAT>(query_exact, query);
-
-        // keys = x, reshaped
         gf::fixed<6, 3> keys[2];
         #pragma HLS ARRAY_PARTITION variable=keys complete dim=0
-        gf::copy(x, keys);
+        mix_phase0<CONFIG_T>(x, query, keys);
 
         gf::copy(keys, keys_frame[t]);
         gf::copy(query, query_frame[t]);
@@ -56,68 +151,17 @@ void mix(const x_t x_in[8], result_t result_out[8]) {
     for (unsigned t = 0; t < 4; t++) {
         #pragma HLS UNROLL
 
-        // score_exact[h, s] = sum_d query_frame[t][h, d] keys_frame[s, d]
-        gf::fixed<12, 7> score_exact[8];
-        #pragma HLS ARRAY_PARTITION variable=score_exact complete dim=0
-        gf::matmul_features<2>(query_frame[t], keys_frame, score_exact);
+        gf::fixed<6, 4> query[4];
+        #pragma HLS ARRAY_PARTITION variable=query complete dim=0
+        gf::copy(query_frame[t], query);
 
-        // score_causal = score_exact + offset
         gf::fixed<7, 4> offset[4];
         #pragma HLS ARRAY_PARTITION variable=offset complete dim=0
         gf::row(mix_offset, t, offset);
-        gf::fixed<12, 7> score_causal[8];
-        #pragma HLS ARRAY_PARTITION variable=score_causal complete dim=0
-        gf::add<gf::each, gf::modulo<4>>(score_exact, offset, score_causal);
 
-        // score = score_causal, rounded, saturated
-        gf::fixed<5, 4> score[8];
-        #pragma HLS ARRAY_PARTITION variable=score complete dim=0
-        gf::cast<gf::RND, gf::SAT>(score_causal, score);
-
-        // exp = table(score)
-        gf::ufixed<10, 0> exp[8];
-        #pragma HLS ARRAY_PARTITION variable=exp complete dim=0
-        gf::lookup(score, mix_exp_table, exp);
-
-        // total = sum of exp over its last axis
-        gf::ufixed<12, 2> total[2];
-        #pragma HLS ARRAY_PARTITION variable=total complete dim=0
-        gf::sum(exp, total);
-
-        // weighted[h, d] = sum_s exp[h, s] keys_frame[s, d]
-        gf::fixed<18, 5> weighted[4];
-        #pragma HLS ARRAY_PARTITION variable=weighted complete dim=0
-        gf::matmul_tokens<2>(exp, keys_frame, weighted);
-
-        // leading_zeros = zeros above the leading one of total
-        gf::ufixed<4, 4> leading_zeros[2];
-        #pragma HLS ARRAY_PARTITION variable=leading_zeros complete dim=0
-        gf::leading_zeros<false>(total, leading_zeros);
-
-        // mantissa = total * 2^leading_zeros, rounded down
-        gf::ufixed<5, 2> mantissa[2];
-        #pragma HLS ARRAY_PARTITION variable=mantissa complete dim=0
-        gf::shift<9, gf::TRN, gf::WRAP, gf::each>(total, leading_zeros, mantissa);
-
-        // reciprocal = table(mantissa)
-        gf::ufixed<6, 0> reciprocal[2];
-        #pragma HLS ARRAY_PARTITION variable=reciprocal complete dim=0
-        gf::lookup(mantissa, mix_reciprocal_table, reciprocal);
-
-        // context = weighted * reciprocal
-        gf::fixed<24, 5> context[4];
-        #pragma HLS ARRAY_PARTITION variable=context complete dim=0
-        gf::multiply<gf::each, gf::per<2>>(weighted, reciprocal, context);
-
-        // exact = context weight + bias
-        gf::fixed<28, 7> exact[2];
-        #pragma HLS ARRAY_PARTITION variable=exact complete dim=0
-        gf::dense(context, mix_weight, mix_bias, exact);
-
-        // result = exact, rounded, saturated
         gf::fixed<8, 6> result[2];
         #pragma HLS ARRAY_PARTITION variable=result complete dim=0
-        gf::cast<gf::RND, gf::SAT>(exact, result);
+        mix_phase1<CONFIG_T>(query, offset, keys_frame, result);
 
         gf::write(result, t, result_out);
     }

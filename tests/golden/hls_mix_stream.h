@@ -18,13 +18,18 @@
 template <class CONFIG_T>
 void mix_phase0(
     hls::stream<x_t> &x_in,
-    gf::fixed<6, 3> (&keys_frame)[4][2],
+    gf::fixed<6, 3> (&keys_frame_out)[4][2],
     gf::fixed<6, 4> (&query_frame)[4][4]
 ) {
-    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_0
+    #pragma HLS INLINE off
+
+    gf::fixed<6, 3> keys_frame[4][2];
+    #pragma HLS ARRAY_PARTITION variable=keys_frame complete dim=0
+
     tokens:
     for (unsigned t = 0; t < 4; t++) {
         #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
+        #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_0
 
         gf::fixed<6, 3> x[2];
         #pragma HLS ARRAY_PARTITION variable=x complete dim=0
@@ -48,29 +53,42 @@ void mix_phase0(
         gf::copy(keys, keys_frame[t]);
         gf::copy(query, query_frame[t]);
     }
+
+    gf::copy(keys_frame, keys_frame_out);
 }
 
 // mix, phase 1: result, a token at a time.
 template <class CONFIG_T>
 void mix_phase1(
-    const gf::fixed<6, 3> (&keys_frame)[4][2],
+    const gf::fixed<6, 3> (&keys_frame_in)[4][2],
     const gf::fixed<6, 4> (&query_frame)[4][4],
     hls::stream<result_t> &result_out
 ) {
-    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_1
+    #pragma HLS INLINE off
+
+    gf::fixed<6, 3> keys_frame[4][2];
+    #pragma HLS ARRAY_PARTITION variable=keys_frame complete dim=0
+    gf::copy(keys_frame_in, keys_frame);
+
     tokens:
     for (unsigned t = 0; t < 4; t++) {
         #pragma HLS PIPELINE II=CONFIG_T::reuse_factor
+        #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit_1
 
-        // score_exact[h, s] = sum_d query_frame[t][h, d] keys_frame[s, d]
-        gf::fixed<12, 7> score_exact[8];
-        #pragma HLS ARRAY_PARTITION variable=score_exact complete dim=0
-        gf::matmul_features<2>(query_frame[t], keys_frame, score_exact);
+        gf::fixed<6, 4> query[4];
+        #pragma HLS ARRAY_PARTITION variable=query complete dim=0
+        gf::copy(query_frame[t], query);
 
-        // score_causal = score_exact + offset
         gf::fixed<7, 4> offset[4];
         #pragma HLS ARRAY_PARTITION variable=offset complete dim=0
         gf::row(mix_offset, t, offset);
+
+        // score_exact[h, s] = sum_d query[h, d] keys_frame[s, d]
+        gf::fixed<12, 7> score_exact[8];
+        #pragma HLS ARRAY_PARTITION variable=score_exact complete dim=0
+        gf::matmul_features<2>(query, keys_frame, score_exact);
+
+        // score_causal = score_exact + offset
         gf::fixed<12, 7> score_causal[8];
         #pragma HLS ARRAY_PARTITION variable=score_causal complete dim=0
         gf::add<gf::each, gf::modulo<4>>(score_exact, offset, score_causal);

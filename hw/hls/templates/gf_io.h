@@ -50,6 +50,7 @@ template <class X, class Y, unsigned N> inline void write(const X (&x)[N], unsig
 // Every beat of a frame to each reader.
 template <unsigned T, class Beat>
 void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b) {
+    #pragma HLS INLINE off
 tokens:
     for (unsigned t = 0; t < T; t++) {
         #pragma HLS PIPELINE II=1
@@ -62,6 +63,7 @@ tokens:
 
 template <unsigned T, class Beat>
 void fork(hls::stream<Beat> &in, hls::stream<Beat> &a, hls::stream<Beat> &b, hls::stream<Beat> &c) {
+    #pragma HLS INLINE off
 tokens:
     for (unsigned t = 0; t < T; t++) {
         #pragma HLS PIPELINE II=1
@@ -70,6 +72,15 @@ tokens:
         write(row, a);
         write(row, b);
         write(row, c);
+    }
+}
+
+// A whole array to a port: what is read inside is no port.
+template <unsigned N, class Beat> inline void fork(const Beat in[], Beat out[]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        out[i] = in[i];
     }
 }
 

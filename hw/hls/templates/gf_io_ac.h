@@ -56,6 +56,11 @@ tokens:
     }
 }
 
+// A whole array to a port: what is read inside is no port.
+template <unsigned N, class Beat> inline void fork(const Beat in[], Beat out[]) {
+    GF_UNROLL for (unsigned i = 0; i < N; i++) { out[i] = in[i]; }
+}
+
 } // namespace gf
 
 #endif

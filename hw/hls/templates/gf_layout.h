@@ -16,6 +16,14 @@ template <class X, class Y, unsigned N> inline void copy(const X (&x)[N], Y (&y)
     }
 }
 
+template <class X, unsigned T, unsigned F> inline void copy(const X (&x)[T][F], X (&y)[T][F]) {
+    #pragma HLS INLINE
+    GF_UNROLL for (unsigned t = 0; t < T; t++) {
+        #pragma HLS UNROLL
+        copy(x[t], y[t]);
+    }
+}
+
 // y[h, d] = x[h, Start + d], the last axis of x having Size elements
 template <unsigned Start, unsigned Size, class X, class Y, unsigned NX, unsigned N>
 inline void slice(const X (&x)[NX], Y (&y)[N]) {
@@ -105,11 +113,18 @@ template <class X, class Y, unsigned T, unsigned F> inline void frame(const X x[
 
 // A frame handed on while another phase works: no phase is bypassed.
 template <class X, unsigned T, unsigned F> void carry(const X (&x)[T][F], X (&y)[T][F]) {
+    #pragma HLS INLINE off
 tokens:
     for (unsigned t = 0; t < T; t++) {
         #pragma HLS PIPELINE II=1
         copy(x[t], y[t]);
     }
+}
+
+template <class X, unsigned T, unsigned F> void carry_at_once(const X (&x)[T][F], X (&y)[T][F]) {
+    #pragma HLS INLINE off
+    #pragma HLS PIPELINE II=1
+    copy(x, y);
 }
 
 } // namespace gf

@@ -89,8 +89,9 @@ template <class T> inline unsigned index(const T &x) {
     return raw.to_uint() & ((1u << W) - 1);
 }
 
-// Words of a read-only table: exact in hardware, plain integers where a compiler simulates.
-#ifdef GF_SYNTHESIS
+// Words of a read-only table: exact in hardware, plain integers where a compiler simulates, and in
+// SYCL, whose kernels take no constants of a class but constexpr ones; unused bits are trimmed.
+#if defined(GF_SYNTHESIS) && !defined(__SYCL_DEVICE_ONLY__)
 template <int W> using rom = ac_int<W, true>;
 template <int W> using urom = ac_int<W, false>;
 #else
