@@ -51,13 +51,13 @@ def rtl(
     from gateformer.config.write import to_toml
     from gateformer.flow.publish import publish
     from gateformer.flow.run import RESOLVED
-    from gateformer.flow.steps.generating import Generate, sources
+    from gateformer.flow.steps.generating import BENCH_FRAMES, Generate, sources
     from gateformer.flow.steps.scheduling import Schedule
     from gateformer.flow.steps.vectors import Vectors
     from gateformer.flow.view import Memory
 
     config = read(design, override, data)
-    view = Memory(few_frames(config))
+    view = Memory(few_frames(config, BENCH_FRAMES))
     made = view.get(Schedule).design
     files = sources(view.get(Generate), made, view.get(Vectors)) | {RESOLVED: to_toml(config)}
     folder = publish(files, out or Path(f"{config.name}_rtl"))
@@ -71,11 +71,9 @@ def rtl(
     )
 
 
-def few_frames(config: Config) -> Config:
-    """Return the configuration with no more frames than the testbench takes."""
-    from gateformer.flow.steps.generating import BENCH_FRAMES
-
-    few = {"vectors": BENCH_FRAMES}
+def few_frames(config: Config, count: int) -> Config:
+    """Return the configuration with no more frames than a testbench takes."""
+    few = {"vectors": count}
     simulate = config.simulate.model_copy(
         update={
             "icarus": config.simulate.icarus.model_copy(update=few),
@@ -106,14 +104,16 @@ def hls(
     from gateformer.config.write import to_toml
     from gateformer.flow.publish import publish
     from gateformer.flow.run import RESOLVED
-    from gateformer.flow.steps.hls import project_of
+    from gateformer.flow.steps.hls import benched, project_of
     from gateformer.flow.view import Memory
+    from gateformer.hw.hls.bench import FRAMES
 
     given = list(override or ())
     given += [f"hls.backend={backend.value}"] if backend is not None else []
     given += [f"hls.io_type={io_type.value}"] if io_type is not None else []
     config = read(design, given, data)
-    project = project_of(Memory(config))
+    view = Memory(few_frames(config, FRAMES))
+    project = benched(view, project_of(view))
     files = {**project.files, RESOLVED: to_toml(config)}
     folder = publish(files, out or Path(f"{config.name}_hls"))
     chosen = project.settings

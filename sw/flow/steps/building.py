@@ -15,10 +15,11 @@ from typing import ClassVar
 from gateformer.config.schema import Config
 from gateformer.flow.step import Metric, Off, Outcome, Step, View
 from gateformer.flow.steps.generating import Generate
-from gateformer.flow.steps.hls import kinds_of, settings_of
+from gateformer.flow.steps.hls import benched, kinds_of, settings_of
 from gateformer.flow.steps.importing import Import
 from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.steps.scheduling import Schedule, check_layers
+from gateformer.flow.steps.vectors import Vectors
 from gateformer.hw.devices import load as load_device
 from gateformer.hw.hls.project import Project
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
@@ -126,7 +127,7 @@ class BuildHls(_Building):
     """Builds the HLS project."""
 
     name = "build_hls"
-    needs = (Import, Lower)
+    needs = (Import, Lower, Vectors)
     floors = ("quant", "hw", "sw/toolchains")
     takes_rtl = False
     uses = (*_Building.uses, "hls.io_type", "schedule.reuse_factor", "schedule.layers")
@@ -154,7 +155,7 @@ def hls_project(view: View, chosen: Toolchain, part: str) -> Project:
     check_layers(view.config, graph)
     hls = view.config.hls.model_copy(update={"backend": chosen.backend, "part": part})
     settings = settings_of(view.config.model_copy(update={"hls": hls}))
-    return generate(graph, settings, kinds_of(view.get(Import)))
+    return benched(view, generate(graph, settings, kinds_of(view.get(Import))))
 
 
 def contradictions(config: Config, chosen: Toolchain) -> list[ConfigError]:

@@ -15,6 +15,7 @@ from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.steps.scheduling import check_layers
 from gateformer.flow.steps.vectors import Vectors
 from gateformer.hw.devices import load as load_device
+from gateformer.hw.hls.bench import with_frames
 from gateformer.hw.hls.project import HlsSettings, Project
 from gateformer.quant.errors import GateformerError, MismatchError, ToolError
 from gateformer.quant.graph import Graph
@@ -74,7 +75,7 @@ class Hls(Step[Checked]):
             cache_folder(view.config, "hls"),
             view.progress,
         )
-        return Checked(project, result)
+        return Checked(benched(view, project), result)
 
     def write(self, view: View, product: Checked, folder: Path) -> Outcome:
         """Write the sources and the verdict."""
@@ -143,6 +144,12 @@ def project_of(view: View) -> Project:
     graph = view.get(Lower).graph
     check_layers(view.config, graph)
     return generate(graph, settings_of(view.config), kinds_of(view.get(Import)))
+
+
+def benched(view: View, project: Project) -> Project:
+    """Return a project with the design's first frames for its own test bench."""
+    frames = view.get(Vectors)
+    return with_frames(project, frames.inputs, frames.outputs)
 
 
 def settings_of(config: Config) -> HlsSettings:
