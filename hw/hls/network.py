@@ -156,6 +156,6 @@ def _depths(graph: Graph, blocks: Sequence[Block], values: Mapping[str, str]) ->
         for wire in block.outputs:
             waits = block.layer.waits[values[wire]] if block.layer else 0
             frames[wire] = gathered + waits
-            once = interval if tokens(graph.values[values[wire]]) == 1 else 0
+            once = interval - 1 if tokens(graph.values[values[wire]]) == 1 else 0
             clocks[wire] = passed + (PIPELINE * (1 + waits) + once if block.layer else 0)
     return depths

@@ -122,6 +122,17 @@ def bypassed() -> Graph:
     return to.graph(z, t, most, to.add(MatMul("features"), z, keys, name="l"))
 
 
+def carried() -> Graph:
+    """A frame that is read whole two levels on."""
+    to = Drawing("carried")
+    x = to.input("x", "fixed<6,4>", 4, 3)
+    h = to.add(Reshape((4, 1, 3)), x, name="l/h")
+    s = to.add(MatMul("features"), h, h, name="l/s")
+    t = to.add(MatMul("tokens"), s, h, name="l/t")
+    u = to.add(MatMul("features"), h, t, name="l/u")
+    return to.graph(to.add(MatMul("tokens"), u, h, name="l"))
+
+
 def joined() -> Graph:
     """Sums of wires and constants side by side, cut again; vectors throughout."""
     to = Drawing("joined")
@@ -152,5 +163,6 @@ def named() -> Graph:
 
 
 GRAPHS: Mapping[str, Callable[[], Graph]] = {
-    make.__name__: make for make in (moved, broadcast, wide, entangled, bypassed, joined, named)
+    make.__name__: make
+    for make in (moved, broadcast, wide, entangled, bypassed, carried, joined, named)
 }

@@ -79,6 +79,17 @@ def test_several_outputs_have_a_testbench(io_type: IoType, tmp_path: Path) -> No
         assert done.returncode == 0, done.stderr[:2000]
 
 
+def test_kernels_take_constants() -> None:
+    """Those of a class have to be constexpr; others are plain integers."""
+    files = made("oneapi", "io_stream", "self_attention").files
+    weight = files["src/firmware/weights/mix_query_weight.h"]
+    head, _, rest = weight.partition("#ifdef GF_SYNTHESIS\n")[2].partition("#else\n")
+    assert "static constexpr mix_query_weight_t::value_type mix_query_weight[" in head
+    assert rest.startswith("static const double mix_query_weight_values[")
+    plain = "#if defined(GF_SYNTHESIS) && !defined(__SYCL_DEVICE_ONLY__)"
+    assert plain in files["src/firmware/gf/gf_types.h"]
+
+
 def test_pipes_have_depths() -> None:
     body = made("oneapi", "io_stream", "self_attention").files["src/firmware/self_attention.cpp"]
     assert "pipe<XCopy2OutPipeID, x_t, 78>" in body

@@ -166,6 +166,50 @@ def test_shifts_and_masks_take_no_multiplier() -> None:
     assert "multiplier_limit = (1 " in generate(graph, STREAM).files["firmware/parameters.h"]
 
 
+@pytest.mark.parametrize("name", ["two_outputs", "broadcast", "entangled", "bypassed"])
+def test_no_port_out_is_read(name: str) -> None:
+    """Else the top function gets a way in for it, and waits there."""
+    project = made(name, HlsSettings())
+    calls = re.findall(r"^    [\w:]+<\w+>\(([^;]*)\);", top(project), re.MULTILINE)
+    used = [wire for call in calls for wire in call.split(", ")]
+    assert [used.count(port.variable) for port in project.outputs] == [1] * len(project.outputs)
+
+
+@pytest.mark.parametrize("name", ["masked", "moved", "bypassed", "folded"])
+def test_frames_of_registers_are_written_and_read_once(name: str) -> None:
+    """Each register between processes is a channel."""
+    files = made(name).files
+    text = "\n".join(text for path, text in files.items() if "/layers/" in path)
+    functions = re.findall(r"^void \w+\(([^{]*?)\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    between = 0
+    for parameters, body in functions:
+        for frame in re.findall(r"\(&(\w+_frame\d*_(?:in|out))\)", parameters):
+            own = frame.rpartition("_")[0]
+            way = f"{own}, {frame}" if frame.endswith("_out") else f"{frame}, {own}"
+            assert body.count(frame) == 1
+            assert f"\n    gf::copy({way});" in body  # outside the loop
+            between += 1
+    assert between
+
+
+def test_what_runs_once_a_frame_has_the_clocks_of_a_frame() -> None:
+    project = made("two_outputs")
+    assert "frame_interval = 5 * reuse_factor;" in project.files["firmware/parameters.h"]
+    paced = "#pragma HLS PIPELINE II=CONFIG_T::frame_interval"
+    assert paced in project.files["firmware/layers/logits.h"]
+    assert paced not in project.files["firmware/layers/hidden.h"]
+    for project in (made("dense"), made("two_outputs", HlsSettings())):
+        assert "frame_interval" not in project.files["firmware/parameters.h"]
+
+
+def test_a_token_is_one_function_of_arrays() -> None:
+    text = made("two_outputs", HlsSettings()).files["firmware/layers/hidden.h"]
+    body = text.partition("hidden_token(")[2].partition("\n}")[0]
+    assert "#pragma HLS INLINE off\n    #pragma HLS PIPELINE II=CONFIG_T::reuse_factor" in body
+    assert "ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit" in body
+    assert "hidden_token<CONFIG_T>(" in text
+
+
 def test_sums_over_tokens_run_with_the_tokens() -> None:
     stream = made("pooled").files["firmware/layers/mean.h"]
     assert "gf::sum_next(t == 0, x, sum_so_far);" in stream
@@ -176,6 +220,8 @@ def test_sums_over_tokens_run_with_the_tokens() -> None:
 def test_frames_that_skip_a_level_are_handed_on() -> None:
     text = made("bypassed").files["firmware/layers/l.h"]
     assert "gf::carry(h_frame2, h_frame2_2);" in text
+    text = made("carried").files["firmware/layers/l.h"]
+    assert "gf::carry_at_once(h_frame2, h_frame2_2);" in text
 
 
 def test_layers_that_wait_for_each_other_are_split() -> None:
