@@ -67,7 +67,20 @@ def _decimal(raw: int, frac: int) -> str:
 _OPENED = re.compile(r"^( *)std::ofstream fout\(RESULTS_LOG\);$", re.MULTILINE)
 
 
+_SIZE = re.compile(r"double vals_\d+\[([\d*]+)\];")
+_TAKEN = re.compile(r"vals_(\d+)\[j\] = in\[j\];")
+
+
 def exact(text: str) -> str:
-    """A test bench of hls4ml's that reads and writes doubles, where it would round to floats."""
+    """A test bench of hls4ml's that reads and writes doubles, where it would round to floats.
+
+    That of Intel's streams gives every input the numbers of the first; here each takes its own.
+    """
     wide = re.sub(r"\bfloat\b", "double", text).replace("std::stof(", "std::stod(")
-    return _OPENED.sub(r"\g<0>\n\g<1>fout.precision(17);", wide)
+    sizes = _SIZE.findall(wide)
+
+    def own(found: re.Match[str]) -> str:
+        before = sizes[: int(found[1])]
+        return f"vals_{found[1]}[j] = in[{' + '.join(['j', *before])}];"
+
+    return _OPENED.sub(r"\g<0>\n\g<1>fout.precision(17);", _TAKEN.sub(own, wide))
