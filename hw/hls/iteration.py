@@ -1,175 +1,24 @@
 """Iterations: the text of one phase's loop, token by token.
 
-Owns ``Site``, ``Scope``, ``Iteration`` and ``iteration``. Imports phases, statements and dialects.
+Owns ``Iteration``, ``iteration``, ``call``, ``apart`` and ``indent``. Imports scopes and
+statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import prod
 
-from gateformer.hw.hls.dialect import Dialect
-from gateformer.hw.hls.names import Names, fixed
-from gateformer.hw.hls.phases import (
-    Access,
-    Frame,
-    Phases,
-    accesses,
-    moves,
-    phases,
-    tokens,
-)
-from gateformer.hw.hls.project import IoType
-from gateformer.hw.hls.statements import (
-    STATEMENTS,
-    Operand,
-    Resources,
-    Row,
-    Statement,
-    features,
-)
-from gateformer.hw.hls.units import Unit
-from gateformer.quant.graph import Graph, Node
-from gateformer.quant.ops.base import Value
+from gateformer.hw.hls.names import fixed
+from gateformer.hw.hls.phases import Access, Frame, accesses, moves, tokens
+from gateformer.hw.hls.scope import Lines, Scope
+from gateformer.hw.hls.statements import STATEMENTS, Operand, Row, Statement, features
+from gateformer.quant.graph import Node
 from gateformer.quant.ops.reduce import Reduce
-from gateformer.quant.types import IntArray
-
-Lines = list[str]
 
 COLUMNS = 100
 """Longest line where it can be helped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a layer is written: what it has in common with the rest of the project.
-
-    Attributes
-    ----------
-    graph : Graph
-        The network.
-    constants : mapping of str to ndarray
-        Raw integers of its constant values.
-    io_type : IoType
-        Streams or arrays.
-    dialect : Dialect
-        The vendor's manner.
-    names : Names
-        Global C++ names.
-    beats : mapping of str to str
-        C++ type of each value that passes between layers.
-    """
-
-    graph: Graph
-    constants: Mapping[str, IntArray]
-    io_type: IoType
-    dialect: Dialect
-    names: Names
-    beats: Mapping[str, str]
-
-    @property
-    def streams(self) -> bool:
-        """Whether beats pass through streams."""
-        return self.io_type == "io_stream"
-
-    @property
-    def longest(self) -> int:
-        """Beats of the longest frame between layers: intervals in which a frame passes."""
-        return max(tokens(self.graph.values[name]) for name in self.beats) if self.streams else 1
-
-
-@dataclass(slots=True)
-class Scope:
-    """The names inside one unit.
-
-    Attributes
-    ----------
-    site : Site
-        The project.
-    unit : Unit
-        The unit.
-    function : str
-        Its C++ function.
-    plan : Phases
-        Its loops.
-    resources : Resources
-        Its weights and tables so far.
-    locals : dict of str to str
-        C++ variable of each value's row.
-    arrays : dict of Frame to str
-        C++ variable of each frame.
-    """
-
-    site: Site
-    unit: Unit
-    function: str
-    plan: Phases = field(init=False)
-    resources: Resources = field(init=False)
-    locals: dict[str, str] = field(init=False)
-    arrays: dict[Frame, str] = field(init=False)
-    _names: Names = field(init=False)
-    _weights: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        site, unit = self.site, self.unit
-        self.plan = phases(site.graph, unit, site.constants, running=site.streams)
-        self.resources = Resources(self.function, site.names)
-        self._names = Names()
-        self._weights = {}
-        self.locals = {name: self._names.new(name) for name in unit.reads}
-        for node in unit.nodes:
-            name = node.output
-            short = name.removeprefix(f"{unit.layer}/")
-            self.locals[name] = "result" if name == unit.layer else self._names.new(short)
-        self.arrays = {}
-        for frame in self.plan.frames:
-            others = sum(other.value == frame.value for other in self.arrays)
-            number = str(others + 1) if others else ""
-            self.arrays[frame] = f"{self.locals[frame.value]}_frame{number}"
-
-    def value(self, name: str) -> Value:
-        """A value of the graph."""
-        return self.site.graph.values[name]
-
-    def declare(self, name: str, row: str = "", like: str = "") -> Lines:
-        """A row as a partitioned array, of the type of the value ``like``."""
-        row = row or self.locals[name]
-        return [f"{self.typed(name, row, like)};", *self.site.dialect.partition(row)]
-
-    def typed(self, name: str, row: str, like: str = "") -> str:
-        """A row as an array or a parameter."""
-        kind = self.value(like or name).fixed
-        return f"{fixed(kind)} {row}[{prod(features(self.value(name)))}]"
-
-    def frame(self, frame: Frame, array: str) -> str:
-        """A frame as an array or a parameter."""
-        value = self.value(frame.value)
-        return f"{fixed(value.fixed)} {array}[{tokens(value)}][{prod(features(value))}]"
-
-    def at_once(self, frame: Frame) -> bool:
-        """Whether a frame is registers, all read at once; else it is a memory of tokens."""
-        whole = frame.whole or tokens(self.value(frame.value)) == 1
-        return whole or not self.site.streams
-
-    def inner(self, frame: Frame, number: int) -> bool:
-        """Whether a phase keeps such a frame to itself while its loop runs.
-
-        Between processes each register is a channel, written once a run and read once.
-        """
-        phase = self.plan.phases[number]
-        total = any(node.output == frame.value for node in phase.totals)
-        return self.site.streams and self.at_once(frame) and phase.tokens > 1 and not total
-
-    def weights(self, name: str) -> tuple[str, str]:
-        """The local name of a constant, and the array of weights that holds it."""
-        if name not in self._weights:
-            value = self.value(name)
-            short = self._names.new(name.removeprefix(f"{value.layer}/"))
-            self.locals[name] = short
-            raw = self.site.constants[name]
-            self._weights[name] = self.resources.weight(short, raw, value.fixed)
-        return self.locals[name], self._weights[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +60,7 @@ def iteration(scope: Scope, number: int) -> Iteration:
     for name in phase.reads:
         row = scope.locals[name]
         rows[name] = [*scope.declare(name), f"gf::read({row}_in{at}, {row});"]
-    compute: Lines = []
+    compute: list[Lines] = []
     multiplies = 0
     taken: set[tuple[str, bool]] = set()
     given: set[str] = set()
@@ -222,20 +71,19 @@ def iteration(scope: Scope, number: int) -> Iteration:
         if token == "t" and moves(scope.site.graph, node):
             rows[node.output] = lines
             continue
-        compute += [*lines, ""]
+        compute.append(lines)
         multiplies += statement.multiplies
         found = zip(node.inputs, accesses(scope.site.graph, node), strict=True)
         taken |= {(name, access == "whole") for name, access in found}
     totals = [node.output for node in phase.totals]
     before, after = _totals(scope, number, compute)
-    before = [*_gathered(scope, number), *before]
     leaving = [value for value in phase.values if value not in totals]
     after += [*_leave(scope, number, totals, "0", ""), *_handed(scope, number)]
     made = {*phase.writes, *(frame.value for frame in frames if frame.source == number)}
     return Iteration(
-        before,
-        [line for lines in rows.values() for line in (*lines, "")],
-        compute,
+        [*_gathered(scope, number), *before],
+        apart(*rows.values()),
+        apart(*compute),
         _leave(scope, number, leaving, token, at),
         after,
         tuple(name for name in rows if (name, False) in taken),
@@ -253,7 +101,7 @@ def _gathered(scope: Scope, number: int) -> Lines:
             lines += [f"{scope.frame(frame, array)};", *scope.site.dialect.partition(array)]
             if number == frame.target:
                 lines.append(f"gf::copy({array}_in, {array});")
-    return [*lines, ""] if lines else []
+    return lines
 
 
 def _handed(scope: Scope, number: int) -> Lines:
@@ -278,7 +126,7 @@ def _leave(scope: Scope, number: int, values: Iterable[str], token: str, at: str
     return lines + [f"gf::write({row}{at}, {row}_out);" for row in out]
 
 
-def _totals(scope: Scope, number: int, compute: Lines) -> tuple[Lines, Lines]:
+def _totals(scope: Scope, number: int, compute: list[Lines]) -> tuple[Lines, Lines]:
     """Sums and maxima over tokens: declared before the loop, complete after it."""
     before: Lines = []
     after: Lines = []
@@ -290,8 +138,8 @@ def _totals(scope: Scope, number: int, compute: Lines) -> tuple[Lines, Lines]:
         name = "sum" if node.op.kind == "sum" else "maximum"
         like = source if name == "maximum" else node.output
         before += scope.declare(node.output, so_far, like)
-        compute += [f"// {total} = {name} of {row} over the tokens"]
-        compute += [f"gf::{name}_next(t == 0, {row}, {so_far});", ""]
+        formula = f"// {total} = {name} of {row} over the tokens"
+        compute.append([formula, f"gf::{name}_next(t == 0, {row}, {so_far});"])
         after += [*scope.declare(node.output), f"gf::copy({so_far}, {total});"]
     return before, after
 
@@ -347,6 +195,14 @@ def call(text: str) -> Lines:
         return [f"{text};"]
     head, _, arguments = text.partition("(")
     return [f"{head}(", f"    {arguments[:-1]}", ");"]
+
+
+def apart(*blocks: Lines) -> Lines:
+    """Blocks with an empty line between them."""
+    lines: Lines = []
+    for block in filter(None, blocks):
+        lines += [*([""] if lines else []), *block]
+    return lines
 
 
 def indent(lines: Lines) -> Lines:

@@ -11,12 +11,12 @@ from math import prod
 from types import MappingProxyType
 
 from gateformer.hw.hls.extension import ATTRIBUTES, class_of
-from gateformer.hw.hls.iteration import Site
 from gateformer.hw.hls.layers import Layer, write_layer
 from gateformer.hw.hls.names import LIBRARY, MACROS, Names
 from gateformer.hw.hls.network import connect
 from gateformer.hw.hls.phases import tokens
 from gateformer.hw.hls.project import HlsSettings, Port, Project
+from gateformer.hw.hls.scope import Site
 from gateformer.hw.hls.statements import STATEMENTS, features
 from gateformer.hw.hls.targets import TARGETS
 from gateformer.hw.hls.units import Cut, Unit, cut
