@@ -188,6 +188,7 @@ def test_the_sources(call: Call, backend: str, tmp_path: Path) -> None:
     folder = tmp_path / "hls"
     first = contents(folder)
     assert {"firmware/net.cpp", "hls4ml_config.yml", "config.resolved.toml"} <= set(first)
+    assert {"tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat"} <= set(first)
     assert not any(str(tmp_path) in text for name, text in first.items() if "config" not in name)
     assert call("generate", "hls", "net.h5", TYPES, *wanted)[0] == 0
     assert contents(folder) == first

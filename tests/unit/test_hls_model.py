@@ -155,6 +155,19 @@ def test_reuse_factors_reach_every_loop() -> None:
     assert "#pragma HLS PIPELINE II=6" in top(parallel)
 
 
+def test_every_loop_says_how_it_runs() -> None:
+    """Else the compiler rolls one that stands outside a pipeline, with an index at run time."""
+    headers = {path: text for path, text in made("masked").files.items() if "firmware/gf/" in path}
+    loops = [
+        (path, found[0])
+        for path, text in headers.items()
+        for found in re.finditer(r"for \(.*\) \{\n +(.*)$", text, re.MULTILINE)
+        if path != "firmware/gf/gf_weights.h" and not found[1].startswith("#pragma HLS ")
+    ]
+    assert len(headers) > 10
+    assert not loops
+
+
 def test_shifts_and_masks_take_no_multiplier() -> None:
     """Four of 20 weights are powers of two; of a mask and four scales, one scale is not."""
     assert "multiplier_limit = (16 " in made("dense").files["firmware/parameters.h"]
