@@ -59,11 +59,16 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
 
 
 def refuse_strangers(folder: Path) -> None:
-    """Raise where a folder holds files that were not published."""
-    if folder.is_file():
-        raise RunError("E703", "output folder is a file", layer=str(folder))
-    if not folder.is_dir():
+    """Raise where a folder holds files that were not published, or is something else."""
+    if not os.path.lexists(folder):
         return
+    if not folder.is_dir():
+        raise RunError(
+            "E703",
+            "output folder is no folder",
+            layer=str(folder),
+            fix="Choose a new or an empty folder with --out",
+        )
     held = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     try:
         known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST, COMPILED}

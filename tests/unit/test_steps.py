@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -269,9 +270,19 @@ def test_publish_is_whole_and_keeps_strangers(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"E703.*notes\.txt"):
         publish({"a.v": "4"}, folder)
     assert (folder / "a.v").read_text() == "3"
-    with pytest.raises(RunError, match="is a file"):
+    with pytest.raises(RunError, match="is no folder"):
         publish({"a.v": "4"}, folder / "a.v")
     assert {p.name for p in tmp_path.iterdir()} == {"rtl"}
+
+
+@pytest.mark.parametrize("folder", ["pipe", "link"])
+def test_publish_leaves_what_is_no_folder(tmp_path: Path, folder: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(RunError, match="E703"):
+        publish({"a.v": "1"}, tmp_path / folder)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_publish_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
