@@ -38,7 +38,7 @@ class Overflow(Enum):
     SAT_SYM = "SAT_SYM"
 
 
-_PATTERN = re.compile(r"^(u?)fixed<\s*(\d{1,4})\s*,\s*(-?\d{1,4})\s*>$")
+_PATTERN = re.compile(r"^(u?)fixed<\s*(\d{1,4})\s*,\s*(-?\d{1,4})\s*>$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ def test_parse(text: str, kind: Fixed) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fixed", "fixed<17>", "fixed<0,0>", "fixed<999,0>", "int<8,8>"]
+    "text",
+    ["", "fixed", "fixed<17>", "fixed<0,0>", "fixed<999,0>", "int<8,8>", "fixed<\u0668,\u0663>"],
 )
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(ConfigError):
