@@ -1,6 +1,6 @@
 """Names that a design may use: what would not be one plain, distinct Verilog name is refused.
 
-Owns ``identifier`` and ``check_names``. Imports errors only.
+Owns ``identifier``, ``check_names`` and ``PART``. Imports errors only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ OWN = frozenset({
 
 DERIVED = re.compile(r"(.+?)(_valid|_d\d+|_d\d+_valid)")
 """Names that the core makes from a value's: its valid bit, its delay lines."""
+
+
+PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+"""Vendors' numbers of devices: nothing in them means anything to Tcl, make, CMake or a shell."""
+
+PART_FORM = "it is 1 to 64 letters, digits and any of . _ / -, a letter or digit first"
+"""``PART`` in words."""
 
 
 def identifier(name: str) -> str:

@@ -1,6 +1,6 @@
 """What an HLS project is: its settings, its ports, its files as text.
 
-Owns ``HlsSettings``, ``Port`` and ``Project``. Imports the types and the errors only.
+Owns ``HlsSettings``, ``Port`` and ``Project``. Imports the naming, the types and the errors only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from gateformer.hw.naming import PART, PART_FORM
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.types import Fixed
 
@@ -79,6 +80,15 @@ class HlsSettings:
                         fix="choose one of them",
                     )
                 )
+        if self.part and not PART.fullmatch(self.part):
+            faults.append(
+                ConfigError(
+                    "E022",
+                    f"part = {self.part[:60]!r}",
+                    cause=PART_FORM,
+                    fix="give the vendor's number of the device",
+                )
+            )
         Problems.raise_if_any(faults)
 
     def reuse(self, layer: str) -> int:

@@ -22,6 +22,7 @@ from gateformer.config.hls4ml_yaml import Entry, read_yaml
 from gateformer.config.read import default_name
 from gateformer.config.schema import SAFE_NAME, Config, Data, Schedule
 from gateformer.config.write import tree_to_toml
+from gateformer.hw.naming import PART, PART_FORM
 from gateformer.quant.errors import DataError, Problems
 from gateformer.quant.graph import Graph
 
@@ -35,7 +36,6 @@ BACKENDS = {
 """hls4ml's backend, in lower case -> ours."""
 AMD = re.compile(r"xc[a-z0-9]+")
 """AMD's numbers of parts, which Vivado takes too; Intel's in hls4ml are mostly families."""
-PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEVICE = str(Schedule.model_fields["device"].default)
 IO_TYPES = ("io_parallel", "io_stream")
 LOGIC_SHARE = 0.7
@@ -189,7 +189,7 @@ class _Import:
             return {}
         part = str(told[0].entry.value)
         if not PART.fullmatch(part):
-            self.ledger.fault(told[0], f"'{told[0].entry}' is no part's name")
+            self.ledger.fault(told[0], f"'{told[0].entry}' is no part's number: {PART_FORM}")
             return {}
         found: dict[str, dict[str, Any]] = {"hls": {"part": part}}
         self.ledger.use(told[0], f"hls.part = {part}")

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from gateformer.hw.naming import PART, PART_FORM
 from gateformer.quant.errors import GateformerError
 from gateformer.quant.types import Fixed
 
@@ -41,6 +42,16 @@ def type_text(text: str) -> str:
 
 
 TypeText = Annotated[str, AfterValidator(type_text)]
+
+
+def part_text(text: str) -> str:
+    """Return a device's number, or nothing; ValueError where a script could misread it."""
+    if text and not PART.fullmatch(text):
+        raise ValueError(f"is no part's number: {PART_FORM}")
+    return text
+
+
+PartText = Annotated[str, AfterValidator(part_text)]
 
 
 class Section(BaseModel):
@@ -152,7 +163,7 @@ class Hls(Section):
     """Whose HLS compiler it is for."""
     io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
     """Whole tensors as arrays, or one token a beat through streams."""
-    part: Annotated[str, StringConstraints(max_length=64)] = ""
+    part: PartText = ""
     """The vendor's number of the device; absent: that of ``schedule.device``, where it is the
     backend's vendor's."""
     vectors: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
@@ -171,9 +182,7 @@ class Build(Section):
     """What it makes, such as ``ooc`` or ``axi``; absent: the toolchain's first."""
     strategy: Annotated[str, StringConstraints(max_length=32)] = "default"
     """How hard it tries, and for what."""
-    part: (
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")] | None
-    ) = None
+    part: PartText | None = None
     """The vendor's number of the device; absent: that of ``schedule.device``."""
     jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that it may use."""

@@ -371,6 +371,9 @@ def test_settings_are_checked_at_once() -> None:
     assert len(found.value.errors) == 3
     with pytest.raises(ConfigError):
         HlsSettings(clock_ns=float("nan"))
+    for part in ("x; exec rm", "$(rm)", "[exit]", "xc7z020\n", "-q", "x" * 65):
+        with pytest.raises(ConfigError, match="E022 part = "):
+            HlsSettings(part=part)
     with pytest.raises(Problems) as words:
         HlsSettings("Vitis", "io_serial")  # type: ignore[arg-type]
     assert len(words.value.errors) == 2
