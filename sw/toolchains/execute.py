@@ -30,6 +30,10 @@ from gateformer.toolchains.shell_script import SCRIPT, script
 
 LARGEST_REPORT = 1 << 26
 """Bytes of a report that are read; a timing report of a full device has some megabytes."""
+LARGEST_NUMBER = 1e12
+"""Beyond all that a report counts or measures."""
+SLACKS = frozenset({"wns_ns", "whs_ns", "wpws_ns"})
+"""The metrics that may be negative."""
 TIMEOUT_S = 86_400.0
 
 
@@ -145,9 +149,7 @@ def read_reports(plan: Plan, folder: Path, log: Path) -> tuple[dict[str, Metric]
                 )
             continue
         try:
-            with path.open("rb") as file:
-                text = file.read(LARGEST_REPORT).decode("utf-8", errors="replace")
-            metrics.update(report.parse(text))
+            metrics.update(_read(report, path, folder))
         except ValueError as error:
             faults.append(
                 BuildError(
@@ -159,6 +161,24 @@ def read_reports(plan: Plan, folder: Path, log: Path) -> tuple[dict[str, Metric]
                 )
             )
     return metrics, faults
+
+
+def _read(report: Report, path: Path, folder: Path) -> Metrics:
+    """Return what a report says; ValueError with the reason where that is nothing to believe."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError("It is a link out of the build's folder")
+    with path.open("rb") as file:
+        text = file.read(LARGEST_REPORT).decode("utf-8", errors="replace")
+    try:
+        metrics = report.parse(text)
+    except (ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    for name, value in metrics.items():
+        if isinstance(value, int | float):
+            least = -LARGEST_NUMBER if name in SLACKS else 0
+            if not least <= value <= LARGEST_NUMBER:
+                raise ValueError(f"It says that '{name}' is {f'{value}'[:24]}")
+    return metrics
 
 
 def _present(call: Call, paths: Mapping[str, Path]) -> Call:

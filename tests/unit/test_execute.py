@@ -123,6 +123,38 @@ def test_an_unreadable_report(tmp_path: Path) -> None:
     assert "slack.txt" in said and "could not convert" in said
 
 
+@pytest.mark.parametrize(
+    ("parse", "told"),
+    [
+        (lambda text: {"fmax_mhz": float(10**400)}, "OverflowError"),
+        (lambda text: {"lut": slack_of(text)}, "RecursionError"),
+        (lambda text: {"lut": -1}, "'lut' is -1"),
+        (lambda text: {"lut": 10**400}, "'lut' is 1000"),
+        (lambda text: {"wns_ns": float("nan")}, "'wns_ns' is nan"),
+    ],
+)
+def test_a_report_of_nonsense(
+    parse: Callable[[str], dict[str, Metric]], told: str, tmp_path: Path
+) -> None:
+    plan = python("open('r', 'w')", Report("r", parse))
+    assert told in error_of(execute(plan, tmp_path), BuildError, "E508")
+
+
+def slack_of(text: str) -> int:
+    """A parser that never comes to an end."""
+    return slack_of(text)
+
+
+def test_a_report_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("0.25")
+    folder = tmp_path / "build"
+    folder.mkdir()
+    code = "import os; os.symlink('../other.txt', 'slack.txt')"
+    built = execute(python(code, REPORT), folder)
+    assert "link out of the build's folder" in error_of(built, BuildError, "E508")
+    assert built.metrics == {} and built.products == (Path(LOG),)
+
+
 def test_timing_not_met_keeps_the_metrics(tmp_path: Path) -> None:
     code = "open('slack.txt', 'w').write('-0.4')"
     built = execute(python(code, REPORT, clock_ns=2.5), tmp_path)
