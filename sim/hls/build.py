@@ -6,9 +6,10 @@ Owns ``compile_project``. Imports the project, the cache of builds and the proce
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import shutil
-import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,16 @@ from gateformer.sim.hls.program import Compiled, Progress, quiet, words_of
 from gateformer.sim.hls.sycl import emulation, interface
 from gateformer.sim.rtl.build import cached, content_key
 
-_FORMAT = "1"  # part of every cache key: raise it when the layout of a build changes
+_FORMAT = "2"  # part of every cache key: raise it when the layout of a build changes
 LIMIT = 1800.0
 """Seconds that one translation unit may take."""
 BENCH = "bench"
 """Folder of the bench's sources inside a build."""
 PROGRAM = "frames"
+DIGEST = f"{PROGRAM}.sha256"
+"""Beside the program: what tells a damaged one."""
+VERSION_LIMIT = 60.0
+"""Seconds that the compiler may take to name its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def compile_project(
     folder = (cache or work / "builds").absolute() / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    found = folder.is_dir()
+    found = whole(folder)
 
     def make(into: Path) -> None:
         write_tree(files, into)
@@ -120,9 +125,22 @@ def compile_project(
             if not failed:
                 shutil.rmtree(logs, ignore_errors=True)
 
-    cached(folder, make)
+    cached(folder, make, whole)
     seconds = 0.0 if found else time.perf_counter() - start
     return Compiled(project, folder / PROGRAM, seconds)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a build's program is there, executable, and the one that was linked."""
+    program = folder / PROGRAM
+    try:
+        return os.access(program, os.X_OK) and (folder / DIGEST).read_bytes() == _digest(program)
+    except OSError:
+        return False
+
+
+def _digest(program: Path) -> bytes:
+    return hashlib.sha256(program.read_bytes()).hexdigest().encode()
 
 
 def family_of(project: Project) -> Family:
@@ -214,8 +232,20 @@ def environment() -> dict[str, str]:
 @functools.cache
 def compiler_version(compiler: Path) -> str:
     """Return the first line that the compiler prints of itself."""
-    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return told.stdout.partition("\n")[0]
+    with tempfile.TemporaryDirectory(prefix="gateformer-hls-") as scratch:
+        log = Path(scratch) / "version"
+        asked = Job((str(compiler), "--version"), log)
+        try:
+            run_jobs([asked], log.parent, environment(), patience=VERSION_LIMIT, life=int)
+        except Hung:
+            raise ToolError(
+                "E503",
+                "g++ ran out of time",
+                layer=str(compiler),
+                cause=f"It did not name its version within {VERSION_LIMIT:g} s",
+                fix="Check its installation",
+            ) from None
+        return log.read_text("utf-8", errors="replace").partition("\n")[0]
 
 
 def _compile(
@@ -243,8 +273,17 @@ def _compile(
     _run(jobs, folder, lambda done: progress(done, total))
     link = Job((str(compiler), *objects, "-pthread", "-o", PROGRAM), logs / "link.log")
     _run([link], folder, lambda done: progress(len(jobs) + done, total))
+    if not os.access(folder / PROGRAM, os.X_OK):
+        raise ToolError(
+            "E502",
+            "g++ made no program",
+            layer=str(compiler),
+            cause="It ended without an error",
+            fix="Check its installation",
+        )
+    (folder / DIGEST).write_bytes(_digest(folder / PROGRAM))
     for name in objects:
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
 
 
 def _run(jobs: list[Job], folder: Path, progress: Callable[[int], None]) -> None:
@@ -272,10 +311,11 @@ def _run(jobs: list[Job], folder: Path, progress: Callable[[int], None]) -> None
         for line in job.log.read_text("utf-8", errors="replace").splitlines()
     ]
     errors = [line for line in told if "error:" in line or "undefined reference" in line]
+    causes = list(dict.fromkeys(errors))[:2] or list(dict.fromkeys(told))[-3:]
     code = next(code for code in codes if code)
     raise ToolError(
         "E502",
         f"g++ failed with exit code {code}",
-        cause=" / ".join(errors[:2] or told[-3:]),
+        cause=" / ".join(causes),
         fix=f"See the logs in {jobs[0].log.parent}",
     )

@@ -1,6 +1,6 @@
 """Programs side by side: at most so many at once, none left behind, none that hangs unnoticed.
 
-Owns ``Job`` and ``run_jobs``. Imports the standard library alone.
+Owns ``Job`` and ``run_jobs``. Imports the errors and the signals.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateformer.quant.errors import ToolError
+from gateformer.quant.signals import heeding_signals
 
 POLL_SECONDS = 0.02
 
@@ -77,12 +80,14 @@ def run_jobs(
     ------
     Hung
         Where nothing moved for ``patience`` seconds.
+    ToolError
+        E502 where a program cannot be started.
     """
     waiting = list(enumerate(jobs))[::-1]
     running: dict[int, subprocess.Popen[bytes]] = {}
     codes: dict[int, int] = {}
     seen, since = -1, time.monotonic()
-    try:
+    with heeding_signals(), _ending(running):
         while (waiting or running) and not any(codes.values()):
             while waiting and len(running) < cores():
                 number, job = waiting.pop()
@@ -99,27 +104,39 @@ def run_jobs(
                 raise Hung
             if running:
                 time.sleep(POLL_SECONDS)
+    return [codes[number] for number in sorted(codes)]
+
+
+@contextmanager
+def _ending(running: Mapping[int, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """End what still runs, whatever happens."""
+    try:
+        yield
     finally:
         for process in running.values():
-            _end(process)
-    return [codes[number] for number in sorted(codes)]
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _start(job: Job, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a program as the head of its own group, so that its helpers end with it."""
     with job.log.open("wb") as log:
-        return subprocess.Popen(
-            job.command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        try:
+            return subprocess.Popen(
+                job.command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(
+                "E502",
+                "program cannot be started",
+                layer=job.command[0],
+                cause=error.strerror,
+                fix="Check that g++ works and compiles for this machine",
+            ) from error

@@ -82,7 +82,9 @@ class Compiled:
             E610, E611 for missing inputs, wrong shapes or integers beyond the type.
         MismatchError
             E403 where a stream is read while empty or left with beats; E405 where the program
-            crashes or hangs.
+            crashes, hangs or does not write all frames.
+        ToolError
+            E502 where it cannot be started.
         """
         with tempfile.TemporaryDirectory(prefix="gateformer-hls-") as scratch:
             return self.run_in(Path(scratch), inputs, progress or quiet, patience)
@@ -98,9 +100,10 @@ class Compiled:
         project = self.project
         count = check_inputs(project, inputs)
         for number, port in enumerate(project.inputs):
-            to_words(inputs[port.name], port).tofile(folder / f"in{number}.raw")
+            (folder / f"in{number}.raw").write_bytes(to_words(inputs[port.name], port).data)
         parts = split(count, cores())
         self._run(folder, parts, count, progress, patience)
+        self._examine(folder, parts)
         return {
             port.name: from_words([folder / f"out{number}.{first}.raw" for first, _ in parts], port)
             for number, port in enumerate(project.outputs)
@@ -118,7 +121,7 @@ class Compiled:
             Job((str(self.program), str(first), str(some)), folder / f"{first}.log")
             for first, some in parts
         ]
-        row = 8 * words_of(self.project.outputs[0].type) * self.project.outputs[0].size
+        row = row_bytes(self.project.outputs[0])
         files = [folder / f"out0.{first}.raw" for first, _ in parts]
 
         def life(finished: int) -> int:
@@ -160,6 +163,21 @@ class Compiled:
                 layer=self.project.name,
                 cause=f"{len(streams)} times; first: {streams[0].removeprefix('WARNING: ')}",
             )
+
+    def _examine(self, folder: Path, parts: list[tuple[int, int]]) -> None:
+        """Refuse outputs that are not of as many frames as went in."""
+        for number, port in enumerate(self.project.outputs):
+            for first, some in parts:
+                file = folder / f"out{number}.{first}.raw"
+                size = file.stat().st_size if file.is_file() else -1
+                if size != some * row_bytes(port):
+                    raise MismatchError(
+                        "E405",
+                        "the compiled HLS project did not write all frames",
+                        layer=self.project.name,
+                        cause=f"Of '{port.name}' it wrote {max(size, 0) // row_bytes(port)}"
+                        f" of {some}, though it ended without an error",
+                    )
 
 
 def check_inputs(project: Project, inputs: Mapping[str, IntArray]) -> int:
@@ -216,6 +234,11 @@ def split(count: int, most: int) -> list[tuple[int, int]]:
 def words_of(kind: Fixed) -> int:
     """Return how many 64-bit words an element takes."""
     return -(-kind.width // 64)
+
+
+def row_bytes(port: Port) -> int:
+    """Return how many bytes a frame of a port takes."""
+    return 8 * words_of(port.type) * port.size
 
 
 def to_words(data: IntArray, port: Port) -> NDArray[np.uint64]:

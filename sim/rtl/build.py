@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateformer.quant.signals import heeding_signals
 from gateformer.sim.rtl.tools import Simulator, run_tool, tool_environment, tool_version
 
 __all__ = [
@@ -161,20 +162,35 @@ def content_key(files: Mapping[str, str], *options: object) -> str:
     return digest.hexdigest()[:24]
 
 
-def cached(folder: Path, make: Callable[[Path], None]) -> None:
-    """Have ``make`` fill a folder of another name, then give it this one; nothing where it is."""
-    if folder.is_dir():
+def cached(
+    folder: Path, make: Callable[[Path], None], whole: Callable[[Path], bool] = Path.is_dir
+) -> None:
+    """Have ``make`` fill a folder of another name, then give it this one.
+
+    Nothing is done where it is whole; what else bears its name is replaced.
+    """
+    if whole(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        make(fresh)
+        with heeding_signals():
+            make(fresh)
+        if not whole(folder):
+            _remove(folder)
         fresh.rename(folder)
     except OSError:
-        if not folder.is_dir():
+        if not whole(folder):
             raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_sources(files: Mapping[str, str], folder: Path) -> list[str]:

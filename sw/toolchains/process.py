@@ -10,11 +10,12 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+
+from gateformer.quant.signals import heeding_signals
 
 BLOCK = 1 << 16
 LONGEST_LINE = 4096
@@ -103,27 +104,6 @@ def _blocks(process: subprocess.Popen[bytes], pipe: int, limit: float) -> Iterat
                 yield block
             elif process.poll() is not None:
                 return
-
-
-@contextmanager
-def heeding_signals() -> Iterator[None]:
-    """Let a request to end this process end its children first: a tool has a group of its own.
-
-    Elsewhere than in the main thread nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -200,6 +202,89 @@ def test_an_interrupted_compiler_leaves_nothing(tmp_path: Path) -> None:
         compile_project(project(kinds=BYTE), tmp_path / "work", tmp_path / "cache", stop)
     assert not list((tmp_path / "cache").iterdir())
     assert not list((tmp_path / "work").iterdir())
+
+
+def damage(entry: Path, how: str) -> None:
+    """Spoil a finished build."""
+    program = entry / "frames"
+    if how == "empty":
+        program.write_bytes(b"")
+    elif how == "short":
+        program.write_bytes(program.read_bytes()[:5000])
+    elif how == "locked":
+        program.chmod(0o644)
+    elif how == "gone":
+        program.unlink()
+    else:
+        entry.rename(entry.with_name("aside"))
+        if how == "file":
+            entry.write_text("")
+        else:
+            entry.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "short", "locked", "file", "link"])
+def test_a_damaged_build_is_made_anew(how: str, tmp_path: Path) -> None:
+    made = project(kinds=BYTE)
+    first = compile_project(made, tmp_path, tmp_path / "cache")
+    damage(first.program.parent, how)
+    again = compile_project(made, tmp_path, tmp_path / "cache")
+    assert again.seconds > 0 and again.program == first.program
+    assert len(again.run(frames(made, 2))["byte_out"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ("printf '\\377\\n'", "E502", "made no program"),
+        ("sleep 600", "E503", "did not name its version"),
+        ("for i in 1 2 3; do echo 'x.h:1: error: same'; done; exit 1", "E502", "error: same;"),
+        ("while [ $# -gt 1 ]; do shift; done; printf 'x' > $1; chmod +x $1", "E502", "be started"),
+        (
+            "while [ $# -gt 1 ]; do shift; done; printf '#!/bin/sh\\n' > $1; chmod +x $1",
+            "E405",
+            "0 of 1",
+        ),
+    ],
+)
+def test_an_odd_compiler(
+    script: str, code: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "bin" / "g++"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{compiler.parent}:/usr/bin:/bin")
+    monkeypatch.setattr("gateformer.sim.hls.build.VERSION_LIMIT", 0.5)
+    monkeypatch.setattr("shutil.which", lambda name, *_, **__: str(compiler) * (name == "g++"))
+    made = project(kinds=BYTE)
+    with pytest.raises((ToolError, MismatchError)) as caught:
+        compile_project(made, tmp_path / "work").run(frames(made, 1))
+    assert caught.value.code == code and told in f"{caught.value.cause}; {caught.value}"
+
+
+def test_a_stopped_interpreter_stops_its_compilers(tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from gateformer.sim.hls.processes import Job, run_jobs
+from gateformer.sim.rtl.build import cached
+def make(folder):
+    job = Job(("sh", "-c", "echo $$ > '{tmp_path}/pid'; sleep 600"), folder / "log")
+    run_jobs([job], folder, os.environ, patience=600, life=int)
+cached(Path({str(tmp_path / "cache" / "key")!r}), make)
+"""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        told = tmp_path / "pid"
+        told.unlink(missing_ok=True)
+        process = subprocess.Popen([sys.executable, "-c", code])
+        while not (told.exists() and told.read_text().endswith("\n")):
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(told.read_text()), 0)
+        assert not list((tmp_path / "cache").iterdir())
 
 
 def test_jobs_end_with_their_helpers(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Requests to end this process, heeded so that what it started ends with it.
+
+Owns ``heeding_signals``. Imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def heeding_signals() -> Iterator[None]:
+    """Let a request to end this process end its children first: a tool has a group of its own.
+
+    Elsewhere than in the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
