@@ -65,7 +65,7 @@ def write_layer(site: Site, unit: Unit, function: str, about: Sequence[str]) -> 
     includes = ["../defines.h", "../gf/gf.h"]
     includes += [f"../tables/{table.name}.h" for table in own.tables]
     includes += [f"../weights/{weight.name}.h" for weight in own.weights]
-    guard = f"{function.upper()}_H_"
+    guard = f"GF_LAYER_{function.upper()}_H_"
     lines = [
         *(f"// {line}" for line in about),
         "",

@@ -6,13 +6,14 @@ Owns ``generate``. Imports the other modules of this package and, when called, h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from math import prod
 from types import MappingProxyType
 
 from gateformer.hw.hls.extension import ATTRIBUTES, class_of
 from gateformer.hw.hls.layers import Layer, write_layer
-from gateformer.hw.hls.names import LIBRARY, MACROS, Names
+from gateformer.hw.hls.names import HEADERS, LIBRARY, MACROS, Names
 from gateformer.hw.hls.network import connect
 from gateformer.hw.hls.phases import tokens
 from gateformer.hw.hls.project import HlsSettings, Port, Project
@@ -34,6 +35,8 @@ from gateformer.quant.version import __version__
 
 EXACT = 53
 """Bits of a whole number that a C++ double holds; hls4ml writes weights as decimals."""
+WIDEST_INPUT = 100
+"""Bits of an input that hls4ml takes: of a wider one it asks for a quantizer behind it."""
 
 
 def generate(
@@ -58,22 +61,20 @@ def generate(
     Raises
     ------
     ToolError
-        E505 without hls4ml.
+        E505 without hls4ml, E504 with one that does not import.
     ScheduleError, TypeRangeError, Problems
         E304 for primitives without HLS, E311 for outputs that need no hardware, E312 for streams
-        in that nothing reads, E202 for weights beyond a double: all at once.
+        in that nothing reads, E202 for weights beyond a double and for inputs beyond hls4ml: all
+        at once.
     """
-    if find_spec("hls4ml") is None:
-        raise ToolError(
-            "E505",
-            "hls4ml is not installed",
-            cause="HLS projects are written through it",
-            fix="pip install hls4ml==1.3.0",
-        )
+    if lacking := without_hls4ml():
+        raise lacking
     streams = settings.io_type == "io_stream"
-    Problems.raise_if_any([*_missing(graph), *(_unread(graph) if streams else [])])
+    Problems.raise_if_any(
+        [*_missing(graph), *_too_wide(graph), *(_unread(graph) if streams else [])]
+    )
     target = TARGETS[settings.backend]
-    top = Names().new(graph.name, LIBRARY | MACROS)
+    top = Names().new(graph.name, LIBRARY | MACROS | HEADERS)
     parts = cut(graph)
     names = Names(top, *ATTRIBUTES)
     inputs = {value: names.new(value, LIBRARY | MACROS) for value in graph.inputs}
@@ -117,6 +118,21 @@ def generate(
     return Project(graph.name, settings, top, MappingProxyType(files), ports_in, ports_out, between)
 
 
+def without_hls4ml() -> ToolError | None:
+    """What is wrong with hls4ml here, if anything is."""
+    fix = "pip install 'gateformer[hls]'"
+    if find_spec("hls4ml") is None:
+        cause = "HLS projects are written through it"
+        return ToolError("E505", "hls4ml is not installed", cause=cause, fix=fix)
+    try:
+        import_module("hls4ml.backends")
+        import_module("hls4ml.model.graph")
+    except Exception as error:
+        cause = f"Its import raises {type(error).__name__}: {error}"
+        return ToolError("E504", "hls4ml cannot be used", cause=cause, fix=fix)
+    return None
+
+
 def _port(graph: Graph, value: str, variable: str) -> Port:
     found = graph.values[value]
     return Port(value, variable, tokens(found), prod(features(found)), found.fixed)
@@ -148,6 +164,21 @@ def _missing(graph: Graph) -> list[GateformerError]:
         )
         for node in graph.nodes
         if type(node.op) not in STATEMENTS and not isinstance(node.op, Constant)
+    ]
+
+
+def _too_wide(graph: Graph) -> list[GateformerError]:
+    """Inputs that hls4ml does not take."""
+    return [
+        TypeRangeError(
+            "E202",
+            "an input too wide for HLS",
+            layer=name,
+            cause=f"it is {graph.values[name].fixed}; hls4ml takes {WIDEST_INPUT} bits",
+            fix="use a narrower type",
+        )
+        for name in graph.inputs
+        if graph.values[name].fixed.width > WIDEST_INPUT
     ]
 
 

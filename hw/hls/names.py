@@ -1,6 +1,7 @@
 """Names in generated C++: a model's names as identifiers, apart from what C++ means by them.
 
-Owns ``Names``, ``LIBRARY``, ``MACROS`` and ``fixed``. Imports the naming of RTL and the types.
+Owns ``Names``, ``LIBRARY``, ``MACROS``, ``HEADERS`` and ``fixed``. Imports the naming of RTL and
+the types.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ _WORDS = """
     switch template this thread_local throw true try typedef typeid typename union unsigned using
     virtual void volatile wchar_t while xor xor_eq
     gf hls input main nnet result std t tokens
+    ac_channel ac_fixed ac_int ac_o_mode ac_q_mode ac_rnd ac_rnd_conv ac_rnd_conv_odd ac_rnd_inf
+    ac_rnd_min_inf ac_rnd_zero ac_sat ac_sat_sym ac_sat_zero ac_trn ac_trn_zero ac_wrap
+    ap_fixed ap_fixed_base ap_int ap_int_base ap_o_mode ap_q_mode ap_rnd ap_rnd_conv ap_rnd_inf
+    ap_rnd_min_inf ap_rnd_zero ap_sat ap_sat_sym ap_sat_zero ap_shift_reg ap_trn ap_trn_zero
+    ap_ufixed ap_uint ap_wrap ap_wrap_sm
+    environ errno signgam stderr stdin stdout
     bufsiz clocks_per_sec config_t eof exit_failure exit_success huge_val infinity linux m_e m_pi
     nan null rand_max seek_cur seek_end seek_set unix
     clock_t div_t file fpos_t id_t int16_t int32_t int64_t int8_t key_t ldiv_t loff_t mode_t off_t
@@ -29,15 +36,16 @@ _WORDS = """
 """
 
 RESERVED = frozenset(_WORDS.split())
-"""Keywords of C++11, names that the generated code uses, macros and types of the C library."""
+"""Keywords of C++11, names that the generated code uses, macros and types of the C library, types
+and modes of fixed point."""
 
 _LIBRARY = """
     abort abs acos asin atan atan2 atexit atof atoi cbrt ceil clock clone copysign cos cosh div
-    drem environ erf erfc errno exit exp exp2 expm1 fabs fdim floor fma fmax fmin fmod
+    drem erf erfc exit exp exp2 expm1 fabs fdim floor fma fmax fmin fmod
     free frexp gamma getc gets hypot index isinf isnan j0 j1 jn labs ldexp lgamma link log log10
     log1p log2 logb lround malloc modf nan pause pipe pow printf putc puts rand random read
     realloc remainder remove rename rewind rindex rint round scalb scanf select signal
-    signbit significand sin sinh sleep sqrt stat stderr stdin stdout stream stream_in stream_out
+    signbit significand sin sinh sleep sqrt stat stream stream_in stream_out
     swab sync system tan tanh tgamma time trunc unlink wait write y0 y1 yn
 """
 
@@ -47,6 +55,15 @@ nor a function that is no template."""
 
 MACROS = frozenset({"div_roundup", "max", "min"})
 """Macros of hls4ml's defines.h, in small letters."""
+
+_HEADERS = """
+    defines parameters nnet_common nnet_helpers nnet_mult nnet_stream nnet_types
+    gf_arithmetic gf_cast gf_io gf_layout gf_lookup gf_matmul gf_normalize gf_reduce gf_tree
+    gf_types gf_weights
+"""
+
+HEADERS = frozenset(_HEADERS.split())
+"""Headers of a project, apart from which its own one stays: that is named as its top function."""
 
 _DERIVED = re.compile(
     r"_(t|in|out|config|fork|run|task|token|so_far|phase\d+(_\d+)?|frame\d*(_\d+|_in|_out)?"
@@ -73,10 +90,11 @@ class Names:
 
         It also stays clear of the names in ``apart``. Neither case nor underscores tell names
         apart: file systems ignore case, and hls4ml makes ``XOneOutPipe`` of ``x_one_out``.
+        Underscores in front, by which compilers know their own names, are left out.
         """
         name = next(
             name
-            for name in _numbered(identifier(wanted))
+            for name in _numbered(_plain(wanted))
             if name.lower() not in apart and not self._mistaken(name.lower())
         )
         self._taken.add(name.lower())
@@ -90,6 +108,11 @@ class Names:
             or _joined(name) in self._joined
             or any(_belongs(name, other) or _belongs(other, name) for other in self._taken)
         )
+
+
+def _plain(wanted: str) -> str:
+    name = identifier(wanted).lstrip("_")
+    return name if name[:1].isalpha() else f"n{name}"
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ def table_text(table: Table) -> str:
         rows = ("{" + ", ".join(str(int(x)) for x in row) + "}" for row in table.raw)
         body = ",\n".join(f"    {row}" for row in rows)
     size = "".join(f"[{n}]" for n in table.raw.shape)
-    guard = f"{table.name.upper()}_H_"
+    guard = f"GF_TABLE_{table.name.upper()}_H_"
     return (
         f"// {table.about}\n\n#ifndef {guard}\n#define {guard}\n\n"
         f'#include "../gf/gf_types.h"\n\n'

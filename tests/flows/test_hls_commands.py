@@ -161,10 +161,10 @@ def test_without_a_tool(
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
         real = importlib.util.find_spec
-        for place in ("gateformer.flow.steps.hls", "gateformer.hw.hls.model"):
-            monkeypatch.setattr(
-                f"{place}.find_spec", lambda name: None if name == "hls4ml" else real(name)
-            )
+        monkeypatch.setattr(
+            "gateformer.hw.hls.model.find_spec",
+            lambda name: None if name == "hls4ml" else real(name),
+        )
     code, answer, _ = call("run", "net.h5", TYPES, *FEW, *OFF, *HLS)
     assert code == 7
     assert answer["error"]["code"] == ("E501" if lacks == "g++" else "E505")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -303,6 +304,27 @@ def test_names_stay_apart() -> None:
     assert names.new("late") == "late_2"
     assert names.new("mix_outer") == "mix_outer"
     assert "class" in RESERVED
+    assert names.new("ap_fixed") == "ap_fixed_2"
+    assert names.new("AP_RND") == "AP_RND_2"
+    assert names.new("stdin") == "stdin_2"
+    assert names.new("__func__") == "func__"
+    assert names.new("_") == "n"
+    assert names.new("3d") == "n3d"
+
+
+@pytest.mark.parametrize("name", ["defines", "parameters", "nnet_types", "gf_types", "gf_cast"])
+def test_no_header_hides_another(name: str) -> None:
+    to = Drawing(name)
+    x = to.input("x", "fixed<4,2>", 2)
+    to.add(Dense(np.array([[1, 2]]), 0, np.array([0]), 0, (1,)), x, name=name)
+    project = generate(to.graph(name), STREAM)
+    guards = [
+        found[0]
+        for path, text in project.files.items()
+        if path.startswith("firmware/") and (found := re.findall(r"#ifndef (\w+_H_?)$", text, re.M))
+    ]
+    assert len(guards) == len(set(guards))
+    assert project.top == f"{name}_2"
 
 
 def test_a_name_of_c_plus_plus() -> None:
@@ -363,6 +385,25 @@ def test_without_hls4ml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "find_spec", lambda name: None)
     with pytest.raises(ToolError, match="E505 hls4ml is not installed"):
         made("dense")
+
+
+def test_an_hls4ml_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hls4ml.backends", None)
+    with pytest.raises(ToolError, match=r"E504 hls4ml cannot be used.*hls4ml\.backends"):
+        made("dense")
+
+
+@pytest.mark.parametrize("settings", [STREAM, HlsSettings("quartus")])
+def test_inputs_that_hls4ml_does_not_take(settings: HlsSettings) -> None:
+    for width, fits in ((100, True), (101, False)):
+        to = Drawing("wide")
+        x = to.input("x", f"fixed<{width},2>", 2)
+        graph = to.graph(to.add(Add(), x, x, name="y"))
+        if fits:
+            generate(graph, settings)
+        else:
+            with pytest.raises(TypeRangeError, match="E202 an input too wide for HLS: 'x'"):
+                generate(graph, settings)
 
 
 def test_settings_are_checked_at_once() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from gateformer.config.schema import Config
@@ -58,7 +57,8 @@ class Hls(Step[Checked]):
 
     def off(self, config: Config) -> Off | None:
         """Return why it is left out."""
-        return switched_off(config.hls.enabled, self.name, missing())
+        lacking = missing() if config.hls.enabled else None
+        return switched_off(config.hls.enabled, self.name, lacking)
 
     def make(self, view: View) -> Checked:
         """Return the project, checked."""
@@ -101,14 +101,10 @@ class Hls(Step[Checked]):
 
 def missing() -> ToolError | None:
     """Return what the check lacks here."""
-    if find_spec("hls4ml") is None:
-        return ToolError(
-            "E505",
-            "Python package not installed",
-            layer="hls4ml",
-            cause="HLS projects are made with it",
-            fix="pip install 'gateformer[hls]'",
-        )
+    from gateformer.hw.hls.model import without_hls4ml
+
+    if lacking := without_hls4ml():
+        return lacking
     try:
         require_tool("g++")
     except ToolError as error:
