@@ -1,6 +1,6 @@
 """What a caller passes to the driver: names, shapes and types, all faults at once.
 
-Owns ``examined``. Imports the description only.
+Owns ``examined`` and ``settings_faults``. Imports the description only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def examined(
         if value not in frames:
             faults.append(_wrong(value, "no data for an input", "Pass every input"))
             continue
-        data = np.asarray(frames[value])
+        try:
+            data = np.asarray(frames[value])
+        except (TypeError, ValueError, OverflowError) as error:
+            faults.append(_wrong(value, f"no array: {error}", f"Pass {wanted}"))
+            continue
         fits: list[tuple[int, ...]] = [(tokens, features)]
         fits += [(features,)] if tokens == 1 else []
         fits += [(tokens,)] if features == 1 else []
@@ -59,6 +63,16 @@ def examined(
         told = ", ".join(f"{value} {count}" for value, count in counts.items())
         faults.append(_wrong(None, f"frames differ in number: {told}", "Pass as many of each"))
     return max(counts.values(), default=0), faults
+
+
+def settings_faults(timeout_s: object, batch: object) -> list[GateformerError]:
+    """Return what is wrong with a driver's time limit and its frames a transfer."""
+    faults: list[GateformerError] = []
+    if type(timeout_s) not in (int, float) or not timeout_s >= 0:  # type: ignore[operator]
+        faults.append(_wrong("timeout_s", f"{timeout_s!r} is no time", "Pass seconds"))
+    if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool)):
+        faults.append(_wrong("batch", f"{batch!r} is no count", "Pass frames, or nothing"))
+    return faults
 
 
 def _whole(data: IntArray) -> bool:

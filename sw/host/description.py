@@ -120,7 +120,7 @@ class Description:
         """
         try:
             table = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _malformed(source, f"It is no JSON: {error}") from None
         if not isinstance(table, dict) or table.get("format") != FORMAT:
             raise _malformed(source, f"It is not of format {FORMAT}")

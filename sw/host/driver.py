@@ -24,7 +24,7 @@ from gateformer.host.board import (
     Board,
     Channel,
 )
-from gateformer.host.checking import examined
+from gateformer.host.checking import examined, settings_faults
 from gateformer.host.description import Description, Stream
 from gateformer.host.packing import from_memory, to_memory
 from gateformer.quant.errors import BoardError, GateformerError, Problems
@@ -56,6 +56,8 @@ class Accelerator:
     ------
     BoardError
         E901 where the bitstream is another design's, E903 where the DMA does not start.
+    DataError
+        E602 where ``batch`` or ``timeout_s`` is no such number.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Accelerator:
         timeout_s: float = 1.0,
         batch: int | None = None,
     ) -> None:
+        Problems.raise_if_any(settings_faults(timeout_s, batch))
         self.description, self.timeout_s = description, timeout_s
         self._board, self._status = board, board.status
         self._dmas = {name: board.dma(name) for name in description.dmas}
@@ -159,17 +162,16 @@ class Accelerator:
         only = self.description.inputs[0].port.value
         given = inputs if isinstance(inputs, Mapping) else {only: inputs}
         _, faults = examined(self.description, given, "real numbers", "fiub")
+        faulty = {fault.layer for fault in faults}
         raw: dict[str, IntArray] = {}
         for stream in self.description.inputs:
             port = stream.port
             try:
-                if port.value in given:
+                if port.value in given and port.value not in faulty:
                     raw[port.value] = port.type.from_real(given[port.value])
             except GateformerError as error:
                 faults.append(error.at(port.value))
-            except (TypeError, ValueError):
-                continue  # no array of numbers: examined above
-            if port.mask is not None and port.mask in given:
+            if port.mask is not None and port.mask in given and port.mask not in faulty:
                 raw[port.mask] = (np.asarray(given[port.mask]) != 0).astype(np.int64)
         Problems.raise_if_any(faults)
         kinds = {stream.port.value: stream.port.type for stream in self.description.outputs}
@@ -254,8 +256,9 @@ class Accelerator:
                 channel.transfer(self._buffers[stream.port.name], 0, size)
             self._complete()
             return {s.port.value: self._received(s, count) for s in self.description.outputs}
-        except (RuntimeError, ValueError) as error:  # PYNQ's own, of a channel in disorder
-            with suppress(BoardError):
+        except (OSError, RuntimeError, ValueError) as error:
+            # PYNQ's own, of a channel in disorder, or of memory that it cannot reach
+            with suppress(BoardError, OSError):
                 self.reset()
             raise BoardError(
                 "E902",
@@ -266,7 +269,7 @@ class Accelerator:
             ) from error
         except BaseException:
             # A transfer may still be under way, into memory that the next one uses.
-            with suppress(BoardError):
+            with suppress(BoardError, OSError):
                 self.reset()
             raise
 

@@ -102,6 +102,7 @@ def changed(*path: Any, to: Any) -> str:
     ("text", "cause"),
     [
         ("{", "It is no JSON"),
+        ("[" * 100_000, "It is no JSON"),
         ("[]", "It is not of format 1"),
         (changed("format", to=2), "It is not of format 1"),
         (changed("name", to=3), "'name' is no text"),

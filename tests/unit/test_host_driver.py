@@ -296,3 +296,41 @@ def test_a_channel_in_disorder_is_told_in_pynqs_words() -> None:
     error = raised(lambda: chip.predict(np.zeros((1, 5, 3))))
     assert (error.code, error.cause) == ("E902", "DMA channel not started")
     np.testing.assert_array_equal(chip.predict(np.zeros((1, 5, 3))), 1 / 8)
+
+
+def test_a_transfer_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = board()
+    chip = accelerator(made)
+
+    def transfer(*_: object) -> None:
+        raise OSError(14, "Bad address")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(made.dma("dma_0").recvchannel), "transfer", transfer)
+        error = raised(lambda: chip.predict(np.zeros((1, 5, 3))))
+    assert error.code == "E902" and "Bad address" in error.cause
+    np.testing.assert_array_equal(chip.predict(np.zeros((1, 5, 3))), 1 / 8)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [[1], [1, 2]],
+        np.full((1, 5, 3), None),
+        np.full((1, 5, 3), 10**400),
+        np.full((1, 5, 3), "a", object),
+    ],
+    ids=["none", "ragged", "nones", "huge", "texts"],
+)
+def test_what_is_no_number_is_refused(bad: Any) -> None:
+    with accelerator(board()) as chip:
+        assert raised(lambda: chip.predict(bad)).code == "E602"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"batch": "4"}, {"batch": 1.5}, {"timeout_s": "1"}, {"timeout_s": float("nan")}]
+)
+def test_settings_that_are_no_numbers(settings: dict[str, Any]) -> None:
+    error = raised(lambda: accelerator(board(), **settings))
+    assert error.code == "E602" and next(iter(settings)) in str(error)
