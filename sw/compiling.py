@@ -5,14 +5,18 @@ Owns ``compile`` and ``Model``. Imports the flow's steps and the compiled HLS pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.flow.files import disk_full
 from gateformer.hw.hls.project import Project
 from gateformer.quant.errors import DataError, GateformerError, Problems
 from gateformer.quant.graph import Graph
@@ -118,7 +122,7 @@ class Model:
         for name in (name for name in names if name in given):
             try:
                 found[name] = numbers(given[name], reals)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 faults.append(
                     DataError("E602", f"input '{name}' is no array of numbers", cause=str(error))
                 )
@@ -138,7 +142,8 @@ class Model:
         return found
 
     def _made(self, raw: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        made = self.compiled.run(raw)
+        with telling_full_disk(Path(tempfile.gettempdir())):
+            made = self.compiled.run(raw)
         return {name: made[name].reshape(-1, *self.graph.values[name].shape) for name in made}
 
     def _alone(self, outputs: dict[str, NDArray[Any]]) -> Any:
@@ -146,17 +151,33 @@ class Model:
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
+@contextmanager
+def telling_full_disk(folder: Path) -> Iterator[None]:
+    """Raise E701 for what a full disk does to files in a folder."""
+    try:
+        yield
+    except OSError as error:
+        if full := disk_full(folder, error):
+            raise full from error
+        raise
+
+
 def numbers(data: object, reals: bool) -> NDArray[Any]:
     """Return data as an array of numbers, in float64 where they are reals.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, OverflowError
         With the reason, where they are no numbers.
     """
     array = np.asarray(data)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"its elements are {array.dtype}")
+    if array.dtype.kind == "O":
+        kind = Real if reals else Integral
+        for value in array.flat:
+            if not isinstance(value, kind):
+                raise TypeError(f"it holds {type(value).__name__}")
     return array.astype(np.float64) if reals else array
 
 
@@ -191,7 +212,7 @@ def compile(
     Raises
     ------
     GateformerError
-        Where the design cannot be read, generated or compiled.
+        Where the design cannot be read, generated or compiled; E701 where the disk is full.
     """
     from gateformer.config.read import load
     from gateformer.flow.cache import cache_folder
@@ -206,5 +227,6 @@ def compile(
     view = Memory(load(Path(design), given))
     project = project_of(view)
     place = cache_folder(view.config, "hls") if folder is None else Path(folder)
-    compiled = compile_project(project, place, place)
+    with telling_full_disk(place):
+        compiled = compile_project(project, place, place)
     return Model(view.get(Lower).graph, compiled)

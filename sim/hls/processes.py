@@ -137,6 +137,6 @@ def _start(job: Job, folder: Path, environment: Mapping[str, str]) -> subprocess
                 "E502",
                 "program cannot be started",
                 layer=job.command[0],
-                cause=error.strerror,
+                cause=error.strerror or str(error),
                 fix="Check that g++ works and compiles for this machine",
             ) from error

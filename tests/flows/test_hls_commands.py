@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import re
@@ -247,7 +248,9 @@ def test_compile_and_predict(tmp_path: Path, io_type: Any) -> None:
         ("abc", "E602", "no array of numbers"),
         ([[["a", "b"]] * 4], "E602", "no array of numbers"),
         (x * 1j, "E602", "no array of numbers"),
-        (None, "E611", "has shape ()"),
+        (None, "E602", "it holds NoneType"),
+        (np.full((1, 4, 2), None), "E602", "it holds NoneType"),
+        (np.full((1, 4, 2), 10**400), "E602", "no array of numbers"),
         (np.where(x > 3, np.nan, x), "E620", "NaN"),
         ({}, "E610", "no data for input 'x'"),
         ({"x": x, "y": x}, "E611", "no input is called 'y'"),
@@ -256,6 +259,8 @@ def test_compile_and_predict(tmp_path: Path, io_type: Any) -> None:
             made.predict(bad)
         assert caught.value.code == code
         assert told in str(caught.value)
+    with pytest.raises(gateformer.GateformerError, match=r"E602.*it holds float"):
+        made.run(x.astype(object))
     for bad in (x, raw * 100, raw.astype(bool), raw[:, :1]):
         with pytest.raises(gateformer.GateformerError) as caught:
             made.run(bad)
@@ -270,6 +275,21 @@ def test_compile_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(gateformer.GateformerError) as caught:
         gateformer.compile(path, backend="cat")  # type: ignore[arg-type]
     assert caught.value.code == "E002"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_compile_on_a_full_disk(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr("gateformer.sim.hls.build.write_tree", full)
+    path = tiny.write_model(tmp_path / "net.h5")
+    with pytest.raises(gateformer.GateformerError) as caught:
+        gateformer.compile(path, overrides=[TYPES[2:]], folder=tmp_path / "made")
+    assert caught.value.code == "E701"
+    assert not list((tmp_path / "made").iterdir())
 
 
 @pytest.mark.parametrize("backend", ["vitis", "quartus"])
