@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 MAX_WIDTH = 256
 """Widest integer that a type may name; wider than any exact accumulator of a sane network."""
 
+MAX_SHIFT = 1000
+"""Largest power of two, either way, that a step may be: a double holds up to 2**1023."""
+
 
 class Rounding(Enum):
     """How dropped fraction bits are rounded; names as in ap_fixed (Vitis HLS UG1399)."""
@@ -65,6 +68,12 @@ class Fixed:
                 "E021",
                 f"width {self.width} of a fixed-point type is outside 1..{MAX_WIDTH}",
                 fix="use a narrower type",
+            )
+        if abs(self.frac) > MAX_SHIFT:
+            raise ConfigError(
+                "E021",
+                f"step 2**{-self.frac} of a fixed-point type is beyond 2**+-{MAX_SHIFT}",
+                fix="give it integer bits nearer to its width",
             )
 
     @classmethod

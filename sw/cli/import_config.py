@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -40,11 +41,12 @@ def command(
     source = file / "hls4ml_config.yml" if file.is_dir() else file
     folder = out or Path()
     design = folder / DESIGN
-    if design.exists() or folder.is_file():
+    taken = folder if os.path.lexists(folder) and not folder.is_dir() else design
+    if os.path.lexists(taken):
         raise RunError(
             "E708",
             "file that is there already",
-            layer=str(design if design.exists() else folder),
+            layer=str(taken),
             fix="Name another folder with --out, or move it away",
         )
     made = import_config(source, folder, model)

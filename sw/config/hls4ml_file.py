@@ -137,7 +137,9 @@ class _Import:
         text = None if setting is None else setting.entry.value
         if setting is None or text is None:
             return
-        if isinstance(text, str) and SAFE_NAME.fullmatch(text):
+        if text == "":
+            self.ledger.drop(setting, "says nothing")
+        elif isinstance(text, str) and SAFE_NAME.fullmatch(text):
             self.tree["name"] = text
             self.ledger.use(setting, f"name = {text}")
         else:

@@ -16,6 +16,7 @@ import numpy as np
 from gateformer.config.hls4ml_ledger import Ledger, Setting
 from gateformer.config.hls4ml_scopes import Scopes
 from gateformer.config.hls4ml_types import read_precision
+from gateformer.quant.errors import ConfigError
 from gateformer.quant.expand.context import Types
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered, lower_noted
@@ -154,7 +155,14 @@ class _Fit:
     def _lowered(self) -> Lowered:
         given = dict(self.kinds)
         default = given.pop("default", Fixed(True, 17, 10))
-        return lower_noted(self.graph, Types(MappingProxyType(given), default=default))
+        try:
+            return lower_noted(self.graph, Types(MappingProxyType(given), default=default))
+        except ConfigError as error:
+            if not self.types:
+                raise
+            widest = max(self.types, key=lambda point: _reach(self.kinds[point]))
+            cause = f"With it, {error.what} in '{error.layer}'"
+            raise self.ledger.fault(self.types[widest], cause, error.fix, error.code) from None
 
     def _give(self, point: str, setting: Setting | None) -> None:
         kind = self._kind(setting)
@@ -284,6 +292,11 @@ class _Fit:
         if not name or owner or name in self.scopes.types:
             return f"changes nothing: {otherwise}"
         return f"changes nothing: the model has no layer '{name}'"
+
+
+def _reach(kind: Fixed) -> int:
+    """How much a type widens what it meets: its farthest bit from the point."""
+    return max(abs(kind.integer), abs(kind.frac))
 
 
 def _number(setting: Setting) -> int:

@@ -12,6 +12,8 @@ from gateformer.quant.errors import ConfigError, GateformerError
 
 FEW = 3
 """Keys that one setting may become before they are counted in place of named."""
+FIX = "Correct the line, or delete it"
+"""What to do about most wrong settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class Ledger:
         """A setting has no counterpart."""
         self._add(self._why, setting, why)
 
-    def fault(self, setting: Setting, cause: str, fix: str = "", code: str = "E002") -> ConfigError:
+    def fault(
+        self, setting: Setting, cause: str, fix: str = FIX, code: str = "E002"
+    ) -> ConfigError:
         """A setting is wrong; returns the error, which is kept too."""
         error = ConfigError(
             code,

@@ -229,7 +229,13 @@ class _Reading:
 
     def _fault(self, line: int, cause: str) -> None:
         self.faults.append(
-            ConfigError("E007", "malformed YAML", layer=f"{self.path.name}:{line}", cause=cause)
+            ConfigError(
+                "E007",
+                "malformed YAML",
+                layer=f"{self.path.name}:{line}",
+                cause=cause,
+                fix="Correct the line, or delete it",
+            )
         )
 
 

@@ -320,6 +320,7 @@ def test_all_wrong_values_at_once_with_their_lines(call: Call, tmp_path: Path) -
         ("hls4ml_config.yml:7", "HLSConfig.LayerName.up.Precision", "E021"),
         ("hls4ml_config.yml:7", "HLSConfig.LayerName.down", "E002"),
     }
+    assert all(fault["fix"] for fault in faults)
     assert not (tmp_path / "design").exists()
 
 
@@ -355,6 +356,32 @@ def test_nothing_is_overwritten(call: Call, tmp_path: Path) -> None:
     assert (tmp_path / "design.toml").read_text() == "mine"
     code, _, _ = call(OLD, "--out", "net.h5")
     assert code == 9
+
+
+@pytest.mark.parametrize("path", ["design.toml", "folder"])
+def test_links_and_pipes_are_left(call: Call, tmp_path: Path, path: str) -> None:
+    if path == "folder":
+        os.mkfifo(tmp_path / path)
+    else:
+        (tmp_path / path).symlink_to("gone.toml")
+    code, answer, _ = call(OLD, *(["--out", path] if path == "folder" else []))
+    assert (code, answer["error"]["code"], answer["error"]["layer"]) == (9, "E708", path)
+    assert not (tmp_path / "gone.toml").exists()
+
+
+def test_an_empty_name_says_nothing(call: Call, tmp_path: Path) -> None:
+    code, answer, _ = call(OLD.replace("my-project", "''"))
+    assert code == 0
+    assert by_key(answer)["ProjectName"]["why"] == "says nothing"
+    assert "\nname" not in (tmp_path / "design.toml").read_text()
+
+
+@pytest.mark.parametrize("precision", ["ap_fixed<256,128>", "ap_fixed<16,4000>"])
+def test_widths_that_grow_too_far_have_their_line(call: Call, precision: str) -> None:
+    code, answer, _ = call(OLD.replace("ap_fixed<12,4>", precision))
+    fault = answer["error"]
+    assert (code, fault["code"], fault["layer"]) == (2, "E021", "hls4ml_config.yml:10")
+    assert fault["kind"] == "HLSConfig.Model.Precision"
 
 
 LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
@@ -399,6 +426,7 @@ def test_hostile_files_are_refused_and_do_nothing(call: Call, tmp_path: Path, na
     assert time.process_time() - before < 5
     assert code == 2
     assert answer["error"]["code"] == expected
+    assert answer["error"]["fix"]
     assert said.isprintable() or "\n" in said
     held = {path.name for path in tmp_path.iterdir()} - {"cache"}
     assert held == {"net.h5", "hls4ml_config.yml"}

@@ -21,7 +21,17 @@ def test_parse(text: str, kind: Fixed) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "fixed", "fixed<17>", "fixed<0,0>", "fixed<999,0>", "int<8,8>", "fixed<\u0668,\u0663>"],
+    [
+        "",
+        "fixed",
+        "fixed<17>",
+        "fixed<0,0>",
+        "fixed<999,0>",
+        "fixed<16,4000>",
+        "fixed<16,-4000>",
+        "fixed<\u0668,\u0663>",
+        "int<8,8>",
+    ],
 )
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(ConfigError):
