@@ -11,7 +11,7 @@ MEANINGS: dict[str, str] = {
     "E007": "malformed YAML",
     "E008": "Python object in a configuration file",
     "E020": "malformed type",
-    "E021": "width out of the supported range",
+    "E021": "width or step out of the supported range",
     "E022": "setting out of range",
     # E1xx model
     "E101": "unreadable model file",

@@ -95,10 +95,10 @@ def find_model(
             ledger.drop(setting, "is --model in this call")
         if instead.is_file():
             return _read(instead, places.written(instead, str(instead)), ledger)
-        missing = ConfigError(
-            "E003", "file not found", layer=f"--model {instead}", fix="Check the path"
+        place = f"--model {instead}"
+        ledger.faults.append(
+            ConfigError("E003", "file not found", layer=place, fix="Check the path")
         )
-        ledger.faults.append(missing)
         return None
     readable = next((setting for setting in named if setting.key in KERAS), None)
     if readable is None:
