@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path, PurePath
 
 from gateformer.flow.files import discard, disk_full, write_whole
@@ -69,17 +69,26 @@ def refuse_strangers(folder: Path) -> None:
             layer=str(folder),
             fix="Choose a new or an empty folder with --out",
         )
-    held = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     try:
         known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST, COMPILED}
         known |= {str(above) for name in known for above in PurePath(name).parents}
     except (OSError, ValueError, TypeError):
         known = set()
-    if strangers := held - known:
+    if stranger := _stranger(folder, known):
         raise RunError(
             "E703",
             "output folder holds other files",
             layer=str(folder),
-            cause=f"'{min(strangers)}' is none of gateformer's",
+            cause=f"'{stranger}' is none of gateformer's",
             fix="Choose a new or an empty folder with --out",
         )
+
+
+def _stranger(folder: Path, known: Container[str]) -> str | None:
+    """Return the first path inside that is not known; what lies beyond it is not looked at."""
+    for place, folders, files in os.walk(folder):
+        for name in sorted([*folders, *files]):
+            path = str(Path(place, name).relative_to(folder))
+            if path not in known:
+                return path
+    return None

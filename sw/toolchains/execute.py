@@ -28,6 +28,8 @@ from gateformer.toolchains.plan import LOG, PYTHON, Call, Metric, Metrics, Plan,
 from gateformer.toolchains.process import TimeUp, stream
 from gateformer.toolchains.shell_script import SCRIPT, script
 
+OUTER_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+"""What make tells the makes that it starts (GNU make manual, 5.7)."""
 LARGEST_REPORT = 1 << 26
 """Bytes of a report that are read; a timing report of a full device has some megabytes."""
 LARGEST_NUMBER = 1e12
@@ -244,9 +246,13 @@ def _call_all(
 
 
 def _environment(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Return the environment in which programs find those that the configuration names."""
+    """Return the environment in which programs find those that the configuration names.
+
+    What a make around this run tells its own children is left out: it is not for a project's.
+    """
     folders = [str(path.absolute().parent) for path in paths.values()]
-    return {**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])}
+    kept = {name: text for name, text in os.environ.items() if name not in OUTER_MAKE}
+    return {**kept, "PATH": os.pathsep.join([*folders, kept.get("PATH", os.defpath)])}
 
 
 def _killed(number: int) -> str:

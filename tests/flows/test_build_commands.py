@@ -346,6 +346,7 @@ def test_ctrl_c_ends_the_tool_too(run: Run, tools: Bench, number: signal.Signals
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # it may be ignored here
     )
     pids = Path(f"{tools.record}.pids")
     while not pids.is_file() or len(pids.read_text("utf-8").split()) < 2:

@@ -122,15 +122,15 @@ def test_a_primitive_in_hls(listing: Path, backend: Backend) -> None:
 
     def net(m: Maker) -> None:
         h = m.linear(m.builder.input("x", (4, 3)), 5, "hidden")
-        m.builder.output(m.one(absolute(), h, name="size"))
+        m.builder.output(m.one(absolute(), h, name="magnitude"))
 
     graph = network(net, "fixed<9,4>")
-    with pytest.raises(ScheduleError, match=r"E304 .*'size' \(Absolute\).*docs/extend\.md"):
+    with pytest.raises(ScheduleError, match=r"E304 .*'magnitude' \(Absolute\).*docs/extend\.md"):
         generate(graph, HlsSettings(backend=backend))
     load("absolute_hls")
     frames = vectors(graph, 50)
     project = generate(graph, HlsSettings(backend=backend))
-    assert "if (hidden[i] < 0)" in project.files["firmware/layers/size.h"]
+    assert "if (hidden[i] < 0)" in project.files["firmware/layers/magnitude.h"]
     found = check(project, graph, frames, run(graph, frames), listing / "hls")
     assert (found.vectors, found.mismatches) == (50, 0), found.first
 

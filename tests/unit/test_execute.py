@@ -297,7 +297,11 @@ stream([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); 
 """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         (tmp_path / LOG).write_bytes(b"")
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL),
+        )
         pid = waited(lambda: (tmp_path / LOG).read_text("utf-8").strip())
         process.send_signal(number)
         assert process.wait(30) != 0
@@ -324,7 +328,10 @@ def test_a_plan_stays_inside_its_folder(path: str) -> None:
         Plan("mock", {path: ""}, ())
 
 
-def test_programs_named_by_the_configuration_are_found_by_others(tmp_path: Path) -> None:
+def test_programs_named_by_the_configuration_are_found_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAKELEVEL", "1")  # as under a make of one's own
     inner = tmp_path / "else where"
     inner.mkdir()
     (inner / "i++").write_text("#!/bin/sh\necho compiled\n")

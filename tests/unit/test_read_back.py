@@ -202,6 +202,6 @@ def test_a_missing_top_is_found() -> None:
 
 
 def test_without_icarus_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateformer.quant.tools.shutil.which", lambda name: None)
+    monkeypatch.setattr("gateformer.quant.tools.shutil.which", lambda *_, **__: None)
     with pytest.raises(ToolError, match="E501"):
         read_back(FILES, DESIGN)
