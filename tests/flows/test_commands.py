@@ -154,7 +154,8 @@ def test_wrong_hardware_names_the_first_layer(
 def test_run_with_every_tool(call: Call, tmp_path: Path) -> None:
     code, answer, _ = call("run", "net.h5", TYPES, *FEW)
     assert code == 0
-    assert {row["status"] for row in answer["steps"]} == {"done"}
+    off = {row["step"] for row in answer["steps"] if row["status"] != "done"}
+    assert off == {"hls", "build", "build_hls"}  # which a user asks for
     metrics = answer["metrics"]
     assert not undocumented(metrics)
     assert metrics["simulate.verilator.mismatches"] == 0

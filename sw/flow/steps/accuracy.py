@@ -81,16 +81,21 @@ class Accuracy(Step[Outputs]):
         metrics["accuracy.reason"] = reason
         if reason is not None or product.labels is None:
             return Outcome(metrics, f"mean difference {difference.mean():.2g}; {reason}")
-        from gateformer.quant.metrics import auc
+        from gateformer.quant.metrics import accuracy, auc
 
-        before, after = (auc(out, product.labels) for out in (product.float, product.integer))
+        outputs = (product.float, product.integer)
+        before, after = (auc(out, product.labels) for out in outputs)
+        right = [accuracy(out, product.labels) for out in outputs]
         metrics |= {
             "accuracy.metric": "auc",
             "accuracy.float": before,
             "accuracy.integer": after,
             "accuracy.ratio": after / before if before else None,
+            "accuracy.top1_float": right[0],
+            "accuracy.top1_integer": right[1],
         }
-        return Outcome(metrics, f"AUC {before:.4f} in float, {after:.4f} in integers")
+        told = f"AUC {before:.4f} in float, {after:.4f} in integers"
+        return Outcome(metrics, f"{told}; {right[0]:.1%} and {right[1]:.1%} right")
 
 
 def evaluate(view: View, samples: Samples) -> Outputs:

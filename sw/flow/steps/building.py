@@ -21,6 +21,7 @@ from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.steps.scheduling import Schedule, check_layers
 from gateformer.flow.steps.vectors import Vectors
 from gateformer.hw.devices import load as load_device
+from gateformer.hw.devices import names as devices
 from gateformer.hw.hls.project import Project
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.tools import TOOLS
@@ -195,7 +196,8 @@ def contradictions(config: Config, chosen: Toolchain) -> list[ConfigError]:
                 layer="schedule.device",
                 cause=f"{device.name} is {device.family}; {chosen.name} builds for "
                 f"{', '.join(chosen.families)}",
-                fix="Choose another device with -o schedule.device=NAME, or another toolchain",
+                fix="Choose another toolchain, or -o schedule.device=NAME of "
+                + ", ".join(n for n in devices() if load_device(n).family in chosen.families),
             )
         )
     return faults
