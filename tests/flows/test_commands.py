@@ -68,7 +68,7 @@ def call(
 def undocumented(metrics: dict[str, Any]) -> set[str]:
     """Keys that docs/metrics.md does not have; ``<step>`` there stands for any."""
     page = (ROOT / "docs/metrics.md").read_text("utf-8")
-    known = set(re.findall(r"^\| `([a-z_.<>]+)` \|", page, flags=re.MULTILINE))
+    known = set(re.findall(r"^\| `([a-z0-9_.<>]+)` \|", page, flags=re.MULTILINE))
     steps = {key.replace("<step>", step.name) for key in known for step in all_steps()}
     return {key for key in metrics if key not in steps}
 
