@@ -1,0 +1,84 @@
+"""What a baseline's runtime has to offer, so that one measuring loop serves all of them.
+
+Owns ``Session``, ``Candidate`` and ``Missing``. Imports the records' words alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.baselines.record import Tier
+
+
+class Session(Protocol):
+    """A model that stands ready in a runtime, its inputs in place."""
+
+    version: str
+    """Of the runtime."""
+    options: Mapping[str, str]
+    """Settings that differ from its defaults."""
+    bytes: int
+    """Read from memory for one step: weights as this runtime stores them, and caches."""
+
+    def step(self) -> None:
+        """Run one inference of the whole batch, or one decoding step, to its end."""
+
+    def outputs(self) -> NDArray[np.float64]:
+        """Return what the last step gave: (batch, outputs), for the check against the reference."""
+
+    def close(self) -> None:
+        """Give its memory back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a workload.
+
+    Attributes
+    ----------
+    runtime, precision : str
+        Such as ``onnxruntime`` and ``int8``.
+    tier : str
+        How much work a user puts into it.
+    packages : tuple of str
+        Modules that have to be importable.
+    extra : str
+        The package's extra that brings them.
+    open : callable
+        ``open(workload, threads) -> Session``; runs in the worker, after pinning.
+    tolerance : float
+        Largest difference from the reference that rounding at this precision explains, of the
+        largest output.
+    device : str
+        ``cpu`` or ``cuda``.
+    environment : mapping of str to str
+        For the worker's process.
+    """
+
+    runtime: str
+    precision: str
+    tier: Tier
+    packages: tuple[str, ...]
+    extra: str
+    open: Callable[[Any, int], Session]
+    tolerance: float
+    device: str = "cpu"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Return what a user types, such as ``onnxruntime:int8``."""
+        return f"{self.runtime}:{self.precision}"
+
+    def missing(self) -> str | None:
+        """Return what is not installed, as a sentence, or None."""
+        lacking = [name for name in self.packages if find_spec(name) is None]
+        if not lacking:
+            return None
+        return f"not installed: {', '.join(lacking)} (pip install -e '.[{self.extra}]')"

@@ -1,0 +1,1 @@
+"""Joules: meters that measure them, and models that say so."""
