@@ -51,7 +51,8 @@ class Candidate:
     extra : str
         The package's extra that brings them.
     open : callable
-        ``open(workload, threads) -> Session``; runs in the worker, after pinning.
+        ``open(work, threads) -> Session`` of a `gateformer.baselines.work` object; runs in the
+        worker, after pinning.
     tolerance : float
         Largest difference from the reference that rounding at this precision explains, of the
         largest output.
@@ -59,6 +60,8 @@ class Candidate:
         ``cpu`` or ``cuda``.
     environment : mapping of str to str
         For the worker's process.
+    exact : bool
+        It computes the lowered graph's integers: held to those, as reals.
     """
 
     runtime: str
@@ -70,6 +73,7 @@ class Candidate:
     tolerance: float
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict)
+    exact: bool = False
 
     @property
     def key(self) -> str:

@@ -1,0 +1,197 @@
+"""What a baseline runs: a network by its files, or a decoder by its shape.
+
+Owns ``NetworkWork``, ``DecoderWork``, their JSON, and the exact workload that a record states.
+Imports graphs, decoders and the counts of layers. A worker process opens these objects; both give
+the reference that every runtime's outputs are held to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from gateformer.baselines.counting import blocks, operations, parameters
+from gateformer.baselines.record import Workload
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import DataError
+
+if TYPE_CHECKING:
+    from gateformer.quant.graph import Graph
+    from gateformer.quant.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkWork:
+    """A network with inputs.
+
+    Attributes
+    ----------
+    name : str
+        Of the design.
+    graph : Path
+        The imported or folded graph, as `gateformer.quant.serialize` writes it.
+    inputs : Path
+        A .npz with an array of reals (n, *shape) for each of the graph's inputs, by its name.
+    batch : int
+        Frames at once: the file's first ones, again from the start where it has fewer.
+    lowered : Path or None
+        The typed graph of integers, for candidates that compute the hardware's own numbers.
+    """
+
+    name: str
+    graph: Path
+    inputs: Path
+    batch: int = 1
+    lowered: Path | None = None
+    kind: Literal["network"] = "network"
+
+    def network(self) -> Graph:
+        """Return the graph on reals."""
+        from gateformer.quant.serialize import load
+
+        return load(self.graph)
+
+    def integers(self) -> Graph:
+        """Return the typed graph.
+
+        Raises
+        ------
+        DataError
+            E612 where there is none.
+        """
+        from gateformer.quant.serialize import load
+
+        if self.lowered is None:
+            raise DataError("E612", "no lowered graph", layer=self.name, fix="lower the graph")
+        return load(self.lowered)
+
+    def samples(self) -> dict[str, FloatArray]:
+        """Return the inputs: float64, (batch, *shape) each."""
+        with np.load(self.inputs, allow_pickle=False) as file:
+            held = {name: np.asarray(file[name], np.float64) for name in self.network().inputs}
+        return {name: one[np.arange(self.batch) % len(one)] for name, one in held.items()}
+
+    def raw(self) -> dict[str, IntArray]:
+        """Return the inputs as raw integers of the lowered graph's types."""
+        graph, reals = self.integers(), self.samples()
+        return {name: graph.values[name].fixed.from_real(reals[name]) for name in graph.inputs}
+
+    def reference(self, exact: bool = False) -> NDArray[np.float64]:
+        """Return the right outputs: (batch, numbers of all outputs one after the other).
+
+        Parameters
+        ----------
+        exact : bool
+            Of the lowered graph's integers, as reals; otherwise of the float64 executor.
+        """
+        from gateformer.quant.execute import run, run_reals
+
+        if not exact:
+            return joined(list(run_reals(self.network(), self.samples()).values()))
+        graph = self.integers()
+        found = run(graph, self.raw())
+        return joined([graph.values[name].fixed.to_real(raw) for name, raw in found.items()])
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the graph's file."""
+        return sha256(self.graph.read_bytes()).hexdigest()
+
+    def workload(self, bytes_read: int) -> Workload:
+        """Return what a record says of it; ``bytes_read`` is the session's own count."""
+        graph = self.network()
+        return Workload(
+            name=self.name,
+            kind="network",
+            fingerprint=self.fingerprint(),
+            batch=self.batch,
+            context=0,
+            layers=blocks(graph),
+            parameters=parameters(graph),
+            operations=operations(graph),
+            bytes=bytes_read,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderWork:
+    """One decoding step of a decoder with weights drawn by a seed.
+
+    Attributes
+    ----------
+    decoder : Decoder
+        Its shape.
+    context : int
+        Tokens of each sequence in the KV cache before the step; the step appends its own.
+    seed : int
+        Of the weights, the caches' contents and the tokens.
+    batch : int
+        Sequences decoded together.
+    """
+
+    decoder: Decoder
+    context: int
+    seed: int = 0
+    batch: int = 1
+    kind: Literal["decode"] = "decode"
+
+    @property
+    def name(self) -> str:
+        """The decoder's name."""
+        return self.decoder.name
+
+    def tokens(self) -> NDArray[np.int64]:
+        """Return each sequence's token: (batch,)."""
+        random = np.random.default_rng([self.seed, 1])
+        return random.integers(0, self.decoder.vocab, self.batch, np.int64)
+
+    def reference(self, exact: bool = False) -> NDArray[np.float64]:
+        """Return the right logits in float32 arithmetic: (batch, vocab).
+
+        Parameters
+        ----------
+        exact : bool
+            A decoder has no integers of its own: must be false.
+        """
+        from gateformer.baselines.decoders.reference import logits
+
+        if exact:
+            raise DataError("E612", "no lowered graph", layer=self.name)
+        return logits(self)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the shape and the seed."""
+        shape: Any = DECODER.dump_python(self.decoder)
+        for words in ("name", "source"):
+            shape.pop(words)
+        return sha256(f"{sorted(shape.items())} seed {self.seed}".encode()).hexdigest()
+
+    def workload(self, bytes_read: int) -> Workload:
+        """Return what a record says of it; ``bytes_read`` is the session's own count."""
+        return Workload(
+            name=self.name,
+            kind="decode",
+            fingerprint=self.fingerprint(),
+            batch=self.batch,
+            context=self.context,
+            layers=self.decoder.layers,
+            parameters=self.decoder.parameters,
+            operations=2 * self.decoder.macs(self.context),
+            bytes=bytes_read,
+        )
+
+
+Work = NetworkWork | DecoderWork
+DECODER: TypeAdapter[Decoder] = TypeAdapter(Decoder)
+WORK: TypeAdapter[Work] = TypeAdapter(Work)
+"""Reads and writes either as JSON: ``WORK.validate_json``, ``WORK.dump_json``."""
+
+
+def joined(outputs: list[FloatArray]) -> NDArray[np.float64]:
+    """Return outputs (batch, *shape) flat and side by side: (batch, numbers)."""
+    return np.concatenate([one.reshape(len(one), -1) for one in outputs], axis=1)
