@@ -94,6 +94,11 @@ MEANINGS: dict[str, str] = {
     "E809": "line too long",
     "E810": "malformed command log",
     "E811": "malformed model configuration",
+    # E85x baselines
+    "E850": "malformed record",
+    "E851": "runtime failed",
+    "E852": "outputs differ from the model's",
+    "E853": "no GPU",
     # E9xx boards
     "E901": "bitstream of another design",
     "E902": "DMA transfer failed",

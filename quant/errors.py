@@ -168,6 +168,13 @@ class PimError(GateformerError):
     exit_code = 10
 
 
+class BaselineError(GateformerError):
+    """A runtime that the hardware is compared with failed, or a record of one is unusable."""
+
+    family = "E8"
+    exit_code = 16
+
+
 class BoardError(GateformerError):
     """A board, its bitstream or its answers are not as they should be."""
 

@@ -2,6 +2,7 @@
 
 from gateformer.quant.error_codes import MEANINGS
 from gateformer.quant.errors import (
+    BaselineError,
     BoardError,
     BuildError,
     BuildTimeout,
@@ -23,6 +24,7 @@ from gateformer.quant.errors import (
 
 __all__ = [
     "MEANINGS",
+    "BaselineError",
     "BoardError",
     "BuildError",
     "BuildTimeout",
