@@ -15,7 +15,8 @@ from contextlib import contextmanager
 def heeding_signals() -> Iterator[None]:
     """Let a request to end this process end its children first: a tool has a group of its own.
 
-    Elsewhere than in the main thread nothing changes.
+    Elsewhere than in the main thread nothing changes. A request that this process ignores, as under
+    ``nohup``, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -24,7 +25,8 @@ def heeding_signals() -> Iterator[None]:
     def leave(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heeded}
     try:
         yield
     finally:

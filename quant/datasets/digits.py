@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.quant.datasets.archive import save_arrays
 from gateformer.quant.errors import ToolError
 
 TOKENS = 16
@@ -113,10 +114,4 @@ def save(path: Path, **parts: Digits) -> None:
     for name, part in parts.items():
         arrays[f"x_{name}"] = part.x.astype(np.float16)
         arrays[f"y_{name}"] = part.y
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_arrays(path, arrays)

@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.quant.datasets.archive import save_arrays
 from gateformer.quant.datasets.collisions import JET_PT, N_TRACKS, simulate
 from gateformer.quant.datasets.tracks import FEATURES
 from gateformer.quant.errors import DataError
@@ -166,13 +167,7 @@ def save(path: Path, **parts: Jets) -> None:
         arrays[f"x_{name}"] = half if np.array_equal(half, part.x) else part.x
         arrays[f"y_{name}"] = part.y
         arrays[f"pt_{name}"] = part.pt
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_arrays(path, arrays)
 
 
 def load(path: Path, part: str) -> Jets:

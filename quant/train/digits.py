@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gateformer.quant.datasets import digits
 from gateformer.quant.datasets.digits import Digits
+from gateformer.quant.metrics import accuracy
 from gateformer.quant.train import fitting
 from gateformer.quant.train.attention import keras
 from gateformer.quant.train.digits_network import build
@@ -79,7 +80,7 @@ def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tup
 
 
 def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print) -> None:
-    """Fit `model`; its best epoch has the least cross-entropy on the validation digits."""
+    """Fit `model`; its best epoch gives the validation digits' labels the most."""
     order = np.random.default_rng(plan.seed)
 
     def shuffled() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
@@ -94,11 +95,6 @@ def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, sa
 
     steps = len(sample.train) // plan.batch
     fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
-
-
-def accuracy(output: NDArray[np.floating], y: NDArray[np.integer]) -> float:
-    """Return the share of outputs [n, 10] that are largest at their labels [n]."""
-    return float((output.argmax(axis=-1) == y).mean())
 
 
 def main() -> None:

@@ -36,7 +36,10 @@ class Tool(StrEnum):
 
 def command(
     design: DesignArgument,
-    tool: Annotated[Tool, typer.Option(help="The toolchain.")] = Tool.yosys,
+    tool: Annotated[
+        Tool,
+        typer.Option(metavar="TOOL", case_sensitive=False, help=f"One of {', '.join(Tool)}."),
+    ] = Tool.yosys,
     flow: Annotated[
         str | None,
         typer.Option(metavar="FLOW", help="What it makes, such as ooc or axi (docs/build.md)."),

@@ -27,7 +27,8 @@ def explain(error: BaseException) -> BaseException:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Interrupted(fix="Nothing is half-written; `run` goes on after its last whole step")
     if isinstance(error, typer.TyperException):
-        return ConfigError("E005", "invalid command line", cause=error.format_message())
+        cause = error.format_message().replace("Value error, ", "")
+        return ConfigError("E005", "invalid command line", cause=cause)
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return explain_os(error)
     return error

@@ -87,10 +87,21 @@ def few_frames(config: Config, count: int) -> Config:
 def hls(
     design: DesignArgument,
     backend: Annotated[
-        Backend | None, typer.Option(help="Whose HLS compiler; by default hls.backend.")
+        Backend | None,
+        typer.Option(
+            metavar="NAME",
+            case_sensitive=False,
+            help=f"One of {', '.join(Backend)}; by default hls.backend.",
+        ),
     ] = None,
     io_type: Annotated[
-        IoType | None, typer.Option("--io-type", help="How tensors travel; by default hls.io_type.")
+        IoType | None,
+        typer.Option(
+            "--io-type",
+            metavar="NAME",
+            case_sensitive=False,
+            help=f"One of {', '.join(IoType)}; by default hls.io_type.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -55,6 +55,7 @@ def load(source: Path, overrides: Iterable[str] = ()) -> Config:
     _check_there(source)
     tree: dict[str, Any] = {"model": str(source.absolute())} if bare else read_toml(source)
     _anchor(tree, source.absolute().parent)
+    own = set(_dotted(tree))
     given: set[str] = set()
     for text in overrides:
         given.add(".".join(override(tree, text)))
@@ -63,7 +64,7 @@ def load(source: Path, overrides: Iterable[str] = ()) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        Problems.raise_if_any(_problems(error, tree, source.name, given))
+        Problems.raise_if_any(_problems(error, tree, source.name, given, own))
         raise AssertionError("a validation error without errors") from error
     if not Path(config.model).is_file():
         raise ConfigError(
@@ -174,15 +175,20 @@ def _anchor_in(table: dict[str, Any], keys: Iterable[str], folder: Path) -> None
 
 
 def _problems(
-    error: ValidationError, tree: Mapping[str, Any], file: str, given: set[str]
+    error: ValidationError, tree: Mapping[str, Any], file: str, given: set[str], own: set[str]
 ) -> Iterator[ConfigError]:
-    """Yield one error a key; a key of which several forms were tried has several causes."""
+    """Yield one error a key; a key of which several forms were tried has several causes.
+
+    ``given`` are the overrides' keys, ``own`` those of the file itself.
+    """
     by_key: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for found in error.errors():
         by_key.setdefault(_place(found, tree), []).append(found)
     for parts, found_here in by_key.items():
         key = ".".join(parts)
-        overridden = any(key == one or key.startswith(f"{one}.") for one in given)
+        overridden = any(f"{key}.".startswith(f"{one}.") for one in given) or (
+            key not in own and any(one.startswith(f"{key}.") for one in given)
+        )
         yield _problem(f"-o {key}" if overridden else f"{file}:{key}", parts, found_here)
 
 
@@ -203,7 +209,7 @@ def _problem(place: str, parts: tuple[str, ...], found: Sequence[ErrorDetails]) 
     first = found[0]
     if first["type"] == "extra_forbidden":
         known = list(_keys(parts[:-1]))
-        near = get_close_matches(parts[-1], known, 1)
+        near = get_close_matches(parts[-1], known, 1) or _deeper(parts)
         fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}"
         return ConfigError("E001", "unknown configuration key", layer=place, fix=fix)
     if first["type"] == "missing":
@@ -214,6 +220,25 @@ def _problem(place: str, parts: tuple[str, ...], found: Sequence[ErrorDetails]) 
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     cause = cause if shown in cause else f"{shown} {cause}"
     return ConfigError("E002", "invalid configuration value", layer=place, cause=cause)
+
+
+def _dotted(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yield every key of a tree, its tables' names before it."""
+    for key, value in tree.items():
+        yield above + key
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{above}{key}.")
+
+
+def _deeper(parts: tuple[str, ...]) -> list[str]:
+    """Return the known keys that lie in a table which was left out: ``verilator`` for its own."""
+    above = ".".join(parts[:-1])
+    return [
+        key
+        for table in _keys(parts[:-1])
+        if parts[-1] in _keys((*parts[:-1], table))
+        for key in (f"{above}.{table}.{parts[-1]}".lstrip("."),)
+    ]
 
 
 def _keys(parts: Iterable[str]) -> Mapping[str, object]:

@@ -14,10 +14,13 @@ from markupsafe import Markup
 
 from gateformer.flow.files import write_whole
 from gateformer.report import plots, tables
+from gateformer.report.confusion import confusion
 from gateformer.report.drawing import network
 from gateformer.report.read import CONFIG, Run, read
 
 PAGE = "report.html"
+MOST_CURVED = 4
+"""Classes of which each pair has a ROC curve; of more, a table says which is taken for which."""
 
 
 def write(run_dir: Path) -> Path:
@@ -115,10 +118,12 @@ def _accuracy(run: Run) -> dict[str, Markup | None] | None:
         return None
     labels = run.outputs.get("labels")
     names = [str(name) for name in run.outputs.get("classes", ())]
-    found = [] if labels is None else plots.curves(real, integer, labels, names)
+    many = real.shape[1] > MOST_CURVED
+    found = [] if labels is None or many else plots.curves(real, integer, labels, names)
     return {
         "scatter": plots.scatter(real, integer),
         "roc": plots.roc_plot(found) if found else None,
+        "confusion": confusion(integer, labels, names) if many and labels is not None else None,
     }
 
 

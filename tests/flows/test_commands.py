@@ -9,16 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flows.tiny import FEW, OFF, TYPES, Call, write_model
 
-from gateformer.cli import main
 from gateformer.flow.step import View
 from gateformer.flow.steps import all_steps
 from gateformer.flow.steps.scheduling import Schedule
@@ -27,42 +25,6 @@ from gateformer.hw.dataflow.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 BTAG = ROOT / "fpga_projects/btag"
-
-_spec = util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
-
-OFF = [
-    f"-o{key}.enabled=false"
-    for key in ("simulate.icarus", "simulate.verilator", "read_back", "synth", "report")
-]
-FEW = ["-osimulate.icarus.vectors=20", "-osimulate.verilator.vectors=20"]
-TYPES = "-otypes.default=fixed<8,4>"
-
-Answer = tuple[int, dict[str, Any], str]
-Call = Callable[..., Answer]
-
-
-@pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Run the command line in an empty folder; gives exit code, JSON and what was said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny.write_model(tmp_path / "net.h5")
-
-    def do(*arguments: object) -> Answer:
-        capsys.readouterr()
-        code = main([*map(str, arguments), "--json"])
-        out, said = capsys.readouterr()
-        assert "Traceback" not in said
-        assert code != 70, said
-        return code, json.loads(out) if out else {}, said
-
-    return do
 
 
 def undocumented(metrics: dict[str, Any]) -> set[str]:
@@ -130,7 +92,7 @@ def test_simulate_on_icarus(call: Call) -> None:
 def test_wrong_hardware_names_the_first_layer(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tiny.write_model(tmp_path / "other.h5", seed=6)
+    other = write_model(tmp_path / "other.h5", seed=6)
     make = Schedule.make
 
     def with_other_weights(self: Schedule, view: View) -> Plan:

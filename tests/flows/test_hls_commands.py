@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import util
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
+from flows.tiny import FEW, OFF, TYPES, Call, write_model
 
 import gateformer
-from gateformer.cli import main
 from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.view import Memory
 from gateformer.hw.hls import model
@@ -28,43 +26,9 @@ from gateformer.quant.graph import Graph
 pytestmark = pytest.mark.hls
 ROOT = Path(__file__).parents[2]
 
-_spec = util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
-
-TYPES = "-otypes.default=fixed<8,4>"
 HLS = ("-ohls.enabled=true", "-ohls.vectors=300")
-OFF = [
-    f"-o{key}.enabled=false"
-    for key in ("simulate.icarus", "simulate.verilator", "read_back", "synth", "report")
-]
-FEW = ["-osimulate.icarus.vectors=20", "-osimulate.verilator.vectors=20"]
 
-Answer = tuple[int, dict[str, Any], str]
-Call = Callable[..., Answer]
 Generate = Callable[..., Project]
-
-
-@pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Run the command line in an empty folder; gives exit code, JSON and what was said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny.write_model(tmp_path / "net.h5")
-
-    def do(*arguments: object) -> Answer:
-        capsys.readouterr()
-        code = main([*map(str, arguments), "--json"])
-        out, said = capsys.readouterr()
-        assert "Traceback" not in said
-        assert code != 70, said
-        return code, json.loads(out) if out else {}, said
-
-    return do
 
 
 @pytest.fixture
@@ -225,7 +189,7 @@ def test_unknown_choices(call: Call) -> None:
 def test_compile_and_predict(tmp_path: Path, io_type: Any) -> None:
     from gateformer.config.read import load
 
-    path = tiny.write_model(tmp_path / "net.h5")
+    path = write_model(tmp_path / "net.h5")
     types = TYPES[2:]
     made = gateformer.compile(path, io_type=io_type, overrides=[types], folder=tmp_path / "made")
     assert (made.project.settings.io_type, made.project.top) == (io_type, "net")
@@ -271,7 +235,7 @@ def test_compile_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(gateformer.GateformerError) as caught:
         gateformer.compile(tmp_path / "none.toml")
     assert caught.value.code == "E003"
-    path = tiny.write_model(tmp_path / "net.h5")
+    path = write_model(tmp_path / "net.h5")
     with pytest.raises(gateformer.GateformerError) as caught:
         gateformer.compile(path, backend="cat")  # type: ignore[arg-type]
     assert caught.value.code == "E002"
@@ -285,7 +249,7 @@ def test_compile_on_a_full_disk(
         raise OSError(number, "full")
 
     monkeypatch.setattr("gateformer.sim.hls.build.write_tree", full)
-    path = tiny.write_model(tmp_path / "net.h5")
+    path = write_model(tmp_path / "net.h5")
     with pytest.raises(gateformer.GateformerError) as caught:
         gateformer.compile(path, overrides=[TYPES[2:]], folder=tmp_path / "made")
     assert caught.value.code == "E701"
@@ -296,7 +260,7 @@ def test_compile_on_a_full_disk(
 def test_weights_are_the_same_where_the_vendor_reads_them(
     altered: Callable[[str, str, str], None], tmp_path: Path, backend: Any
 ) -> None:
-    path = tiny.write_model(tmp_path / "net.h5")
+    path = write_model(tmp_path / "net.h5")
     raw = np.random.default_rng(5).integers(-128, 128, (200, 4, 2))
     simulated = gateformer.compile(path, backend=backend, overrides=[TYPES[2:]], folder=tmp_path)
     altered(r"firmware/gf/gf_weights\.h", r"\A", "#define GF_SYNTHESIS\n")

@@ -5,25 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
+from flows.tiny import Answer, Call, write_model
 
 from gateformer.cli import main
 from gateformer.config.hls4ml_keys import MAPPED, WHY
 from gateformer.config.hls4ml_types import read_precision
 from gateformer.config.read import load
 from gateformer.quant.errors import ConfigError
-
-_spec = util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 # What hls4ml 1.3.0 writes beside a project for x -> up (relu) -> down, granularity "name".
 NAMES = """\
@@ -109,9 +102,6 @@ HLSConfig:
       ReuseFactor: 4
 """
 
-Answer = tuple[int, dict[str, Any], str]
-Call = Callable[..., Answer]
-
 
 @pytest.fixture
 def call(
@@ -120,7 +110,7 @@ def call(
     """Write a file, import it in an empty folder; gives exit code, JSON and what was said."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny.write_model(tmp_path / "net.h5")
+    write_model(tmp_path / "net.h5")
     with h5py.File(tmp_path / "net.h5", "r+") as file:
         for layer in ("up", "down"):
             file[f"model_weights/{layer}/{layer}/kernel:0"][...] += 0.0123
@@ -325,7 +315,7 @@ def test_all_wrong_values_at_once_with_their_lines(call: Call, tmp_path: Path) -
 
 
 def test_the_models_faults_come_with_the_others(call: Call, tmp_path: Path) -> None:
-    tiny.write_model(tmp_path / "net.h5", last="GRU")
+    write_model(tmp_path / "net.h5", last="GRU")
     code, answer, said = call(OLD.replace("ReuseFactor: 2", "ReuseFactor: two"))
     assert code == 3
     assert {fault["code"] for fault in answer["error"]["errors"]} == {"E102", "E002"}

@@ -8,16 +8,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from flows.tiny import Answer, Call
 
 from gateformer.cli import main
-
-Answer = tuple[int, dict[str, Any], str]
-Call = Callable[..., Answer]
 
 GIGABYTE = 1 << 30
 ORACLE = Path(__file__).parents[3] / "shared" / "pim"

@@ -1,12 +1,29 @@
-"""A small Keras 2 model file, written by hand: two Dense layers over four tokens."""
+"""A small Keras 2 model file, written by hand: two Dense layers over four tokens.
+
+With it, settings that run it quickly, and what a call of the command line gives.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+
+OFF = tuple(
+    f"-o{key}.enabled=false"
+    for key in ("simulate.icarus", "simulate.verilator", "read_back", "synth", "report")
+)
+"""Nothing but the model and its schedule."""
+FEW = ("-osimulate.icarus.vectors=20", "-osimulate.verilator.vectors=20")
+TYPES = "-otypes.default=fixed<8,4>"
+
+Answer = tuple[int, dict[str, Any], str]
+"""Exit code, JSON, and what was said."""
+Call = Callable[..., Answer]
 
 
 def write_model(path: Path, tokens: int = 4, seed: int = 5, last: str | None = None) -> Path:

@@ -83,6 +83,16 @@ def test_all_faults_at_once_with_nearest_key(design: Path) -> None:
     assert "'maybe' should be 'auto', or should be a valid boolean" in text
 
 
+def test_a_table_left_out_is_named_and_blamed_on_who_wrote_it(design: Path) -> None:
+    (said,) = lines(design, "verilator.enabled=false")
+    assert said.startswith("E001")
+    assert "'-o verilator'" in said
+    assert "Did you mean 'simulate.verilator'?" in said
+    design.write_text(design.read_text() + "[verilator]\nenabled = false\n")
+    (said,) = lines(design, "verilator.vectors=3")
+    assert "'design.toml:verilator'" in said
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -152,7 +152,7 @@ def test_a_network_trains_and_is_the_same_in_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.tensorflow
 def test_the_shipped_network_tells_the_shipped_digits() -> None:
-    from gateformer.quant.train.digits import accuracy
+    from gateformer.quant.metrics import accuracy
     from gateformer.quant.train.fitting import load_model
 
     x, y = shipped("test")

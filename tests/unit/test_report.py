@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from gateformer.errors import RunError
-from gateformer.report import plots, svg, tables
+from gateformer.report import confusion, plots, svg, tables
 from gateformer.report.html import render, write
 from gateformer.report.read import read
 
@@ -347,3 +348,21 @@ def test_ticks_are_round_and_inside() -> None:
 
 def test_long_names_are_shortened_in_the_middle() -> None:
     assert plots.shortened("a" * 20 + "b" * 20, 11) == "aaaa…bbbbbb"
+
+
+def test_the_table_of_classes_equals_scikit_learn_s() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(11)
+    outputs, labels = random.normal(size=(400, 7)), random.integers(0, 7, 400)
+    wanted = metrics.confusion_matrix(labels, outputs.argmax(1), labels=range(7))
+    assert_array_equal(confusion.counts(outputs, labels), wanted)
+    beyond = np.append(labels, [-1, 7])
+    assert_array_equal(confusion.counts(np.append(outputs, outputs[:2], 0), beyond), wanted)
+
+
+def test_the_table_of_classes_names_them_and_escapes() -> None:
+    outputs = np.eye(5)[[0, 1, 2, 3, 4, 4]]
+    drawn = str(confusion.confusion(outputs, np.array([0, 1, 2, 3, 4, 0]), ["<b>", "charm"]))
+    assert "<b>" not in drawn
+    assert "&lt;b&gt; taken for 4: 1 of 2" in drawn
+    assert "charm taken for charm: 1 of 1" in drawn
