@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.errors import DataError
 from gateformer.quant.types import FloatArray, IntArray
@@ -50,7 +51,7 @@ def auc(score: FloatArray, label: IntArray) -> float:
     return float(np.mean(areas))
 
 
-def accuracy(score: FloatArray, label: IntArray) -> float:
+def accuracy(score: NDArray[np.floating], label: NDArray[np.integer]) -> float:
     """Share of rows whose highest score is the label's; one column decides at one half."""
     score = score.reshape(score.shape[0], -1)
     guess = score.argmax(1) if score.shape[1] > 1 else score[:, 0] > 0.5
