@@ -62,6 +62,9 @@ class Candidate:
         For the worker's process.
     exact : bool
         It computes the lowered graph's integers: held to those, as reals.
+    transfer : bool
+        Whether a step moves its inputs to the device and its outputs back, or works on the host's
+        own memory: true; inputs that stay on a device: false.
     """
 
     runtime: str
@@ -74,6 +77,7 @@ class Candidate:
     device: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict)
     exact: bool = False
+    transfer: bool = True
 
     @property
     def key(self) -> str:
