@@ -1,0 +1,1 @@
+"""GPT decoders in runtimes: one step at a given context, with a real KV cache."""
