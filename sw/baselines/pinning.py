@@ -1,0 +1,83 @@
+"""Which processors a baseline runs on, and a worker that ends with its parent.
+
+Owns ``choose``, ``pin``, ``environment`` and ``end_with``. Imports the standard library alone: a
+worker calls it before it imports anything that starts threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PROCESSORS = Path("/sys/devices/system/cpu")
+POOLS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "TORCHINDUCTOR_COMPILE_THREADS",
+)  # fmt: skip
+"""What the libraries' thread pools read as they are loaded."""
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Lets malloc ask for transparent huge pages (glibc 2.35 and later)."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl, in linux/prctl.h."""
+
+
+def available(processors: Path = PROCESSORS) -> list[int]:
+    """Return the processors that this process may use: first one of each core, then the others."""
+    seen: set[str] = set()
+    firsts: list[int] = []
+    others: list[int] = []
+    for number in sorted(os.sched_getaffinity(0)):
+        core = _core(processors, number)
+        (others if core in seen else firsts).append(number)
+        seen.add(core)
+    return firsts + others
+
+
+def cores(processors: Path = PROCESSORS) -> int:
+    """Return how many cores, not hardware threads, this process may use."""
+    return len({_core(processors, number) for number in os.sched_getaffinity(0)})
+
+
+def choose(threads: int, processors: Path = PROCESSORS) -> tuple[int, ...]:
+    """Return the processors for so many threads: cores first, all there are where it asks more."""
+    return tuple(available(processors)[:threads])
+
+
+def environment(threads: int, *, huge_pages: bool = False) -> dict[str, str]:
+    """Return what a worker's environment needs beside this process' own."""
+    wanted = dict.fromkeys(POOLS, str(threads))
+    return wanted | HUGE_PAGES if huge_pages else wanted
+
+
+def pin(numbers: Sequence[int]) -> None:
+    """Keep this process and the threads that it will start on some processors."""
+    os.sched_setaffinity(0, numbers)
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent ends, and let it be the first that lacks memory.
+
+    Parameters
+    ----------
+    parent : int
+        The parent's process id, to notice where it ended before this call.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit("the process that asked for this has ended")
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _core(processors: Path, number: int) -> str:
+    """Return a name that the hardware threads of a core share."""
+    path = processors / f"cpu{number}" / "topology" / "thread_siblings_list"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return str(number)

@@ -1,0 +1,195 @@
+"""The measuring loop: a record for what is right, a reasoned row for each way to fail."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from unit.baseline_candidates import PLACE
+
+from gateformer.baselines.jobs import JOBS, Job
+from gateformer.baselines.measure import Failure, measure
+from gateformer.baselines.record import Hardware, Record
+from gateformer.baselines.registry import candidates, chosen
+from gateformer.baselines.work import NetworkWork
+from gateformer.quant.errors import BaselineError, Problems
+from gateformer.quant.expand import Linear
+from gateformer.quant.graph import Builder
+from gateformer.quant.serialize import save
+
+MACHINE = Hardware(
+    id="a-machine",
+    kind="cpu",
+    name="A machine",
+    cores=2,
+    memory_gb=8.0,
+    bandwidth_gbs=20.0,
+    bandwidth_method="assumed by a test",
+    details={},
+)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> NetworkWork:
+    builder = Builder("dense")
+    x = builder.input("x", (4,))
+    dense = Linear(np.arange(12.0).reshape(4, 3) / 8, None, (3,))
+    builder.output(builder.add(dense, x, name="y", layer="y"))
+    save(builder.build(), tmp_path / "graph.json")
+    np.savez(tmp_path / "inputs.npz", x=np.eye(4))
+    return NetworkWork("dense", tmp_path / "graph.json", tmp_path / "inputs.npz", batch=2)
+
+
+def run(work: NetworkWork, *names: str, timeout_s: float = 60, **options: bool) -> list:
+    wanted = [one for one in candidates(PLACE) if one.runtime in names]
+    return measure(
+        work,
+        wanted,
+        hardware=MACHINE,
+        threads=1,
+        seconds=0.05,
+        command="a test",
+        place=PLACE,
+        timeout_s=timeout_s,
+        **options,
+    )
+
+
+def test_a_runtime_that_is_right_gets_a_record(work: NetworkWork) -> None:
+    (record,) = run(work, "reals", huge_pages=True)
+    assert isinstance(record, Record)
+    assert record.difference == 0
+    assert record.workload.bytes == 1000
+    assert record.workload.batch == 2
+    assert record.workload.parameters == 12
+    assert record.times.samples >= 5
+    assert record.setup.version == "1.2"
+    said = record.setup.options
+    assert (said["threads"], said["processors"], said["omp"]) == ("1", "1", "1")
+    assert said["malloc"] == said["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    assert record.energy is None
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_each_failure_is_a_row_and_ends_nothing(work: NetworkWork) -> None:
+    names = ("wrong", "undefined", "crash", "starve", "refuse", "leave", "absent", "reals")
+    rows = {one.runtime: one for one in run(work, *names) if isinstance(one, Failure)}
+    assert set(rows) == set(names) - {"reals"}
+    said = {name: str(row.error) for name, row in rows.items()}
+    assert said["wrong"].startswith("E852") and "By 0.5" in said["wrong"]
+    assert said["undefined"].startswith("E852") and "nan" in said["undefined"]
+    assert said["crash"].startswith("E851")
+    assert "SIGSEGV. about to fall over" in said["crash"]
+    assert "memory runs out" in said["starve"]
+    assert "RuntimeError: no kernel for this operation" in said["refuse"]
+    assert "SystemExit: 3" in said["leave"]
+    assert said["absent"].startswith("E505")
+    assert "no_such_module" in said["absent"] and ".[baselines]" in said["absent"]
+
+
+def test_a_runtime_that_hangs_is_ended_with_all_its_processes(
+    work: NetworkWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen: set[str] = set()
+    watching = threading.Event()
+
+    def watch() -> None:
+        while not watching.wait(0.1):
+            seen.update(workers(tmp_path))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        (row,) = run(work, "hang", timeout_s=4)
+    finally:
+        watching.set()
+        watcher.join()
+    assert isinstance(row, Failure)
+    assert "stopped after 4 s" in str(row.error)
+    # The reference's, the candidate's, and the one that the candidate started.
+    assert len(seen) == 3
+    assert not workers(tmp_path)
+
+
+def workers(folder: Path) -> set[str]:
+    """Processes whose command is that of a worker in a folder."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"gateformer.baselines.worker" in words and str(folder).encode() in words:
+            found.add(path.parent.name)
+    return found
+
+
+def test_a_reference_that_fails_ends_the_call(work: NetworkWork) -> None:
+    np.savez(work.inputs, y=np.eye(4))
+    with pytest.raises(BaselineError, match="E851 the reference cannot be computed"):
+        run(work, "reals")
+
+
+def test_a_worker_ends_with_its_parent(work: NetworkWork, tmp_path: Path) -> None:
+    """A parent that is killed has no time to end anybody."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    text = f"""
+import os, subprocess, sys, time
+from pathlib import Path
+from gateformer.baselines.jobs import JOBS, Job
+from gateformer.baselines.work import NetworkWork
+work = NetworkWork("dense", Path({str(work.graph)!r}), Path({str(work.inputs)!r}))
+job = Job("measure", work, os.getpid(), (0,), 1, {PLACE!r}, "hang:fp64", 1.0)
+Path({str(folder)!r}, "job.json").write_bytes(JOBS.dump_json(job))
+command = [sys.executable, "-m", "gateformer.baselines.worker", {str(folder)!r}]
+print(subprocess.Popen(command).pid, flush=True)
+time.sleep(600)
+"""
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=surroundings
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        time.sleep(1.0)
+        assert alive(worker)
+        parent.kill()
+    until = time.monotonic() + 5
+    while alive(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_worker_whose_parent_has_ended_does_nothing(work: NetworkWork, tmp_path: Path) -> None:
+    job = Job("measure", work, 1, (0,), 1, PLACE, "reals:fp64", 1.0)
+    (tmp_path / "job.json").write_bytes(JOBS.dump_json(job))
+    command = [sys.executable, "-m", "gateformer.baselines.worker", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "has ended" in ended.stderr
+    assert not (tmp_path / "answer.json").exists()
+
+
+def test_runtimes_are_chosen_by_name_or_with_their_precision() -> None:
+    assert [one.key for one in chosen(PLACE, ["reals", "wrong:fp64"])] == [
+        "reals:fp64",
+        "wrong:fp64",
+    ]
+    with pytest.raises(Problems) as caught:
+        chosen(PLACE, ["real", "wrong:fp8"])
+    assert "Did you mean 'reals'?" in str(caught.value)
