@@ -99,6 +99,7 @@ MEANINGS: dict[str, str] = {
     "E851": "runtime failed",
     "E852": "outputs differ from the model's",
     "E853": "no GPU",
+    "E854": "energy meter failed",
     # E9xx boards
     "E901": "bitstream of another design",
     "E902": "DMA transfer failed",

@@ -1,0 +1,1 @@
+"""Meters of energy: counters that are read, and an estimate that says that it is one."""
