@@ -57,7 +57,7 @@ class Section:
     anchor, title : str
         Its place and its heading.
     source : str
-        ``simulated``, ``computed`` or ``modelled``.
+        ``simulated``, ``computed`` or ``modelled``; empty where its numbers differ in that.
     lead : str
         What it shows, in a sentence or two.
     parts : tuple
@@ -71,6 +71,17 @@ class Section:
     parts: tuple[Drawing | Words | Block, ...]
 
 
+KINDS = (
+    ("simulated", "clocks and commands, each where the device's timing rules let it be"),
+    ("computed", "arithmetic on the model's and the device's sizes"),
+    (
+        "modelled",
+        "from currents, bandwidths and fitted constants whose sources are named; measured nowhere",
+    ),
+)
+"""What the words behind a simulation's numbers mean."""
+
+
 def render(
     name: str,
     lead: str,
@@ -79,6 +90,10 @@ def render(
     command: str,
     settings: Block,
     remarks: Sequence[str] = (),
+    *,
+    title: str = "gateformer pim",
+    promise: str = "The same command on the same version gives the same clocks.",
+    kinds: Sequence[tuple[str, str]] = KINDS,
 ) -> str:
     """Return the page's text.
 
@@ -96,6 +111,12 @@ def render(
         All settings, those not given too.
     remarks : sequence of str
         What a reader must know besides.
+    title : str
+        What stands beside the name in the browser's tab.
+    promise : str
+        What the command gives when it is run again.
+    kinds : sequence of (str, str)
+        The words behind numbers, and what each means.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -117,6 +138,10 @@ def render(
         command=command,
         settings=settings,
         remarks=remarks,
+        title=title,
+        promise=promise,
+        kinds=kinds,
+        kind_names=[word for word, _ in kinds],
         versions=[pair for pair in versions() if pair[0] in ("Python", "gateformer", "numpy")],
         css=Markup(style + (own / "pim.css").read_text("utf-8")),
     )

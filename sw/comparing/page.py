@@ -1,0 +1,186 @@
+"""The comparison's page and its Markdown: what is drawn, what is listed, what words mean.
+
+Owns ``render`` and ``markdown``. Imports the tables, the drawings and the page of a simulation.
+"""
+
+from __future__ import annotations
+
+from gateformer.comparing import plots, tables
+from gateformer.comparing.rows import PLATFORMS, Comparison, Row, Subject
+from gateformer.energy.figure import Kind
+from gateformer.pim.page import Drawing, Section, Words
+from gateformer.pim.page import render as render_page
+from gateformer.pim.replication_page import markdown as as_markdown
+from gateformer.pim.screen import Block, amount
+from gateformer.report.tables import Figure
+
+KINDS = (
+    ("measured", "a clock or a meter ran, on the machine that the row names"),
+    ("simulated", "clocks counted in the generated Verilog, or command by command in the memory, "
+     "times the clock's period"),
+    ("modelled", "a formula with named constants; nothing ran"),
+    ("published", "somebody else's figure, from the source that stands beside it"),
+)  # fmt: skip
+PROMISE = (
+    "Simulated and modelled numbers come out the same again; measured ones as far as the machine "
+    "is as quiet."
+)
+COLOURS = "Blue: measured. Green: simulated. Purple: modelled. Orange: published."
+
+
+def render(found: Comparison, command: str, settings: Block) -> str:
+    """Return the page's text.
+
+    Parameters
+    ----------
+    found : Comparison
+        What is shown.
+    command : str
+        What makes the page again.
+    settings : Block
+        What was asked for.
+    """
+    names = [one.name for one in found.subjects]
+    title = ", ".join(names) if len(names) < 4 else f"{len(names)} models"
+    sections = [one for subject in found.subjects for one in [_subject(found, subject)]]
+    if len(found.subjects) > 1:
+        sections.insert(0, _together(found))
+    sections += [_ratios(found), *_rest(found)]
+    lead = "FPGA, PIM, CPU and GPU side by side; every number says what it is."
+    return render_page(
+        title,
+        lead,
+        figures(found),
+        sections,
+        command,
+        settings,
+        found.notes,
+        title="gateformer compare",
+        promise=PROMISE,
+        kinds=KINDS,
+    )
+
+
+def markdown(found: Comparison, command: str) -> str:
+    """Return the same as text, without its drawings."""
+    parts = ["# Side by side: " + ", ".join(one.name for one in found.subjects)]
+    parts.append(f"```\n{command}\n```")
+    parts += [
+        f"- **{one.name}**: {one.words}." + (f" {one.accuracy}." if one.accuracy else "")
+        for one in found.subjects
+    ]
+    rows = _rows(found)
+    for block in (*tables.all_blocks(found), tables.bandwidths(rows), tables.sources(rows)):
+        if block.rows:
+            parts.append(f"## {block.title}\n\n{as_markdown(block)}")
+    if found.notes:
+        parts.append("## Remarks\n\n" + "\n\n".join(found.notes))
+    parts.append("## Kinds\n\n" + "\n".join(f"- **{word}**: {means}" for word, means in KINDS))
+    return "\n\n".join(parts) + "\n"
+
+
+def figures(found: Comparison) -> list[Figure]:
+    """Return the fastest row of each platform of the first model."""
+    subject = found.subjects[0]
+    made = []
+    for platform in PLATFORMS:
+        best = next(iter(found.of(subject.name, platform)), None)
+        if best is not None:
+            note = f"{subject.name}: {best.name}"
+            made.append(Figure(f"{platform}, p50", amount(best.median, "s"), note, best.kind))
+    return made
+
+
+def _rows(found: Comparison) -> list[Row]:
+    return [row for one in found.subjects for row in found.of(one.name)]
+
+
+def _together(found: Comparison) -> Section:
+    """Return every model at a glance, and decoders over their sizes."""
+    parts: list[Drawing | Words | Block] = []
+    decoders = [one for one in found.subjects if one.kind == "decode"]
+    if len(decoders) > 1:
+        drawn = plots.over_models(series(found, decoders), [one.name for one in decoders])
+        parts.append(Drawing(drawn, f"Median time of one token. {COLOURS}"))
+    parts.append(_untitled(tables.glance(found)))
+    lead = "The fastest row of each platform, whatever its precision; all rows are below."
+    return Section("together", "At a glance", "", lead, tuple(parts))
+
+
+def series(
+    found: Comparison, decoders: list[Subject]
+) -> list[tuple[str, Kind, list[float | None]]]:
+    """Return the times of each system that runs at least two of the decoders."""
+    made: dict[tuple[str, Kind], dict[str, float]] = {}
+    for one in decoders:
+        for row in found.of(one.name):
+            made.setdefault((f"{row.platform} {row.name}", row.kind), {})[one.name] = row.median
+    return [
+        (name, kind, [times.get(one.name) for one in decoders])
+        for (name, kind), times in made.items()
+        if len(times) > 1
+    ]
+
+
+def _subject(found: Comparison, subject: Subject) -> Section:
+    """Return one model's drawings and tables."""
+    rows = found.of(subject.name)
+    alone = Comparison((subject,), tuple(rows), ())
+    parts: list[Drawing | Words | Block] = []
+    if rows:
+        parts.append(Drawing(plots.time_bars(rows, models=False), COLOURS, "Time"))
+        parts.append(_alone(tables.times(alone, subject.kind)))
+        drawn = plots.energy_bars(rows, models=False)
+        if drawn is not None:
+            words = "Joules of different boundaries are not the same quantity."
+            parts.append(Drawing(drawn, words, "Energy"))
+        parts.append(_alone(tables.energies(alone, subject.kind)))
+        scattered = plots.field(rows, models=False)
+        if scattered is not None:
+            caption = "Dashed: equal energy times delay, a thousandfold apart."
+            parts.append(Drawing(scattered, caption, "Energy over time"))
+    parts += [
+        Words(f"No {one.platform} row: {one.reason}.")
+        for one in found.absent
+        if one.model == subject.name
+    ]
+    lead = f"{subject.words}." + (f" {subject.accuracy}." if subject.accuracy else "")
+    return Section(_anchor(subject.name), subject.name, "", lead, tuple(parts))
+
+
+def _ratios(found: Comparison) -> Section:
+    blocks = [tables.ratios(found, kind) for kind in tables.UNITS]
+    lead = (
+        "Two rows are divided only where their numbers have the same format and they work on as "
+        "many inferences at once; their joules only where these take in the same parts."
+    )
+    return Section("ratios", "Ratios", "", lead, tuple(block for block in blocks if block.rows))
+
+
+def _rest(found: Comparison) -> list[Section]:
+    rows = _rows(found)
+    area, reads = tables.areas(found), tables.bandwidths(rows)
+    made = []
+    if area.rows:
+        lead = "Resources of an FPGA and channels of a memory; processors are whole chips."
+        made.append(Section("area", "Area", "", lead, (_untitled(area),)))
+    if reads.rows:
+        lead = "Bytes that a step has to read, over its median time."
+        made.append(Section("bandwidth", "Bandwidth", "", lead, (_untitled(reads),)))
+    lead = "The command, simulation or formula behind each row."
+    made.append(Section("sources", "Sources", "", lead, (_untitled(tables.sources(rows)),)))
+    return made
+
+
+def _untitled(block: Block) -> Block:
+    """Return a table whose heading stands above it already."""
+    return Block("", block.heads, block.rows)
+
+
+def _alone(block: Block) -> Block:
+    """Return a table of one model, whose name stands above it already."""
+    return Block("", block.heads[1:], tuple(row[1:] for row in block.rows))
+
+
+def _anchor(name: str) -> str:
+    return "model-" + "".join(one if one.isalnum() else "-" for one in name)

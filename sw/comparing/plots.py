@@ -1,0 +1,237 @@
+"""Drawings of a comparison: bars with their error bars, energy over time, time over models.
+
+Owns what is drawn from rows. Imports the report's primitives. Colours are kinds: what was measured
+never looks like what was modelled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gateformer.comparing.rows import Row
+from gateformer.energy.figure import Kind
+from gateformer.pim.screen import amount
+from gateformer.report import svg
+from gateformer.report.plots import shortened
+from gateformer.report.svg import Scale
+
+WIDTH = 1080.0
+COLOURS: dict[Kind, str] = {
+    "measured": "s0",
+    "simulated": "s2",
+    "modelled": "s4",
+    "published": "s1",
+}
+CURVES: dict[Kind, str] = {"measured": "c0", "simulated": "c2", "modelled": "c4", "published": "c1"}
+PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar, and a line to where its error or its 99th percentile ends.
+
+    Attributes
+    ----------
+    name, words : str
+        At its left, and at its right.
+    value : float
+        Its length, above zero.
+    kind : str
+        Of the value.
+    low, high : float
+        Ends of the line; both the value where there is none.
+    """
+
+    name: str
+    words: str
+    value: float
+    kind: Kind
+    low: float
+    high: float
+
+
+def time_bars(rows: Sequence[Row], *, models: bool) -> Markup:
+    """Return the median time of each row, with a line to its 99th percentile."""
+    found = [
+        Bar(
+            _name(row, models),
+            amount(row.median, "s") + ("" if row.p99 is None else f"; p99 {amount(row.p99, 's')}"),
+            row.median,
+            row.kind,
+            row.median,
+            row.p99 or row.median,
+        )
+        for row in rows
+    ]
+    return bars(found, "s", "Median time; the line ends at the 99th percentile")
+
+
+def energy_bars(rows: Sequence[Row], *, models: bool) -> Markup | None:
+    """Return the energy of each row that has one, with its error bar; None where none has."""
+    found = [
+        Bar(
+            _name(row, models),
+            f"{amount(row.energy.value, 'J')}, {row.energy.boundary}",
+            row.energy.value,
+            row.energy.kind,
+            row.energy.low or row.energy.value,
+            row.energy.high or row.energy.value,
+        )
+        for row in rows
+        if row.energy is not None and row.energy.value > 0
+    ]
+    return bars(found, "J", "Energy; the line is the error bar") if found else None
+
+
+def bars(found: Sequence[Bar], unit: str, title: str) -> Markup:
+    """Return bars below one another on a logarithmic axis."""
+    step, left, top, right = 24.0, 330.0, 6.0, 230.0
+    x = _decades([end for one in found for end in (one.value, one.low, one.high)], left, right)
+    bottom = top + step * len(found)
+    parts = _grid(x, top, bottom, unit)
+    for index, one in enumerate(found):
+        y = top + step * index
+        tip = f"{one.name}: {one.words}, {one.kind}"
+        parts.append(svg.text(left - 10, y + 16, shortened(one.name, 46), "row", "end"))
+        parts.append(
+            svg.rect(
+                left, y + 4, max(x(one.value) - left, 1.5), step - 9, COLOURS[one.kind], tip, 2
+            )
+        )
+        end = x(max(one.value, one.high))
+        if one.high > one.low:
+            for place in (one.low, one.high):
+                parts.append(svg.line(x(place), y + 7, x(place), y + step - 8, "axis"))
+            parts.append(svg.line(x(one.low), y + 11.5, x(one.high), y + 11.5, "axis"))
+        parts.append(svg.text(end + 8, y + 16, one.words, "row"))
+    return svg.drawing(WIDTH, bottom + 26, title, *parts)
+
+
+def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
+    """Return energy over time, with lines of equal energy times delay; None below two points."""
+    shown = [row for row in rows if row.energy is not None and row.energy.value > 0]
+    if len(shown) < 2:
+        return None
+    x = _decades([row.median for row in shown], 76, 190)
+    energies = [row.energy.value for row in shown if row.energy is not None]
+    y = _decades(energies, 470, WIDTH - 20)
+    parts: list[Markup] = []
+    for scale, across in ((x, True), (y, False)):
+        for tick in scale.ticks(12):
+            at = scale(tick)
+            words = _tick(tick, "s" if across else "J")
+            if across:
+                parts.append(svg.line(at, y.end, at, y.start, "grid"))
+                parts.append(svg.text(at, y.start + 16, words, "tick", "middle"))
+            else:
+                parts.append(svg.line(x.start, at, x.end, at, "grid"))
+                parts.append(svg.text(x.start - 6, at + 4, words, "tick", "end"))
+    parts += _equal_products(x, y)
+    taken: list[tuple[float, float]] = []
+    for row in sorted(shown, key=lambda one: one.median):
+        if row.energy is None:
+            continue
+        at, height = x(row.median), y(row.energy.value)
+        low, high = row.energy.low or row.energy.value, row.energy.high or row.energy.value
+        tip = f"{_name(row, True)}: {amount(row.median, 's')}, {amount(row.energy.value, 'J')}"
+        if high > low:
+            parts.append(svg.line(at, y(low), at, y(high), "axis"))
+        parts.append(svg.rect(at - 5, height - 5, 10, 10, COLOURS[row.energy.kind], tip, 5))
+        while any(abs(at - a) < 190 and abs(height - b) < 13 for a, b in taken):
+            height += 13
+        taken.append((at, height))
+        parts.append(svg.text(at + 10, height + 4, shortened(_name(row, models), 34), "row"))
+    parts.append(svg.text((x.start + x.end) / 2, y.start + 34, "median time", "name", "middle"))
+    parts.append(svg.text(x.start, y.end - 8, "energy", "name"))
+    return svg.drawing(WIDTH, y.start + 44, "Energy over time; dashed: equal products", *parts)
+
+
+def over_models(
+    series: Sequence[tuple[str, Kind, Sequence[float | None]]], names: Sequence[str]
+) -> Markup:
+    """Return times over models, a line a system.
+
+    Parameters
+    ----------
+    series : sequence of (name, kind, seconds a model)
+        None where a system has no row.
+    names : sequence of str
+        The models.
+    """
+    values = [one for _, _, seconds in series for one in seconds if one is not None]
+    y = _decades(values, 380, WIDTH - 20)
+    left, right = 76.0, WIDTH - 270
+    step = (right - left - 60) / max(len(names) - 1, 1)
+    places = [left + 30 + step * index for index in range(len(names))]
+    parts: list[Markup] = []
+    for tick in y.ticks(10):
+        parts.append(svg.line(left, y(tick), right, y(tick), "grid"))
+        parts.append(svg.text(left - 6, y(tick) + 4, _tick(tick, "s"), "tick", "end"))
+    for place, name in zip(places, names, strict=True):
+        parts.append(svg.text(place, y.start + 18, name, "tick", "middle"))
+    ends: list[tuple[float, float, str, Kind]] = []
+    for name, kind, seconds in series:
+        points = [(a, y(b)) for a, b in zip(places, seconds, strict=True) if b is not None]
+        if not points:
+            continue
+        parts.append(svg.path(points, f"curve {CURVES[kind]}", f"{name}, {kind}"))
+        parts += [
+            svg.rect(a - 3.5, b - 3.5, 7, 7, COLOURS[kind], f"{name}, {kind}", 3.5)
+            for a, b in points
+        ]
+        ends.append((points[-1][1], points[-1][0], name, kind))
+    last = -math.inf
+    for height, at, name, kind in sorted(ends):
+        last = max(height, last + 14)
+        parts.append(svg.line(at + 5, height, right + 12, last, "grid"))
+        parts.append(svg.rect(right + 16, last - 4, 8, 8, COLOURS[kind], kind, 4))
+        parts.append(svg.text(right + 30, last + 4, shortened(name, 38), "row"))
+    bottom = max(y.start + 28, last + 12)
+    return svg.drawing(WIDTH, bottom, "Median time of one token over models", *parts)
+
+
+def _name(row: Row, models: bool) -> str:
+    return f"{row.model}: {row.platform} {row.name}" if models else f"{row.platform} {row.name}"
+
+
+def _decades(values: Sequence[float], start: float, right: float) -> Scale:
+    """Return a logarithmic scale over whole decades; ``right`` is what it leaves free."""
+    low = 10.0 ** math.floor(math.log10(min(values)) - 0.01)
+    high = 10.0 ** math.ceil(math.log10(max(values)) + 0.01)
+    return Scale(low, high, start, WIDTH - right, logarithmic=True)
+
+
+def _grid(x: Scale, top: float, bottom: float, unit: str) -> list[Markup]:
+    parts: list[Markup] = []
+    for tick in x.ticks(10):
+        parts.append(svg.line(x(tick), top - 2, x(tick), bottom, "grid"))
+        parts.append(svg.text(x(tick), bottom + 16, _tick(tick, unit), "tick", "middle"))
+    return parts
+
+
+def _tick(value: float, unit: str) -> str:
+    power = math.floor(math.log10(value) / 3 + 1e-9) * 3
+    prefix = PREFIXES.get(power)
+    if prefix is None:
+        return f"{svg.label(value)} {unit}"
+    return f"{value / 10.0**power:.3g} {prefix}{unit}"
+
+
+def _equal_products(x: Scale, y: Scale) -> list[Markup]:
+    """Return a dashed line for every third decade of energy times delay, inside the axes."""
+    parts: list[Markup] = []
+    lowest = math.ceil(math.log10(x.low * y.low))
+    highest = math.floor(math.log10(x.high * y.high))
+    for power in range(lowest, highest + 1):
+        if power % 3:
+            continue
+        product = 10.0**power
+        near, far = max(x.low, product / y.high), min(x.high, product / y.low)
+        if near < far:
+            ends = [(x(at), y(product / at)) for at in (near, far)]
+            parts.append(svg.path(ends, "curve diagonal", _tick(product, "J s")))
+    return parts

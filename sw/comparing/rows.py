@@ -1,0 +1,173 @@
+"""A row of the comparison: one model on one system, and what stands behind each of its numbers.
+
+Owns ``Row``, ``Absent``, ``Subject``, ``Comparison`` and which rows may be divided by each other.
+Imports the figures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gateformer.baselines.record import Name, Positive
+from gateformer.energy.figure import Energy, Kind, Plain
+
+Platform = Literal["FPGA", "PIM", "CPU", "GPU"]
+PLATFORMS: tuple[Platform, ...] = ("FPGA", "PIM", "CPU", "GPU")
+DESIGNS: tuple[Platform, ...] = ("FPGA", "PIM")
+"""What gateformer designs: the rows that others are divided by."""
+
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "fp32": "float of 32 bits",
+        "f32": "float of 32 bits",
+        "fp16": "float of 16 bits",
+        "f16": "float of 16 bits",
+        "bf16": "float of 16 bits",
+        "int8": "weights of 8 bits",
+        "q8_0": "weights of 8 bits",
+        "int4": "weights of 4 bits",
+        "q4_0": "weights of 4 bits",
+        "integers": "the design's own integers",
+    }
+)
+"""Precisions that move the same bytes and compute with numbers of the same kind count as one."""
+
+
+class Row(Plain):
+    """One model on one system."""
+
+    model: Name
+    platform: Platform
+    machine: Name
+    """The device, memory, processor or GPU."""
+    system: str
+    """With what it runs: a runtime and its version, a clock, a model's tier."""
+    tier: str
+    """How much work went into it: ``hardware``, or a baseline's or a model's tier."""
+    precision: Name
+    """Of the weights."""
+    threads: int | None = None
+    batch: Annotated[int, Field(ge=1)] = 1
+    kind: Kind
+    """Of the times."""
+    median: Positive
+    """Seconds of one inference, or of one decoding step of the whole batch."""
+    p90: Positive | None = None
+    p99: Positive | None = None
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Inferences or steps behind the times; None for a formula's."""
+    per_second: Positive
+    """Inferences, or tokens of all sequences, a second."""
+    gbs: Positive | None = None
+    """GB/s that the step reads from memory."""
+    share: Positive | None = None
+    """Of the memory's bandwidth: measured for a measured row, peak otherwise."""
+    energy: Energy | None = None
+    """Of one inference or token."""
+    energy_note: str = ""
+    """How it was had, or why there is none."""
+    area: Mapping[str, float] = Field(default_factory=dict)
+    """Resources by name, such as ``LUT``."""
+    area_note: str = ""
+    """How they were counted."""
+    transfer: str = ""
+    """Whether moving inputs in and outputs out is in the times."""
+    exactness: str = ""
+    """What its outputs were held to, and how far they were off."""
+    source: str
+    """The command, simulation or formula that it comes from."""
+    recorded: str = ""
+    """Where and when, for what was not measured by this command on this machine."""
+
+    @property
+    def edp(self) -> float | None:
+        """Energy times delay, J s: joules of one inference times the time until its result."""
+        return None if self.energy is None else self.energy.value * self.median
+
+    @property
+    def name(self) -> str:
+        """Machine and system, as drawings show them."""
+        system = f"{self.system}, " if self.system else ""
+        where = "" if self.platform == "CPU" and self.kind == "measured" else f"{self.machine}, "
+        return f"{where}{system}{self.precision}"
+
+    @property
+    def format(self) -> str:
+        """What its numbers are; rows of another one are not divided by it."""
+        return FORMATS.get(self.precision, self.precision)
+
+
+class Absent(Plain):
+    """A platform that a model has no row on."""
+
+    model: Name
+    platform: Platform
+    reason: str
+
+
+class Subject(Plain):
+    """What is compared."""
+
+    name: Name
+    kind: Literal["network", "decode"]
+    """A whole network, or one token of a decoder."""
+    words: str
+    """Its size, as a sentence."""
+    context: Annotated[int, Field(ge=0)] = 0
+    """Tokens in the KV cache; 0 for a network."""
+    batch: Annotated[int, Field(ge=1)] = 1
+    accuracy: str = ""
+    """What its integers reach on labelled data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that one command found.
+
+    Attributes
+    ----------
+    subjects : tuple of Subject
+        The models, in the order of the command line.
+    rows : tuple of Row
+        By model, platform and time.
+    absent : tuple of Absent
+        What has no row, and why.
+    notes : tuple of str
+        What a reader must know besides.
+    """
+
+    subjects: tuple[Subject, ...]
+    rows: tuple[Row, ...]
+    absent: tuple[Absent, ...]
+    notes: tuple[str, ...] = ()
+
+    def of(self, model: str, platform: Platform | None = None) -> list[Row]:
+        """Return a model's rows, the fastest of each platform first."""
+        rows = [one for one in self.rows if one.model == model]
+        rows.sort(key=lambda row: (PLATFORMS.index(row.platform), row.median))
+        return rows if platform is None else [one for one in rows if one.platform == platform]
+
+
+def times_as_fast(row: Row, other: Row) -> float | str:
+    """Return how many times as fast a row is as another, or what keeps them apart."""
+    if row.format != other.format:
+        return "other precision"
+    return "other batch" if row.batch != other.batch else other.median / row.median
+
+
+def times_less_energy(row: Row, other: Row) -> float | str:
+    """Return how many times less energy a row takes than another, or what keeps them apart."""
+    if row.energy is None or other.energy is None:
+        return "no joules"
+    if row.format != other.format:
+        return "other precision"
+    if row.batch != other.batch:
+        return "other batch"
+    if row.energy.boundary != other.energy.boundary:
+        return "other boundary"
+    return other.energy.value / row.energy.value

@@ -1,0 +1,179 @@
+"""The tables of a comparison: at a glance, times, energy, ratios, area, sources.
+
+Owns one function a table. Imports the rows and how tables are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateformer.comparing.rows import (
+    DESIGNS,
+    PLATFORMS,
+    Comparison,
+    Row,
+    times_as_fast,
+    times_less_energy,
+)
+from gateformer.pim.screen import Block, Cell, amount, digits, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Units of one kind of work: names, and how many go into one of SI."""
+
+    each: str
+    time: tuple[str, float]
+    energy: tuple[str, float]
+    edp: tuple[str, float]
+
+
+UNITS = {
+    "network": Units("inference", ("µs", 1e6), ("µJ", 1e6), ("pJ s", 1e12)),
+    "decode": Units("token", ("ms", 1e3), ("mJ", 1e3), ("µJ s", 1e6)),
+}
+
+
+def all_blocks(found: Comparison) -> list[Block]:
+    """Return every table that has rows, in the order of reading."""
+    blocks = [glance(found)] if len(found.subjects) > 1 else []
+    for kind in UNITS:
+        blocks += [times(found, kind), energies(found, kind), ratios(found, kind)]
+    blocks += [areas(found), absent(found)]
+    return [block for block in blocks if block.rows]
+
+
+def rows_of(found: Comparison, kind: str) -> list[Row]:
+    """Return the rows of networks, or of decoders."""
+    return [row for one in found.subjects if one.kind == kind for row in found.of(one.name)]
+
+
+def glance(found: Comparison) -> Block:
+    """Return the fastest row of each platform, a row a model."""
+    rows: list[tuple[Cell, ...]] = []
+    for one in found.subjects:
+        cells: list[Cell] = [one.name]
+        for platform in PLATFORMS:
+            best = next(iter(found.of(one.name, platform)), None)
+            cells.append(None if best is None else f"{amount(best.median, 's')} {best.kind}")
+        rows.append(tuple(cells))
+    return Block("The fastest of each platform, median", ("model", *PLATFORMS), tuple(rows))
+
+
+def system(row: Row) -> str:
+    """Return machine, runtime and threads of a row."""
+    return row.name.removesuffix(f", {row.precision}") + (
+        f", {row.threads} thread{'s' if row.threads > 1 else ''}" if row.threads else ""
+    )
+
+
+def times(found: Comparison, kind: str) -> Block:
+    """Return latency and throughput."""
+    units = UNITS[kind]
+    unit, scale = units.time
+    rows = tuple(
+        (row.model, row.platform, system(row), row.precision, row.median * scale,
+         None if row.p99 is None else row.p99 * scale, row.samples, row.per_second, row.kind)
+        for row in rows_of(found, kind)
+    )  # fmt: skip
+    heads = ("model", "on", "system", "precision", f"p50, {unit}", f"p99, {unit}", "n",
+             f"{units.each}s/s", "kind")  # fmt: skip
+    return Block(f"Time of one {units.each}", heads, rows)
+
+
+def energies(found: Comparison, kind: str) -> Block:
+    """Return energy and energy times delay; a reason where there is none."""
+    units = UNITS[kind]
+    (unit, scale), (product, power) = units.energy, units.edp
+    rows: list[tuple[Cell, ...]] = []
+    for row in rows_of(found, kind):
+        head = (row.model, row.platform, system(row), row.precision)
+        if row.energy is None or row.edp is None:
+            rows.append((*head, None, None, None, row.energy_note or "not had", ""))
+            continue
+        bar = None
+        if row.energy.low is not None or row.energy.high is not None:
+            ends = (row.energy.low or row.energy.value, row.energy.high or row.energy.value)
+            bar = " to ".join(digits(end * scale, 3) for end in ends)
+        rows.append((*head, row.energy.value * scale, bar, row.edp * power, row.energy.boundary,
+                     row.energy.kind))  # fmt: skip
+    heads = ("model", "on", "system", "precision", f"{unit}", "error bar", f"EDP, {product}",
+             "boundary, or why not", "kind")  # fmt: skip
+    return Block(f"Energy of one {units.each}", heads, tuple(rows))
+
+
+def design_row(found: Comparison, model: str) -> Row | None:
+    """Return the row that a model's others are held against: what gateformer designs."""
+    return next((row for row in found.of(model) if row.platform in DESIGNS), None)
+
+
+def ratios(found: Comparison, kind: str) -> Block:
+    """Return how many times the design is as fast and as sparing as each other row."""
+
+    def cell(ratio: float | str) -> Cell:
+        return ratio if isinstance(ratio, str) else f"{digits(ratio, 3)}x"
+
+    rows: list[tuple[Cell, ...]] = []
+    for one in found.subjects:
+        ours = design_row(found, one.name) if one.kind == kind else None
+        if ours is None:
+            continue
+        rows += [
+            (one.name, row.platform, system(row), row.precision, cell(times_as_fast(ours, row)),
+             cell(times_less_energy(ours, row)), row.kind)
+            for row in found.of(one.name)
+            if row is not ours
+        ]  # fmt: skip
+    ours_is = "FPGA" if kind == "network" else "PIM"
+    heads = ("model", "over", "system", "precision", "times as fast", "times less energy",
+             "kind")  # fmt: skip
+    return Block(
+        f"{ours_is} over the others, where precision, batch and the energy's boundary are the same",
+        heads,
+        tuple(rows),
+    )
+
+
+def areas(found: Comparison) -> Block:
+    """Return what the hardware takes."""
+    rows: list[tuple[Cell, ...]] = []
+    for one in found.subjects:
+        rows += [
+            (one.name, row.platform, row.machine,
+             ", ".join(f"{digits(value, 6)} {name}" for name, value in row.area.items()),
+             row.area_note)
+            for row in found.of(one.name)
+            if row.area
+        ]  # fmt: skip
+    return Block("Area", ("model", "on", "machine", "takes", "how counted"), tuple(rows))
+
+
+def absent(found: Comparison) -> Block:
+    """Return what has no row, and why."""
+    rows = tuple((one.model, one.platform, one.reason) for one in found.absent)
+    return Block("Not in the table", ("model", "on", "why"), rows)
+
+
+def bandwidths(rows: Sequence[Row]) -> Block:
+    """Return the bandwidth that each row reaches."""
+    shown = tuple(
+        (row.model, row.platform, system(row), row.precision, row.gbs,
+         None if row.share is None else percent(row.share),
+         "measured" if row.kind == "measured" else "peak")
+        for row in rows if row.gbs is not None
+    )  # fmt: skip
+    heads = ("model", "on", "system", "precision", "GB/s", "share", "of which bandwidth")
+    return Block("Bandwidth", heads, shown)
+
+
+def sources(rows: Sequence[Row]) -> Block:
+    """Return where each row comes from."""
+    shown = tuple(
+        (row.model, row.platform, system(row), row.precision, row.transfer, row.exactness,
+         row.recorded or "here", row.source, row.energy.source if row.energy else row.energy_note)
+        for row in rows
+    )  # fmt: skip
+    heads = ("model", "on", "system", "precision", "transfer", "outputs", "recorded", "times",
+             "energy")  # fmt: skip
+    return Block("Sources", heads, shown)
