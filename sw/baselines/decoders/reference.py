@@ -1,8 +1,8 @@
 """A decoder's step in numpy: the logits that runtimes are held to, and the cache they start on.
 
 Owns ``Start``, ``start`` and ``logits``. Imports the decoder's weights. Arithmetic is float32, by
-BLAS; GELU is its tanh form, as in GPT-2; rotary positions turn the two halves of a head against each
-other, as in GPT-NeoX and the published LLaMA checkpoints of Hugging Face.
+BLAS; GELU is its tanh form, as in GPT-2; rotary positions turn the two halves of a head against
+each other, as in GPT-NeoX and the published LLaMA checkpoints of Hugging Face.
 """
 
 from __future__ import annotations
