@@ -54,6 +54,7 @@ def module(work: DecoderWork, device: str, dtype: str, begin: Start | None = Non
         held["values"] = _with_place(begin.values[index], work.batch)
         blocks.append(block(work.decoder, work.context, held).to(device, kind))
     outside = {name.replace(".", "_"): one for name, one in weights.outside().items()}
+    outside["head_weight"] = outside.pop("head")
     if work.decoder.positions == "rotary":
         cosine, sine = rotary(work.decoder, work.context + 1)
         outside |= {"cosine": cosine[-1], "sine": sine[-1]}
@@ -75,7 +76,12 @@ def _classes() -> tuple[Any, Any]:
     from torch.nn import functional
 
     class Held(torch.nn.Module):  # type: ignore[misc] # torch is Any to the type checker
-        """A module whose weights are buffers: they move with it and have no gradients."""
+        """A module whose weights are buffers: they move with it and have no gradients.
+
+        ``product`` multiplies matrices that have a scale a row beside them, as integers do.
+        """
+
+        product: Any = None
 
         def __init__(self, shape: Decoder, context: int, held: Parameters) -> None:
             super().__init__()
@@ -90,8 +96,10 @@ def _classes() -> tuple[Any, Any]:
             return functional.layer_norm(x, width, weight, getattr(self, f"{name}_bias"), EPSILON)
 
         def linear(self, x: Any, name: str) -> Any:
-            bias = getattr(self, f"{name}_bias", None)
-            return functional.linear(x, getattr(self, f"{name}_weight"), bias)
+            weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias", None)
+            if self.product is None:
+                return functional.linear(x, weight, bias)
+            return self.product(x, weight, getattr(self, f"{name}_scale"), bias)
 
     class Block(Held):
         """One layer with its cache."""
@@ -144,7 +152,7 @@ def _classes() -> tuple[Any, Any]:
             turns = (self.cosine, self.sine) if self.shape.positions == "rotary" else None
             for block in self.blocks:
                 x = block(x, turns)
-            return functional.linear(self.normal(x, "norm"), self.head)
+            return self.linear(self.normal(x, "norm"), "head")
 
     def _turned(x: Any, cosine: Any, sine: Any) -> Any:
         one, other = x.chunk(2, dim=-1)
