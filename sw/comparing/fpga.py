@@ -78,7 +78,7 @@ def row(config: Config, metrics: Mapping[str, Any]) -> Row:
         model=str(config.name),
         platform="FPGA",
         machine=config.schedule.device,
-        system=f"{clock_ns:.4g} ns a clock, {routed}",
+        system=f"{clock_ns:.4g} ns, {routed}",
         tier="hardware",
         precision="integers",
         kind="simulated",

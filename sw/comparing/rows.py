@@ -93,7 +93,7 @@ class Row(Plain):
     def name(self) -> str:
         """Machine and system, as drawings show them."""
         system = f"{self.system}, " if self.system else ""
-        where = "" if self.platform == "CPU" and self.kind == "measured" else f"{self.machine}, "
+        where = "" if self.kind == "measured" and not self.recorded else f"{self.machine}, "
         return f"{where}{system}{self.precision}"
 
     @property

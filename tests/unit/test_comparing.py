@@ -1,0 +1,340 @@
+"""The comparison's rows, what may be divided, its drawings and its page."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from gateformer.baselines.record import Hardware, Record, Setup, Times, Workload
+from gateformer.comparing import fpga, measured, modelled, page, pim, plots, tables
+from gateformer.comparing.rows import (
+    Absent,
+    Comparison,
+    Row,
+    Subject,
+    times_as_fast,
+    times_less_energy,
+)
+from gateformer.comparing.subjects import find
+from gateformer.energy.figure import Energy
+from gateformer.pim.screen import Block
+from gateformer.quant import models
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError, PimError, Problems
+
+HOSTILE = "<script>alert(1)</script>\"'&|"
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+TINY = Decoder("tiny", 2, 64, 4, 4, 16, 256, 500, 128)
+
+
+def joules(value: float = 2e-6, boundary: Any = "chip", **more: Any) -> Energy:
+    return Energy(value=value, kind="modelled", source="toggles", boundary=boundary, **more)
+
+
+def row(**changes: Any) -> Row:
+    base: dict[str, Any] = {
+        "model": "net", "platform": "CPU", "machine": "a machine", "system": "runtime 1",
+        "tier": "tuned", "precision": "fp32", "kind": "measured", "median": 2e-6, "p99": 3e-6,
+        "samples": 100, "per_second": 5e5, "source": "a command",
+    }  # fmt: skip
+    return Row(**base | changes)
+
+
+def record(**changes: Any) -> Record:
+    base: dict[str, Any] = {
+        "workload": Workload(
+            name="net", kind="network", fingerprint="ab", batch=1, context=0, layers=2,
+            parameters=10, operations=20, bytes=4000,
+        ),
+        "hardware": Hardware(
+            id="here", kind="cpu", name="A processor", cores=2, memory_gb=8.0, bandwidth_gbs=40.0,
+            bandwidth_method="triad", details={},
+        ),
+        "setup": Setup(
+            runtime="onnxruntime", version="1.2", precision="fp32", tier="tuned", threads=1,
+            options={},
+        ),
+        "times": Times(
+            samples=50, warmup=3, minimum=1e-6, median=2e-6, p90=3e-6, p99=4e-6, mean=2e-6
+        ),
+        "energy": None, "energy_note": "not measurable here: no RAPL", "transfer": False,
+        "difference": 0.0, "load": 0.1, "date": "2026-11-02", "command": "gateformer baseline cpu",
+    }  # fmt: skip
+    return Record(**base | changes)
+
+
+def test_only_like_is_divided_by_like() -> None:
+    ours = row(platform="PIM", precision="bf16", median=1e-6, energy=joules(1e-6))
+    assert times_as_fast(ours, row(precision="fp16")) == 2
+    assert times_as_fast(ours, row(precision="fp32")) == "other precision"
+    assert times_as_fast(ours, row(precision="bf16", batch=4)) == "other batch"
+    same = {"precision": "fp16", "energy": joules(3e-6)}
+    assert times_less_energy(ours, row(**same)) == pytest.approx(3)
+    assert times_less_energy(ours, row(**same | {"batch": 2})) == "other batch"
+    assert times_less_energy(ours, row(**same | {"precision": "int8"})) == "other precision"
+    assert times_less_energy(ours, row(precision="fp16")) == "no joules"
+    assert times_less_energy(row(), row(**same)) == "no joules"
+    board = row(**same | {"energy": joules(3e-6, "board")})
+    assert times_less_energy(ours, board) == "other boundary"
+
+
+def test_energy_times_delay_is_of_one_inference() -> None:
+    assert row(energy=joules(4e-6), median=0.5).edp == pytest.approx(2e-6)
+    assert row().edp is None
+
+
+def test_records_become_rows_that_say_where_and_when() -> None:
+    other = Hardware(
+        id="h100", kind="gpu", name="H100", cores=132, memory_gb=80.0, bandwidth_gbs=None,
+        bandwidth_method="not measured", details={},
+    )  # fmt: skip
+    metered = Energy(value=0.5, kind="measured", source="NVML", boundary="board")
+    gpu = record(hardware=other, energy=metered, transfer=True, difference=None)
+    here, there = measured.rows("net", [record(), gpu], "here")
+    assert (here.platform, here.recorded, here.kind) == ("CPU", "", "measured")
+    assert here.gbs == pytest.approx(2.0) and here.share == pytest.approx(0.05)
+    assert here.name == "onnxruntime 1.2, fp32"
+    assert here.energy is None and "no RAPL" in here.energy_note
+    assert (there.platform, there.recorded) == ("GPU", "H100 (h100), 2026-11-02")
+    assert there.energy == metered and there.share is None
+    assert "not compared" in there.exactness and there.transfer.endswith("back: in")
+    assert there.name.startswith("H100, ")
+
+
+def test_the_last_record_of_a_setup_counts() -> None:
+    old = record(date="2026-01-01", command="old")
+    setup = record().setup.model_copy(update={"precision": "int8"})
+    kept = measured.newest([record(), old, record(setup=setup)])
+    assert [one.command for one in kept] == ["gateformer baseline cpu"] * 2
+
+
+METRICS: dict[str, Any] = {
+    "simulate.verilator.latency_cycles": 137,
+    "simulate.verilator.interval_cycles": 15,
+    "simulate.verilator.vectors": 10_000,
+    "events.latency_cycles": 999,
+    "schedule.interval_cycles": 15,
+    "synth.lut": 100,
+    "synth.ff": 200,
+    "synth.dsp": 3,
+    "synth.bram": 0.5,
+    "estimate.lut_inputs": 6,
+}
+
+
+@pytest.fixture
+def design(tmp_path: Path) -> Any:
+    from flows.tiny import write_model
+
+    write_model(tmp_path / "tiny.h5")
+    return find([str(tmp_path / "tiny.h5")])[0]
+
+
+def test_fpga_time_is_simulated_cycles_times_the_clock(design: Any) -> None:
+    found = fpga.row(design, METRICS)
+    assert found.median == found.p99 == pytest.approx(137 * 5e-9)
+    assert found.per_second == pytest.approx(1 / (15 * 5e-9))
+    assert found.kind == "simulated" and found.samples == 10_000
+    assert found.system == "5 ns, unrouted"
+    assert found.area == {"LUT": 100, "FF": 200, "DSP": 3, "BRAM": 0.5}
+    assert "137 cycles" in found.source and "10,000 frames" in found.exactness
+
+
+def test_fpga_row_without_simulator_or_synthesis_says_so(design: Any) -> None:
+    found = fpga.row(
+        design,
+        {"events.latency_cycles": 20, "schedule.interval_cycles": 4, "estimate.lut": 70,
+         "estimate.lut_inputs": 4},
+    )  # fmt: skip
+    assert "event simulator" in found.source and found.exactness == ""
+    assert found.area == {"LUT4": 70} and "predicted" in found.area_note
+
+
+@pytest.mark.parametrize(
+    ("metrics", "clock"),
+    [
+        ({}, (5.0, "unrouted")),
+        ({"build.skipped": "no tool", "build.nextpnr.fmax_mhz": 100.0}, (5.0, "unrouted")),
+        ({"build.nextpnr.fmax_mhz": 210.0, "build.nextpnr.timing_met": True},
+         (5.0, "met by nextpnr")),
+        ({"build.nextpnr.fmax_mhz": 100.0, "build.nextpnr.timing_met": False},
+         (10.0, "as nextpnr reached")),
+    ],
+)  # fmt: skip
+def test_clock_is_unrouted_unless_a_build_routed_it(
+    design: Any, metrics: dict[str, Any], clock: tuple[float, str]
+) -> None:
+    build = design.build.model_copy(update={"tool": "nextpnr"})
+    assert fpga.clock(design.model_copy(update={"build": build}), metrics) == clock
+    assert fpga.clock(design, metrics) == (5.0, "unrouted")
+
+
+def test_decoder_that_does_not_fit_on_chip_says_by_how_much() -> None:
+    reason = fpga.decoder(models.load("gpt2-small")).reason
+    assert "124 M" in reason and "494 Mbit" in reason and "5.0 times" in reason
+
+
+def test_pim_row_is_the_simulation(tmp_path: Path) -> None:
+    from gateformer.sim.pim import simulate
+
+    found = pim.row(TINY, 64, 2)
+    assert isinstance(found, Row)
+    there = simulate(TINY, pim.TOKENS, past=64 - pim.TOKENS // 2, batch=2)
+    clocks = sorted(there.token_clocks.tolist())
+    middle = (clocks[7] + clocks[8]) / 2
+    assert found.median == pytest.approx(middle * there.device.clock_ns * 1e-9)
+    assert found.per_second == pytest.approx(2 / found.median)
+    assert found.samples == pim.TOKENS and found.kind == "simulated"
+    assert found.energy is not None and found.energy.boundary == "package and memory"
+    each = [there.joules(one.name) / (2 * pim.TOKENS) for one in there.device.powers]
+    assert found.energy.value == pytest.approx(each[0])
+    assert (found.energy.low, found.energy.high) == pytest.approx((min(each), max(each)))
+    assert found.share is not None and 0 < found.share < 1
+
+
+def test_decoder_too_large_for_the_memory_has_a_reason() -> None:
+    huge = Decoder("huge", 96, 12288, 96, 96, 128, 49152, 50257, 2048)
+    found = pim.row(huge, 128, 1)
+    assert isinstance(found, Absent) and "E806" in found.reason
+
+
+def test_modelled_rows_say_so_and_bound_energy_by_the_power_limit() -> None:
+    found = modelled.rows(models.load("gpt2-small"), 128, 1)
+    assert {one.kind for one in found} == {"modelled"}
+    assert {one.platform for one in found} == {"CPU", "GPU"}
+    for one in found:
+        assert one.energy is not None and one.energy.kind == "modelled"
+        assert "upper bound" in one.energy.source
+        assert one.samples is None and one.p99 is None
+
+
+def test_model_arguments() -> None:
+    assert [one.name for one in find(["gpt2-small", "gpt2-xl", "gpt2-small"])] == [
+        "gpt2-small",
+        "gpt2-xl",
+    ]
+    with pytest.raises(Problems) as several:
+        find(["gpt2-smal", "nowhere/design.toml", "gone.json"])
+    assert [one.code for one in several.value.errors] == ["E807", "E003", "E003"]
+    with pytest.raises(ConfigError, match=r"E006.*override without a design"):
+        find(["gpt2-small"], ["schedule.clock_ns=3"])
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    from flows.tiny import write_model
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_model(tmp_path / name / "tiny.h5")
+    with pytest.raises(ConfigError, match=r"E006 two models of one name: 'tiny'"):
+        find([str(tmp_path / name / "tiny.h5") for name in ("one", "two")])
+    with pytest.raises(PimError, match="E807"):
+        find(["no such model"])
+
+
+def comparison(name: str = "net", words: str = "small") -> Comparison:
+    subjects = (
+        Subject(name=name, kind="network", words=words, accuracy="AUC 0.9"),
+        Subject(name="gpt", kind="decode", words="large", context=128),
+        Subject(name="gpt-2", kind="decode", words="larger", context=128),
+    )
+    bar = joules(2e-6, low=1e-6, high=5e-6)
+    rows = [
+        row(model=name, platform="FPGA", precision="integers", energy=bar, area={"LUT": 9.0},
+            kind="simulated", tier="hardware"),
+        row(model=name, system=words, energy_note="not measurable here"),
+        row(model=name, precision="integers", median=8e-6),
+    ]  # fmt: skip
+    for one in ("gpt", "gpt-2"):
+        energy = joules(1e-3, "package and memory")
+        rows.append(row(model=one, platform="PIM", precision="bf16", median=1e-4, energy=energy))
+        rows.append(row(model=one, platform="GPU", kind="modelled", p99=None, samples=None))
+    absent = (Absent(model="gpt", platform="FPGA", reason=f"too large {words}"),)
+    return Comparison(subjects, tuple(rows), absent, (f"note {words}",))
+
+
+def cells(block: Block, head: str) -> list[object]:
+    return [one[block.heads.index(head)] for one in block.rows]
+
+
+def test_tables() -> None:
+    found = comparison()
+    times = tables.times(found, "network")
+    assert cells(times, "p50, µs") == [pytest.approx(2), pytest.approx(2), pytest.approx(8)]
+    energies = tables.energies(found, "network")
+    assert cells(energies, "error bar") == ["1 to 5", None, None]
+    assert cells(energies, "boundary, or why not") == ["chip", "not measurable here", "not had"]
+    assert cells(energies, "EDP, pJ s")[0] == pytest.approx(4)
+    ratios = tables.ratios(found, "network")
+    assert cells(ratios, "times as fast") == ["other precision", "4x"]
+    assert len(tables.ratios(found, "decode").rows) == 2
+    titles = [one.title for one in tables.all_blocks(found)]
+    assert titles[0].startswith("The fastest") and titles[-1] == "Not in the table"
+
+
+class Reader(HTMLParser):
+    """Checks that tags close, and keeps what is said and drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_page_is_whole_escaped_and_loads_nothing() -> None:
+    found = comparison(words=HOSTILE)
+    text = page.render(found, f"gateformer compare {HOSTILE}", Block("", ("a", "b"), (("c", "d"),)))
+    reader = Reader()
+    reader.feed(text)
+    assert not reader.open and "script" not in reader.tags
+    assert "http" not in text.replace("http-equiv", "")
+    assert reader.tags.count("svg") == 7
+    said = "".join(reader.words)
+    for kind in ("measured", "simulated", "modelled", "published"):
+        assert kind in said
+    assert f"too large {HOSTILE}" in said
+
+
+def test_markdown_has_every_row_and_keeps_its_columns() -> None:
+    found = comparison(words=HOSTILE)
+    text = page.markdown(found, "gateformer compare net")
+    for block in text.split("\n\n"):
+        lines = [one for one in block.splitlines() if one.startswith("| ")]
+        assert len({line.count("|") for line in lines}) <= 1, block
+    assert text.count("| gpt-2 | PIM |") >= 3
+
+
+def test_drawings_are_well_formed_and_keep_inside() -> None:
+    found = comparison()
+    rows = list(found.rows)
+    drawn = [
+        plots.time_bars(rows, models=True),
+        plots.energy_bars(rows, models=True),
+        plots.field(rows, models=True),
+        plots.over_models([("a", "measured", [1e-3, None, 2e-3]), ("b", "modelled", [None] * 3)],
+                          ["x", "y", "z"]),
+    ]  # fmt: skip
+    for one in drawn:
+        assert one is not None
+        root = ElementTree.fromstring(str(one))
+        width = float(root.attrib["viewBox"].split()[2])
+        for rect in root.iter("rect"):
+            assert 0 <= float(rect.attrib["x"]) <= width
+    assert plots.energy_bars([row()], models=False) is None
+    assert plots.field([row(energy=joules())], models=False) is None
