@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateformer.baselines.roofline import MACHINES, Tier, Work, crossover, estimate
+from gateformer.baselines.machines import MACHINES, Tier
+from gateformer.baselines.roofline import Work, crossover, estimate
 from gateformer.sim.pim.results import Generation
 
 

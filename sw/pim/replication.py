@@ -14,7 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from gateformer.baselines.roofline import MACHINES, Work, estimate
+from gateformer.baselines.machines import MACHINES
+from gateformer.baselines.roofline import Work, estimate
 from gateformer.flow.files import write_whole
 from gateformer.hw.pim.device import load
 from gateformer.pim.comparing import Versus, versus

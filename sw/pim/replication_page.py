@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
-from gateformer.baselines.roofline import MACHINES, MEANINGS
+from gateformer.baselines.machines import MACHINES, MEANINGS
 from gateformer.hw.pim.device import load
 from gateformer.pim import replication_tables as tables
 from gateformer.pim.replication import LARGEST, WIDE, Study

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gateformer.baselines.roofline import MACHINES, Machine, Tier
+from gateformer.baselines.machines import MACHINES, Machine, Tier
 from gateformer.pim.comparing import CLAIMS
 from gateformer.pim.replication import LARGEST, SLOW_ASIC_NS, V_BATCH, Run, Study
 from gateformer.pim.screen import Block, Cell, digits, percent

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gateformer.baselines.roofline import MACHINES
+from gateformer.baselines.machines import MACHINES
 from gateformer.pim import (
     figures,
     perfetto,

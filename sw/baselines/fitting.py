@@ -1,0 +1,185 @@
+"""Time of a decoding step, fitted: so much a layer, and bytes over a share of the bandwidth.
+
+Owns ``Sample``, ``Law``, ``fit`` and ``predict``. Imports the records.
+
+``t = a x layers + bytes / (s x bandwidth)`` with a and 1/s at least zero, by the least sum of
+squared relative errors. Where launches run ahead of the device (eager on a GPU) the two hide behind each
+other: ``t`` is the larger of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+from gateformer.baselines.record import Record
+
+WITHIN = 0.2
+"""Relative error that a prediction is held to."""
+
+
+class Sample(NamedTuple):
+    """One measured step."""
+
+    layers: float
+    reading: float
+    """Seconds that its bytes take at the whole bandwidth."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What was fitted.
+
+    Attributes
+    ----------
+    layer : float
+        Seconds a layer.
+    slowness : float
+        Bandwidth over what is reached of it.
+    hidden : bool
+        Whether the layers' time and the reading hide behind each other.
+    samples : int
+        Different steps behind it; with one, the time a layer is taken to be zero.
+    """
+
+    layer: float
+    slowness: float
+    hidden: bool
+    samples: int
+
+    @property
+    def share(self) -> float | None:
+        """Of the bandwidth that it reads with; None where reading does not show in the time."""
+        return 1 / self.slowness if self.slowness else None
+
+    def seconds(self, layers: float, reading: float) -> float:
+        """Return the time of a step, as ``Sample`` states it."""
+        launching, streaming = self.layer * layers, self.slowness * reading
+        return max(launching, streaming) if self.hidden else launching + streaming
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What smaller steps on the same machine and runtime say of a larger one.
+
+    Attributes
+    ----------
+    seconds : float
+        The prediction.
+    error : float
+        Relative to what was measured.
+    law : Law
+        What was fitted.
+    fitted : tuple of str
+        Names of the workloads behind it; the predicted one is not among them.
+    """
+
+    seconds: float
+    error: float
+    law: Law
+    fitted: tuple[str, ...]
+
+
+def fit(samples: Sequence[Sample], *, hidden: bool = False) -> Law:
+    """Fit a law.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At least one.
+    hidden : bool
+        As in ``Law``.
+    """
+    count = len({(one.layers, one.reading) for one in samples})
+    rows = [(one.layers / one.seconds, one.reading / one.seconds) for one in samples]
+    if hidden and count > 1:
+        found = [_split(rows, sides) for sides in product((0, 1), repeat=len(rows))]
+    else:
+        found = [_sum(rows, count > 1)]
+    laws = [Law(layer, slowness, hidden, count) for layer, slowness in found]
+    return min(laws, key=lambda law: _error(law, samples))
+
+
+def _error(law: Law, samples: Sequence[Sample]) -> float:
+    return sum((law.seconds(one.layers, one.reading) / one.seconds - 1) ** 2 for one in samples)
+
+
+def _one(rows: Sequence[tuple[float, float]], column: int) -> float:
+    """Least squares of one constant alone; zero where no row speaks of it."""
+    squares = sum(row[column] ** 2 for row in rows)
+    return sum(row[column] for row in rows) / squares if squares else 0.0
+
+
+def _split(rows: Sequence[tuple[float, float]], sides: Sequence[int]) -> tuple[float, float]:
+    """Fit each constant to the rows where it is said to be the larger one."""
+    first, second = (
+        _one([row for row, side in zip(rows, sides, strict=True) if side == column], column)
+        for column in (0, 1)
+    )
+    return first, second
+
+
+def _sum(rows: Sequence[tuple[float, float]], both: bool) -> tuple[float, float]:
+    """Fit both constants, neither below zero."""
+    alone = (0.0, _one(rows, 1))
+    if not both:
+        return alone
+    ll, lr, rr = (sum(row[i] * row[j] for row in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
+    left, right = (sum(row[i] for row in rows) for i in (0, 1))
+    determinant = ll * rr - lr * lr
+    if determinant <= 1e-9 * ll * rr:  # proportional shapes tell the two apart no more than one
+        return alone
+    layer, slowness = (left * rr - right * lr) / determinant, (right * ll - left * lr) / determinant
+    if layer < 0:
+        return alone
+    return (layer, slowness) if slowness > 0 else (_one(rows, 0), 0.0)
+
+
+def group(record: Record) -> tuple[object, ...]:
+    """Return what two records have to share for one law to hold for both."""
+    hardware, setup = record.hardware, record.setup
+    unmeasured = hardware.bandwidth_gbs is None
+    return hardware.id, setup.runtime, setup.precision, setup.tier, setup.threads, unmeasured
+
+
+def sample(record: Record) -> Sample:
+    """Return a record as a fit takes it: with the bandwidth measured beside it, or with 1 GB/s."""
+    gbs = record.hardware.bandwidth_gbs or 1.0
+    return Sample(record.workload.layers, record.workload.bytes / (gbs * 1e9), record.times.median)
+
+
+def predict(record: Record, others: Iterable[Record]) -> Prediction | None:
+    """Predict a decoding step from smaller decoders on the same machine and runtime.
+
+    Parameters
+    ----------
+    record : Record
+        What is predicted; its own time enters the error alone.
+    others : iterable of Record
+        Any records: those of other machines, runtimes, batches and kinds are left aside.
+
+    Returns
+    -------
+    Prediction or None
+        None where no smaller one was measured.
+    """
+    if record.workload.kind != "decode" or record.workload.batch != 1:
+        return None
+    smaller = {
+        one.workload.name: one
+        for one in others
+        if one.workload.kind == "decode"
+        and one.workload.batch == 1
+        and one.workload.parameters < record.workload.parameters
+        and group(one) == group(record)
+    }
+    if not smaller:
+        return None
+    hidden = record.hardware.kind == "gpu" and record.setup.tier == "eager"
+    law = fit([sample(one) for one in smaller.values()], hidden=hidden)
+    asked = sample(record)
+    seconds = law.seconds(asked.layers, asked.reading)
+    return Prediction(seconds, seconds / asked.seconds - 1, law, tuple(smaller))
