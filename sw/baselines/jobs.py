@@ -40,6 +40,8 @@ class Job:
         Of timed calls.
     exact : bool
         The reference of integers.
+    estimate : bool
+        Whether energy may be estimated where no meter is.
     """
 
     task: Literal["measure", "reference"]
@@ -51,6 +53,7 @@ class Job:
     key: str = ""
     seconds: float = 0.0
     exact: bool = False
+    estimate: bool = False
 
 
 class Answer(Plain):

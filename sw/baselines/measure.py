@@ -74,6 +74,7 @@ def measure(
     command: str,
     place: str | None = None,
     huge_pages: bool = False,
+    estimate: bool = False,
     timeout_s: float = TIMEOUT_S,
     say: Say = lambda line: None,
 ) -> list[Record | Failure]:
@@ -97,6 +98,8 @@ def measure(
         Where a worker finds the candidates; by default the registry's.
     huge_pages : bool
         Whether malloc is told to ask for huge pages; the record says so.
+    estimate : bool
+        Whether energy may be estimated, labelled ``modelled``, where no meter is.
     timeout_s : float
         Longest that each may take.
     say : callable
@@ -110,7 +113,7 @@ def measure(
     found: list[Record | Failure] = []
     references: dict[bool, NDArray[np.float64]] = {}
     with tempfile.TemporaryDirectory(prefix="gateformer-baseline-") as folder:
-        desk = _Desk(work, Path(folder), threads, seconds, timeout_s, huge_pages)
+        desk = _Desk(work, Path(folder), threads, seconds, timeout_s, huge_pages, estimate)
         for number, candidate in enumerate(candidates):
             if (reason := candidate.missing()) is not None:
                 found.append(_failure(candidate, _not_installed(candidate, reason)))
@@ -167,6 +170,7 @@ class _Desk:
     seconds: float
     timeout_s: float
     huge_pages: bool
+    estimate: bool
 
     def reference(self, exact: bool) -> NDArray[np.float64]:
         """Return the right outputs, from a worker: they may take much memory."""
@@ -186,6 +190,7 @@ class _Desk:
             place,
             candidate.key,
             self.seconds,
+            estimate=self.estimate,
         )
         return self._done(job, name, dict(candidate.environment))
 

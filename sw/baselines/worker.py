@@ -67,6 +67,7 @@ def _measured(job: Job, folder: Path) -> Answer:
     from gateformer.baselines.jobs import OUTPUTS, Answer
     from gateformer.baselines.registry import candidates
     from gateformer.baselines.timing import timed
+    from gateformer.energy.meters.windows import choose, metered
 
     candidate = next(one for one in candidates(job.place) if one.key == job.key)
     load = os.getloadavg()[0]
@@ -75,15 +76,27 @@ def _measured(job: Job, folder: Path) -> Answer:
         times = timed(session.step, job.seconds)
         # After the timing: what was timed is what is compared.
         np.save(folder / OUTPUTS, np.asarray(session.outputs(), np.float64))
+        gpu = candidate.device == "cuda"
+        meter = choose("gpu" if gpu else "cpu", device=_gpu() if gpu else 0, estimate=job.estimate)
+        energy, note = metered(session.step, job.work.batch, meter)
         return Answer(
             version=session.version,
             options={str(name): str(value) for name, value in session.options.items()},
             bytes=session.bytes,
             times=times,
             load=load,
+            energy=energy,
+            energy_note=note,
         )
     finally:
         session.close()
+
+
+def _gpu() -> str:
+    """Return the name that NVML knows torch's first GPU by: their numbers may differ."""
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(0).uuid}"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "run": "Do all of it, in a folder that keeps every step.",
     "report": "Write the page of a run again.",
     "pim": "Simulate transformers on a memory that computes.",
+    "baseline": "Measure the same models in other runtimes, on this CPU and GPU.",
     "compare": "Put FPGA, PIM, CPU and GPU side by side.",
 }
 """Each command and its line in the help, in the order of use."""

@@ -1,6 +1,6 @@
 """A bar on a terminal while something goes on, and nothing elsewhere.
 
-Owns ``waiting``. Imports rich where it is used.
+Owns ``waiting`` and ``telling``. Imports rich where it is used.
 """
 
 from __future__ import annotations
@@ -35,3 +35,23 @@ def waiting(words: str, total: float | None = None) -> Iterator[Callable[[float]
     with Progress(*columns, Elapsed(), console=console, transient=True) as progress:
         task = progress.add_task(words, total=total)
         yield lambda step: progress.update(task, advance=step)
+
+
+@contextmanager
+def telling(words: str) -> Iterator[Callable[[str], None]]:
+    """Give a function that says what goes on now, beside a spinner.
+
+    Parameters
+    ----------
+    words : str
+        What goes on in all.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(Text(words)) as status:
+        yield lambda line: status.update(Text(f"{words}: {line}"))

@@ -1,0 +1,76 @@
+"""Work from what a user names: a decoder's step, or a design's network with its own test inputs.
+
+Owns ``decoder_work`` and ``network_work``. Imports the flow's steps where a design needs them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gateformer.baselines.work import DecoderWork, NetworkWork
+from gateformer.config.schema import Config
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError
+
+FRAMES = 1024
+"""Inputs that a worker gets, at most; a larger batch has them again."""
+
+
+def decoder_work(decoder: Decoder, *, context: int, batch: int = 1, seed: int = 0) -> DecoderWork:
+    """Return a decoding step.
+
+    Raises
+    ------
+    ConfigError
+        E022 where the decoder takes no token behind so many.
+    """
+    if not 0 <= context < decoder.context:
+        raise ConfigError(
+            "E022",
+            "setting out of range",
+            layer="--context",
+            cause=f"{decoder.name} takes {decoder.context} tokens, the timed one among them",
+            fix=f"Choose 0 to {decoder.context - 1}",
+        )
+    return DecoderWork(decoder, context, seed, batch)
+
+
+def network_work(config: Config, folder: Path, *, batch: int = 1) -> NetworkWork:
+    """Write a design's imported and lowered graphs and its inputs; return the work on them.
+
+    Parameters
+    ----------
+    config : Config
+        The design. Without data of its own its inputs are drawn, as for simulating it.
+    folder : Path
+        Gets the files.
+    batch : int
+        Frames at once.
+
+    Raises
+    ------
+    GateformerError
+        What is wrong with the model, its data or its types.
+    """
+    from gateformer.flow.data import read_samples
+    from gateformer.flow.steps.importing import Import
+    from gateformer.flow.steps.lowering import Lower
+    from gateformer.flow.vectors import drawn
+    from gateformer.flow.view import Memory
+    from gateformer.quant.serialize import save
+
+    view = Memory(config)
+    graph, lowered = view.get(Import), view.get(Lower).graph
+    if config.data.file is not None:
+        samples = read_samples(config.data, graph, "test").inputs
+        inputs = {name: samples[name][:FRAMES] for name in graph.inputs}
+    else:
+        raw = drawn(lowered, min(FRAMES, max(batch, 64)), config.simulate.seed)
+        inputs = {name: lowered.values[name].fixed.to_real(raw[name]) for name in graph.inputs}
+    places = [folder / name for name in ("graph.json", "inputs.npz", "lowered.json")]
+    save(graph, places[0])
+    np.savez(places[1], **inputs)  # type: ignore[arg-type] # the stub takes allow_pickle for a key
+    save(lowered, places[2])
+    return NetworkWork(graph.name, places[0], places[1], batch, places[2])

@@ -1,0 +1,208 @@
+"""A whole run of baselines: the machine, its bandwidth, all models, all candidates, the files.
+
+Owns ``Wanted``, ``Rows`` and ``run``. Imports the measuring loop, the works and the store.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateformer.baselines import bandwidth, store
+from gateformer.baselines.hardware import cpu
+from gateformer.baselines.measure import TIMEOUT_S, Failure, measure
+from gateformer.baselines.opening import decoder_work, network_work
+from gateformer.baselines.pinning import cores
+from gateformer.baselines.record import Hardware, Record
+from gateformer.baselines.registry import PLACES, Device, chosen
+from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.work import Work
+from gateformer.config.schema import Config
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
+
+CONTEXT = 128
+"""Tokens in the KV cache where nothing is said."""
+SECONDS = 3.0
+"""Of timed calls, where nothing is said."""
+KINDS = {Decoder: "decode", Config: "network"}
+
+Model = Decoder | Config
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for.
+
+    Attributes
+    ----------
+    runtimes : tuple of str
+        Some of the candidates; all of them where empty.
+    batch, context : int
+        Inferences or sequences at once; tokens in a decoder's KV cache.
+    threads : int or None
+        Of each runtime; None: one a core.
+    seconds : float
+        Of timed calls, for each candidate.
+    seed : int
+        Of a decoder's weights.
+    huge_pages, estimate : bool
+        As for ``measure``.
+    timeout_s : float
+        Longest that a candidate may take.
+    command : str
+        What was typed.
+    """
+
+    runtimes: tuple[str, ...] = ()
+    batch: int = 1
+    context: int = CONTEXT
+    threads: int | None = None
+    seconds: float = SECONDS
+    seed: int = 0
+    huge_pages: bool = False
+    estimate: bool = False
+    timeout_s: float = TIMEOUT_S
+    command: str = "gateformer baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What became of one model.
+
+    Attributes
+    ----------
+    name, kind : str
+        The workload's.
+    rows : tuple of Record or Failure
+        A candidate each.
+    path : Path or None
+        Where the records stand; None where there are none.
+    """
+
+    name: str
+    kind: str
+    rows: tuple[Record | Failure, ...]
+    path: Path | None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Return those that were measured."""
+        return tuple(one for one in self.rows if isinstance(one, Record))
+
+
+def run(
+    models: Sequence[Model],
+    wanted: Wanted,
+    *,
+    device: Device = "cpu",
+    folder: Path = store.OWN,
+    say: Callable[[str], None] = lambda line: None,
+    done: Callable[[Rows], None] = lambda rows: None,
+) -> list[Rows]:
+    """Measure models on this machine; what was measured is stored as soon as a model is done.
+
+    Parameters
+    ----------
+    models : sequence of Decoder or Config
+        What to run.
+    wanted : Wanted
+        How.
+    device : {"cpu", "cuda"}
+        On what.
+    folder : Path
+        Where the records go.
+    say : callable
+        Told what is measured now.
+    done : callable
+        Gets each model's rows.
+
+    Raises
+    ------
+    GateformerError, Problems
+        E005 for a runtime that no model has, E022 for a context that a decoder does not take, E853
+        where there is no GPU, E850 where a file of records is malformed: all before anything runs.
+    """
+    picked = _picked(models, wanted, device)
+    for model in models:
+        if isinstance(model, Decoder):
+            decoder_work(model, context=wanted.context)
+    store.find(own=folder)
+    say("memory bandwidth")
+    hardware = machine(device, wanted.threads)
+    found = []
+    for model in models:
+        kind = KINDS[type(model)]
+        with tempfile.TemporaryDirectory(prefix="gateformer-work-") as place:
+            work = _work(model, wanted, Path(place))
+            rows = measure(
+                work,
+                picked[kind],
+                hardware=hardware,
+                threads=wanted.threads or cores(),
+                seconds=wanted.seconds,
+                command=wanted.command,
+                huge_pages=wanted.huge_pages,
+                estimate=wanted.estimate,
+                timeout_s=wanted.timeout_s,
+                say=lambda key, name=work.name: say(f"{name}: {key}"),  # type: ignore[misc] # bound
+            )
+        paths = store.keep((row for row in rows if isinstance(row, Record)), folder)
+        one = Rows(work.name, kind, tuple(rows), paths[0] if paths else None)
+        found.append(one)
+        done(one)
+    return found
+
+
+def machine(device: Device, threads: int | None) -> Hardware:
+    """Return what runs, its memory's bandwidth measured with so many threads.
+
+    Raises
+    ------
+    BaselineError
+        E853 where there is no GPU.
+    """
+    if device == "cuda":
+        from gateformer.baselines.gpu.hardware import gpu
+
+        return gpu()
+    return cpu(bandwidth.measure(threads or cores()))
+
+
+def _work(model: Model, wanted: Wanted, place: Path) -> Work:
+    if isinstance(model, Decoder):
+        return decoder_work(model, context=wanted.context, batch=wanted.batch, seed=wanted.seed)
+    return network_work(model, place, batch=wanted.batch)
+
+
+def _picked(
+    models: Sequence[Model], wanted: Wanted, device: Device
+) -> dict[str, tuple[Candidate, ...]]:
+    """Return the candidates of each kind of work; a runtime has to be one of some kind's."""
+    found: dict[str, tuple[Candidate, ...]] = {}
+    unknown: list[set[str | None]] = []
+    faults: list[GateformerError] = []
+    for kind in dict.fromkeys(KINDS[type(model)] for model in models):
+        some, errors = _known(PLACES[kind, device], wanted.runtimes)
+        found[kind] = some
+        unknown.append({error.layer for error in errors})
+        faults += errors
+    nowhere = set.intersection(*unknown) if unknown else set()
+    Problems.raise_if_any({e.layer: e for e in faults if e.layer in nowhere}.values())
+    return found
+
+
+def _known(place: str, runtimes: Sequence[str]) -> tuple[tuple[Candidate, ...], list[ConfigError]]:
+    """Return the candidates that a place has of some runtimes, and an error for each other one."""
+    if not runtimes:
+        return chosen(place, ()), []
+    some: list[Candidate] = []
+    errors: list[ConfigError] = []
+    for one in dict.fromkeys(runtimes):
+        try:
+            some += [each for each in chosen(place, (one,)) if each not in some]
+        except ConfigError as error:
+            errors.append(error)
+    return tuple(some), errors
