@@ -1,0 +1,178 @@
+"""The ways to run networks and decoders on a GPU that are measured.
+
+Owns ``NETWORKS`` and ``DECODERS``. Imports how modules run, and the modules where they are opened.
+
+Left out: int8 for networks, whose matrices are narrower than what a GPU multiplies in eight bits,
+and of which launching kernels is nearly all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from gateformer.baselines.gpu.running import Device, How, compiled
+from gateformer.baselines.gpu.session import GpuSession
+from gateformer.baselines.record import Tier
+from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.work import DecoderWork, NetworkWork
+
+DTYPES: Mapping[str, str] = {
+    "fp32": "float32",
+    "tf32": "float32",
+    "bf16": "bfloat16",
+    "int8": "bfloat16",
+    "w8a8": "bfloat16",
+}
+"""Torch's type of what is no integer."""
+TOLERANCES: Mapping[str, float] = {
+    "fp32": 1e-4,
+    "tf32": 0.02,
+    "bf16": 0.05,
+    "int8": 0.1,
+    "w8a8": 0.2,
+}
+"""Of the largest output. fp32: sums in another order. TF32 keeps 10 bits of a factor, bfloat16 7 of
+everything: errors of 2^-11 and 2^-8 grow over some dozen layers. int8: weights to a 254th of their
+row's range, on top of bfloat16; w8a8: activations too."""
+TIERS: Mapping[How, Tier] = {"eager": "eager", "graphs": "compiled", "compile": "compiled"}
+
+
+def open_network(
+    work: NetworkWork,
+    threads: int,
+    *,
+    how: How,
+    precision: str,
+    transfer: bool,
+    device: Device | None = None,
+) -> GpuSession:
+    """Return a network's session.
+
+    Raises
+    ------
+    BaselineError
+        E853 where there is no GPU.
+    """
+    import torch
+
+    from gateformer.baselines.networks.torch_model import module
+
+    device = device or Device("cuda")
+    device.need()
+    torch.set_num_threads(threads)
+    graph, samples, kind = work.network(), work.samples(), getattr(torch, DTYPES[precision])
+    inputs = tuple(torch.from_numpy(samples[name]).to(kind) for name in graph.inputs)
+    net = module(graph, device.name, kind)
+    moved = sum(one.nbytes for one in (*net.parameters(), *net.buffers(), *inputs))
+    options = {"weights": DTYPES[precision]}
+    if how == "compile":
+        net = compiled(net)
+        options["compiler"] = "inductor, captured as one graph"
+
+    def run(*given: Any) -> tuple[Any, Any]:
+        found = [one.reshape(len(one), -1) for one in net(*given)]
+        joined = found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        return joined, joined
+
+    return GpuSession(
+        run,
+        inputs,
+        device,
+        how,
+        transfer=transfer,
+        bytes=moved,
+        options=options,
+        matmul="high" if precision == "tf32" else "highest",
+    )
+
+
+def open_decoder(
+    work: DecoderWork,
+    threads: int,
+    *,
+    how: How,
+    precision: str,
+    transfer: bool,
+    device: Device | None = None,
+) -> GpuSession:
+    """Return a decoder's session; with transfer, tokens go there and the likeliest ones come back.
+
+    Raises
+    ------
+    BaselineError
+        E853 where there is no GPU.
+    """
+    import torch
+
+    from gateformer.baselines.decoders.sizes import Storage, plain, step_bytes
+    from gateformer.baselines.decoders.torch_model import module
+    from gateformer.baselines.gpu.int8 import both, quantized, weight_only
+
+    device = device or Device("cuda")
+    device.need()
+    torch.set_num_threads(threads)
+    dtype = DTYPES[precision]
+    net = module(work, device.name, dtype)
+    storage, options = plain(4 if dtype == "float32" else 2), {"cache": f"{dtype}, in place"}
+    if precision in ("int8", "w8a8"):
+        net = quantized(net, weight_only if precision == "int8" else both)
+        storage = Storage(block=1, bytes=1, vectors=2, table=2, cached=2, row=4)
+        options["weights"] = "int8, a scale a row"
+    if how == "compile":
+        net = compiled(net)
+        options["compiler"] = "inductor, block by block, captured as one graph"
+
+    def run(tokens: Any) -> tuple[Any, Any]:
+        logits = net(tokens)
+        return logits, logits.argmax(dim=-1) if transfer else logits[:, :1]
+
+    return GpuSession(
+        run,
+        (torch.from_numpy(work.tokens()),),
+        device,
+        how,
+        transfer=transfer,
+        bytes=step_bytes(work, storage),
+        options=options,
+        matmul="high" if precision == "tf32" else "highest",
+    )
+
+
+def _candidate(
+    opened: Callable[..., GpuSession], how: How, precision: str, transfer: bool
+) -> Candidate:
+    return Candidate(
+        runtime=f"torch-{how}" + ("+host" if transfer else ""),
+        precision=precision,
+        tier=TIERS[how],
+        packages=("torch",),
+        extra="baselines",
+        open=partial(opened, how=how, precision=precision, transfer=transfer),
+        tolerance=TOLERANCES[precision],
+        device="cuda",
+        transfer=transfer,
+    )
+
+
+NETWORKS: tuple[Candidate, ...] = tuple(
+    _candidate(open_network, how, precision, transfer)
+    for how in ("eager", "graphs", "compile")
+    for precision in ("fp32", "tf32", "bf16")
+    for transfer in (False, True)
+)
+DECODERS: tuple[Candidate, ...] = (
+    _candidate(open_decoder, "eager", "fp32", False),
+    _candidate(open_decoder, "eager", "bf16", False),
+    _candidate(open_decoder, "graphs", "fp32", False),
+    _candidate(open_decoder, "graphs", "tf32", False),
+    _candidate(open_decoder, "graphs", "bf16", False),
+    _candidate(open_decoder, "graphs", "w8a8", False),
+    _candidate(open_decoder, "compile", "fp32", False),
+    _candidate(open_decoder, "compile", "bf16", False),
+    _candidate(open_decoder, "compile", "bf16", True),
+    _candidate(open_decoder, "compile", "int8", False),
+    _candidate(open_decoder, "compile", "w8a8", False),
+)
+"""``+host``: with the transfer of inputs and answers."""

@@ -1,0 +1,47 @@
+"""The GPU that baselines run on, as a record states it.
+
+Owns ``gpu``. Imports the probe. A process that has once used CUDA holds its memory and keeps the
+board awake until it ends, so this one never does: it asks another.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from pydantic import ValidationError
+
+from gateformer.baselines.gpu.probe import GpuFound
+from gateformer.baselines.gpu.running import no_gpu
+from gateformer.baselines.record import Hardware
+
+TIMEOUT_S = 300.0
+
+
+def gpu(device: str = "cuda", timeout_s: float = TIMEOUT_S) -> Hardware:
+    """Return this machine's GPU, the first that torch finds, with its memory's bandwidth.
+
+    Raises
+    ------
+    BaselineError
+        E853 where there is none.
+    """
+    command = [sys.executable, "-m", "gateformer.baselines.gpu.probe", device]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise no_gpu(f"it did not answer in {timeout_s:.0f} s") from None
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    try:
+        return GpuFound.model_validate_json(last).hardware()
+    except ValidationError:
+        said = " ".join((done.stderr.strip().splitlines() or ["no answer"])[-1].split())[:300]
+        raise no_gpu(said) from None

@@ -1,0 +1,238 @@
+"""What runs on a GPU, on the processor: the same code with a CUDA that records and replays."""
+
+import subprocess
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateformer.baselines.gpu.candidates import DECODERS, NETWORKS
+from gateformer.baselines.gpu.hardware import gpu
+from gateformer.baselines.gpu.probe import GpuFound, bandwidths, nvml_uuid, probe, told
+from gateformer.baselines.gpu.running import Device
+from gateformer.baselines.registry import PLACES, candidates
+from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.work import DecoderWork
+from gateformer.errors import BaselineError
+from gateformer.quant.decoder import Decoder
+
+torch = pytest.importorskip("torch")
+from unit.fake_cuda import FakeCuda  # noqa: E402 - it needs torch
+
+GPT = Decoder("tiny", 3, 64, 4, 4, 16, 256, 101, 32)
+LLAMA = Decoder(
+    "tiny-llama", 2, 64, 4, 2, 16, 96, 102, 32, norm="rms", activation="silu", gated=True,
+    positions="rotary", bias_qkv=False, bias_projection=False, bias_ffn=False, tied=False,
+)  # fmt: skip
+QUICK = [one for one in DECODERS if not one.runtime.startswith("torch-compile")]
+
+
+def named(one: Candidate) -> str:
+    return one.key
+
+
+def held_to_the_reference(candidate: Candidate, work: Any, device: Device) -> float:
+    session = candidate.open(work, 1, device=device)  # type: ignore[call-arg] # a partial
+    session.step()
+    reference = work.reference()
+    share = np.abs(session.outputs() - reference).max() / np.abs(reference).max()
+    session.close()
+    return float(share)
+
+
+@pytest.mark.parametrize("candidate", QUICK, ids=named)
+@pytest.mark.parametrize("shape", [GPT, LLAMA], ids=lambda one: one.name)
+def test_decoders_give_the_references_logits(candidate: Candidate, shape: Decoder) -> None:
+    cuda = FakeCuda()
+    share = held_to_the_reference(candidate, DecoderWork(shape, 9, batch=2), Device("cpu", cuda))
+    assert share <= candidate.tolerance
+    assert len(cuda.graphs) == (candidate.runtime != "torch-eager")
+    # A rounding that is not there would make the tolerance an empty promise.
+    assert share > {"fp32": 0, "tf32": 0, "bf16": 1e-3, "w8a8": 2e-3}[candidate.precision]
+
+
+def test_a_replayed_step_reads_the_hosts_new_token() -> None:
+    work, cuda = DecoderWork(GPT, 5, batch=3), FakeCuda()
+    from gateformer.baselines.gpu.candidates import open_decoder
+
+    session = open_decoder(
+        work, 1, how="graphs", precision="fp32", transfer=True, device=Device("cpu", cuda)
+    )
+    session.step()
+    before = session.outputs()
+    np.testing.assert_allclose(before, work.reference(), rtol=1e-4, atol=1e-4)
+    assert session.answer.tolist() == before.argmax(axis=1).tolist()
+    session.host[0][:] = torch.tensor([7, 7, 7])
+    session.step()
+    after = session.outputs()
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_array_equal(after[0], after[1])
+    assert session.answer.tolist() == after.argmax(axis=1).tolist()
+    assert cuda.graphs[0].replays == 3  # once as it was opened
+    session.close()
+
+
+def test_every_step_waits_for_the_device() -> None:
+    from gateformer.baselines.gpu.session import GpuSession
+
+    class Elsewhere(Device):
+        """The processor, but one that has to be waited for."""
+
+        def wait(self) -> None:
+            self.library.synchronize()
+
+    cuda = FakeCuda()
+    session = GpuSession(
+        lambda x: (x * 2, x), (torch.ones(2, 3),), Elsewhere("cpu", cuda), "eager",
+        transfer=False, bytes=48, options={}, matmul="high",
+    )  # fmt: skip
+    assert torch.get_float32_matmul_precision() == "high"
+    waits = cuda.waits
+    for _ in range(5):
+        session.step()
+    assert cuda.waits == waits + 5
+    assert session.options["float32 products"] == "high"
+    assert session.outputs().tolist() == [[2.0] * 3] * 2
+    session.close()
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize("sides", [(16, 64), (101, 60), (3, 5)])
+def test_matrices_in_eight_bits(sides: tuple[int, int]) -> None:
+    from gateformer.baselines.gpu.int8 import both, rows, weight_only
+
+    torch.manual_seed(1)
+    weight, x, bias = torch.randn(sides), torch.randn(2, sides[1]), torch.randn(sides[0])
+    whole, scale = rows(weight)
+    assert whole.dtype == torch.int8
+    assert all(side % 8 == 0 for side in whole.shape)
+    kept = whole[: sides[0], : sides[1]] * scale[:, None]
+    assert (kept - weight).abs().max() <= scale.max() / 2 * 1.001
+    torch.testing.assert_close(weight_only(x, whole, scale, bias), x @ kept.T + bias)
+    # Activations in eight bits: off by half a step of each at most.
+    step = x.abs().amax(1, keepdim=True) / 127
+    off = (both(x, whole, scale, bias) - (x @ kept.T + bias)).abs()
+    assert (off <= step / 2 * kept.abs().sum(1) * 1.01 + 1e-5).all()
+    assert off.max() > 0
+
+
+def test_int8_reads_half_of_what_bfloat16_reads() -> None:
+    from gateformer.baselines.gpu.candidates import open_decoder
+
+    bytes_of = {}
+    for precision in ("bf16", "int8"):
+        session = open_decoder(
+            DecoderWork(GPT, 0), 1, how="eager", precision=precision, transfer=False,
+            device=Device("cpu"),
+        )  # fmt: skip
+        bytes_of[precision] = session.bytes
+        session.close()
+    assert 0.5 < bytes_of["int8"] / bytes_of["bf16"] < 0.56
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize(
+    "candidate", [one for one in DECODERS if one not in QUICK and not one.transfer], ids=named
+)
+def test_compiled_decoders_give_the_references_logits(candidate: Candidate) -> None:
+    share = held_to_the_reference(candidate, DecoderWork(GPT, 9, batch=2), Device("cpu", Deaf()))
+    assert share <= candidate.tolerance
+
+
+class Deaf(FakeCuda):
+    """Compiled kernels are not seen by the recorder: what was made while capturing stays."""
+
+    def graph(self, one: Any) -> Any:
+        return self.stream(one)
+
+
+def test_keys_are_unique_and_found_by_the_worker() -> None:
+    for kind, known in (("network", NETWORKS), ("decode", DECODERS)):
+        assert candidates(PLACES[kind, "cuda"]) == known  # type: ignore[index] # of its two words
+        assert len({one.key for one in known}) == len(known)
+        assert all(one.device == "cuda" and not one.exact for one in known)
+        assert {one.transfer for one in known} == {True, False}
+
+
+def test_without_a_gpu_each_candidate_says_so() -> None:
+    for candidate in (*NETWORKS, *DECODERS):
+        with pytest.raises(BaselineError, match="E853 no GPU"):
+            candidate.open(None, 1, device=Device("cuda", FakeCuda(available=False)))  # type: ignore[call-arg]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_this_machine_has_no_gpu_and_says_so() -> None:
+    with pytest.raises(BaselineError) as caught:
+        gpu()
+    assert caught.value.code == "E853"
+    assert caught.value.cause == "torch sees no CUDA device"
+    assert "recorded and modelled rows need none" in str(caught.value)
+
+
+def test_the_probe_measures_reads_and_copies() -> None:
+    found = probe(Device("cpu"), size=1 << 22, repeats=3)
+    assert found.bandwidths["read"] >= found.bandwidths["read, median"] > 0
+    assert GpuFound.model_validate_json(found.model_dump_json()) == found
+    hardware = found.hardware()
+    assert hardware.kind == "gpu"
+    assert hardware.bandwidth_gbs == found.bandwidths["read"]
+    assert hardware.details["bandwidth, copy"].endswith("GB/s")
+
+
+def test_bandwidths_lie_between_the_devices_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateformer.baselines.gpu import probe as probing
+
+    device = Device("cpu", FakeCuda())
+    elsewhere = Device("cuda", device.cuda)
+    seconds = probing._seconds
+    monkeypatch.setattr(probing, "_seconds", lambda _, kernel: seconds(elsewhere, kernel))
+    found = bandwidths(device, size=1 << 20, repeats=2)
+    assert found["read"] == pytest.approx((1 << 20) / 2.5e-3 / 1e9)
+    assert found["copy"] == pytest.approx(2 * found["read"])
+
+
+def test_a_probe_that_dies_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def died(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(args, -11, "half of {", "Traceback\nCUDA error: gone\n")
+
+    monkeypatch.setattr(subprocess, "run", died)
+    with pytest.raises(BaselineError, match="CUDA error: gone"):
+        gpu()
+
+
+def test_what_the_driver_tells() -> None:
+    class Nvml:
+        NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
+
+        class NVMLError(Exception):
+            pass
+
+        def __init__(self, **answers: Any) -> None:
+            self.answers = answers
+
+        def __getattr__(self, name: str) -> Any:
+            def asked(*_: Any) -> Any:
+                if name not in self.answers:
+                    raise self.NVMLError(name)
+                return self.answers[name]
+
+            return asked
+
+    nvml = Nvml(
+        nvmlInit=None,
+        nvmlDeviceGetHandleByUUID="gpu",
+        nvmlSystemGetDriverVersion=b"570.86",
+        nvmlDeviceGetEnforcedPowerLimit=700_000,
+        nvmlDeviceGetMaxClockInfo=1980,
+        nvmlDeviceGetEccMode=[1, 1],
+    )
+    assert told(nvml_uuid("12-34"), nvml) == {
+        "driver": "570.86",
+        "power limit": "700 W",
+        "largest clock of the multiprocessors": "1980 MHz",
+        "largest clock of the memory": "1980 MHz",
+        "error correction": "on",
+    }
+    assert told("GPU-12", Nvml()) == told("GPU-12", None) == {}
+    assert nvml_uuid("GPU-12") == nvml_uuid("12") == "GPU-12"
