@@ -8,34 +8,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gateformer.baselines.fitting import predict
 from gateformer.baselines.measure import Failure
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.running import Rows
 from gateformer.baselines.store import Stored
-from gateformer.pim.screen import Answer, Block, Cell, amount, percent
+from gateformer.pim.screen import Answer, Block, Cell, amount, digits, percent
 
-HEADS = (
-    "runtime", "precision", "tier", "p50", "p90", "p99", "n", "per second", "GB/s", "of bandwidth",
-    "energy",
-)  # fmt: skip
+HEADS = ("runtime", "precision", "tier", "p50 {unit}", "p99 {unit}", "n", "per s", "GB/s", "of it")
+PREDICTED = ("predicted", "error")
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
-def measured(found: Sequence[Rows]) -> Answer:
+def measured(found: Sequence[Rows], stored: Sequence[Stored] = ()) -> Answer:
     """Return a run's tables: a model each, the fastest median first, then what failed and why.
 
+    Decoders' rows have a prediction beside them where smaller ones were measured on this machine.
     The exit code is 0 where anything was measured, else the first failure's.
+
+    Parameters
+    ----------
+    found : sequence of Rows
+        What was measured now.
+    stored : sequence of Stored
+        What predictions are made from.
     """
-    blocks = []
+    blocks: list[Block] = []
     for one in found:
-        rows = sorted(one.records, key=lambda record: record.times.median)
-        failures = [row for row in one.rows if isinstance(row, Failure)]
-        cells = [_cells(record) for record in rows]
-        cells += [(row.runtime, row.precision, row.tier, *[None] * 8) for row in failures]
-        title = f"{one.name}: {_words(rows[0])}" if rows else one.name
-        blocks.append(Block(title, HEADS, tuple(cells)))
-        if failures:
-            reasons = tuple((row.key, str(row.error)) for row in failures)
-            blocks.append(Block(f"{one.name}: without a time", ("candidate", "why"), reasons))
+        blocks += _model(one, stored)
     records = [record for one in found for record in one.records]
     lost = [row.error for one in found for row in one.rows if isinstance(row, Failure)]
     said = list(dict.fromkeys(_machine(record.hardware) for record in records))
@@ -70,26 +70,10 @@ def listed(found: Sequence[Stored]) -> Answer:
     blocks = []
     for name, group in sorted(machines.items()):
         ordered = sorted(group, key=lambda one: (one.record.workload.name, one.record.times.median))
-        heads = ("workload", "batch", "context", "runtime", "precision", "p50", "p99", "n", "date",
-                 "from")  # fmt: skip
-        cells: list[tuple[Cell, ...]] = []
-        for one in ordered:
-            work, setup, times = one.record.workload, one.record.setup, one.record.times
-            cells.append(
-                (
-                    work.name,
-                    work.batch,
-                    work.context or None,
-                    _runtime(one.record),
-                    setup.precision,
-                    amount(times.median, "s"),
-                    amount(times.p99, "s"),
-                    times.samples,
-                    one.record.date,
-                    "package" if one.shipped else "here",
-                )  # fmt: skip
-            )
-        blocks.append(Block(f"{name}: {group[0].record.hardware.name}", heads, tuple(cells)))
+        heads = ("workload", "batch", "context", "runtime", "precision", "p50 ms", "p99 ms", "n",
+                 "date", "from")  # fmt: skip
+        cells = tuple(_stored(one) for one in ordered)
+        blocks.append(Block(f"{name}: {group[0].record.hardware.name}", heads, cells))
     none = "No baselines are stored. `gateformer baseline cpu MODEL` makes some."
     notes = () if found else (none,)
     data = {
@@ -101,20 +85,74 @@ def listed(found: Sequence[Stored]) -> Answer:
     return Answer(data, tuple(blocks), notes)
 
 
-def _cells(record: Record) -> tuple[Cell, ...]:
-    times, energy = record.times, record.energy
-    return (
+def _model(one: Rows, stored: Sequence[Stored]) -> list[Block]:
+    """Return a model's table, and the reasons of what has no time."""
+    rows = sorted(one.records, key=lambda record: record.times.median)
+    failures = [row for row in one.rows if isinstance(row, Failure)]
+    factor, unit = _unit(rows)
+    others = [each.record for each in stored]
+    predictions = [predict(record, others) for record in rows]
+    shown = any(predictions)
+    metered = any(record.energy for record in rows)
+    heads = [head.format(unit=unit) for head in HEADS]
+    heads += PREDICTED if shown else ()
+    heads += ["energy"] if metered else []
+    cells: list[tuple[Cell, ...]] = []
+    for record, prediction in zip(rows, predictions, strict=True):
+        line = _cells(record, factor)
+        if shown and prediction is None:
+            line += [None, None]
+        elif prediction is not None:
+            line += [digits(prediction.seconds / factor), percent(prediction.error)]
+        if metered and record.energy is not None:
+            line.append(f"{amount(record.energy.value, 'J')}, {record.energy.kind}")
+        elif metered:
+            line.append(None)
+        cells.append(tuple(line))
+    lacking = len(heads) - 3
+    cells += [(row.runtime, row.precision, row.tier, *[None] * lacking) for row in failures]
+    title = f"{one.name}: {_words(rows[0])}" if rows else one.name
+    blocks = [Block(title, tuple(heads), tuple(cells))]
+    if failures:
+        reasons = tuple((row.key, str(row.error)) for row in failures)
+        blocks.append(Block(f"{one.name}: without a time", ("candidate", "why"), reasons))
+    return blocks
+
+
+def _unit(rows: Sequence[Record]) -> tuple[float, str]:
+    """Return the unit in which the fastest median is at least one."""
+    least = min((record.times.median for record in rows), default=1.0)
+    return next((one for one in UNITS if least >= one[0]), UNITS[-1])
+
+
+def _cells(record: Record, factor: float) -> list[Cell]:
+    times = record.times
+    return [
         _runtime(record),
         record.setup.precision,
         record.setup.tier,
-        amount(times.median, "s"),
-        amount(times.p90, "s"),
-        amount(times.p99, "s"),
+        digits(times.median / factor),
+        digits(times.p99 / factor),
         times.samples,
-        record.per_second,
-        record.gbs,
-        None if record.share is None else percent(record.share),
-        None if energy is None else f"{amount(energy.value, 'J')} {energy.kind}",
+        digits(record.per_second),
+        digits(record.gbs, 3),
+        None if record.share is None else percent(record.share, 0),
+    ]
+
+
+def _stored(one: Stored) -> tuple[Cell, ...]:
+    work, setup, times = one.record.workload, one.record.setup, one.record.times
+    return (
+        work.name,
+        work.batch,
+        work.context or None,
+        _runtime(one.record),
+        setup.precision,
+        digits(times.median * 1e3),
+        digits(times.p99 * 1e3),
+        times.samples,
+        one.record.date,
+        "package" if one.shipped else "here",
     )
 
 

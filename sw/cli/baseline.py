@@ -135,7 +135,7 @@ def _run(
     subjects = find(models, overrides or ())
     with telling("measuring") as say:
         found = run(subjects, wanted, device=device, folder=out or store.OWN, say=say)
-    return measured(found).give(as_json)
+    return measured(found, store.find(own=out or store.OWN)).give(as_json)
 
 
 def _typed() -> str:
