@@ -3,8 +3,8 @@
 Owns ``Sample``, ``Law``, ``fit`` and ``predict``. Imports the records.
 
 ``t = a x layers + bytes / (s x bandwidth)`` with a and 1/s at least zero, by the least sum of
-squared relative errors. Where launches run ahead of the device (eager on a GPU) the two hide behind each
-other: ``t`` is the larger of them.
+squared relative errors. Where launches run ahead of the device (eager on a GPU) the two hide behind
+each other: ``t`` is the larger of them.
 """
 
 from __future__ import annotations
@@ -141,8 +141,16 @@ def _sum(rows: Sequence[tuple[float, float]], both: bool) -> tuple[float, float]
 def group(record: Record) -> tuple[object, ...]:
     """Return what two records have to share for one law to hold for both."""
     hardware, setup = record.hardware, record.setup
-    unmeasured = hardware.bandwidth_gbs is None
-    return hardware.id, setup.runtime, setup.precision, setup.tier, setup.threads, unmeasured
+    return (
+        hardware.id,
+        hardware.bandwidth_gbs is None,
+        setup.runtime,
+        setup.precision,
+        setup.tier,
+        setup.threads,
+        setup.options.get("GLIBC_TUNABLES"),
+        record.transfer,
+    )
 
 
 def sample(record: Record) -> Sample:

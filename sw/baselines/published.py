@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from gateformer.baselines.fitting import Sample
-from gateformer.baselines.roofline import Estimate, Machine, Work, estimate, find
+from gateformer.baselines.roofline import Estimate, Machine, Tier, Work, estimate, find
 from gateformer.quant.decoder import Decoder
 
 
@@ -39,8 +39,10 @@ class Point:
         What it is made of.
     source : str
         Where it stands.
+    tier : str
+        Which model it is held against.
     fitted : bool
-        Whether the tuned model's constants were fitted to it.
+        Whether that model's constants were fitted to it.
     """
 
     machine: Machine
@@ -51,6 +53,7 @@ class Point:
     ms: float
     how: str
     source: str
+    tier: Tier
     fitted: bool
 
     @property
@@ -62,8 +65,15 @@ class Point:
 
     @property
     def modelled(self) -> Estimate:
-        """What the tuned runtime's model says."""
-        return estimate(self.machine, self.work, "fused", self.bits / 8)
+        """What the model says."""
+        return estimate(self.machine, self.work, self.tier, self.bits / 8)
+
+    @property
+    def group(self) -> str:
+        """Points of one group share the constants that they are held against."""
+        if self.machine.boundary != "board":
+            return "tuned, CPU"
+        return "eager, GPU" if self.tier == "eager" else "tuned, GPU"
 
     @property
     def error(self) -> float:
@@ -80,7 +90,7 @@ class Point:
 
 @cache
 def points() -> tuple[Point, ...]:
-    """Return all published points, those of the fit first."""
+    """Return all published points, by group, those of its fit first."""
     data = tomllib.loads((files("gateformer.baselines") / "published.toml").read_text("utf-8"))
     shapes = {name: _decoder(name, given) for name, given in data["shape"].items()}
     found = [
@@ -93,11 +103,12 @@ def points() -> tuple[Point, ...]:
             ms=one["ms"],
             how=one["how"],
             source=data["source"][one["source"]]["title"],
+            tier=one.get("tier", "fused"),
             fitted=one.get("fitted", False),
         )
         for one in data["point"]
     ]
-    return tuple(sorted(found, key=lambda one: not one.fitted))
+    return tuple(sorted(found, key=lambda one: (one.group, not one.fitted)))
 
 
 def _decoder(name: str, given: Mapping[str, Any]) -> Decoder:
