@@ -10,7 +10,7 @@ robust, change logits by a quarter to four tenths.
 
 from __future__ import annotations
 
-from gateformer.baselines.decoders import llama_cpp, torch_session
+from gateformer.baselines.decoders import llama_cpp, onnx_session, torch_session
 from gateformer.baselines.runtime import Candidate
 
 EXACT, HALF, BYTE, NIBBLE = 1e-3, 0.05, 0.15, 0.6
@@ -25,6 +25,18 @@ def _torch(precision: str, dtype: str, tolerance: float, *, compiled: bool) -> C
         packages=("torch",),
         extra="baselines",
         open=torch_session.session(dtype, compiled=compiled),
+        tolerance=tolerance,
+    )
+
+
+def _onnx(precision: str, tolerance: float) -> Candidate:
+    return Candidate(
+        runtime="onnxruntime",
+        precision=precision,
+        tier="tuned",
+        packages=("onnx", "onnxruntime"),
+        extra="baselines",
+        open=onnx_session.session(precision),
         tolerance=tolerance,
     )
 
@@ -46,6 +58,9 @@ CANDIDATES: tuple[Candidate, ...] = (
     _torch("bf16", "bfloat16", HALF, compiled=False),
     _torch("fp32", "float32", EXACT, compiled=True),
     _torch("bf16", "bfloat16", HALF, compiled=True),
+    _onnx("fp32", EXACT),
+    _onnx("int8", BYTE),
+    _onnx("int4", NIBBLE),
     _llama("f16", HALF),
     _llama("bf16", HALF),
     _llama("q8_0", BYTE),
