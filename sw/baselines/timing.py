@@ -20,6 +20,8 @@ STABLE = 0.03
 """Two blocks in a row whose medians differ from the one before by no more end the warm-up."""
 WARM_S = 10.0
 """Longest warm-up, in seconds, beyond its least number of steps."""
+LEAST_WARM_S = 0.3
+"""Shortest one: clocks rise and compilers that watch the first calls are done by then."""
 BURST_S = 0.2
 REST_S = 0.02
 LEAST = 5
@@ -99,7 +101,9 @@ def _warm(step: Callable[[], None], clock: Clock) -> int:
     """Run until two blocks in a row take as long as the one before; return how many steps."""
     count, still, before = 0, 0, 0.0
     began = clock()
-    while still < 2 and (clock() - began < WARM_S or count < 2):
+    while count < 2 or (
+        (spent := clock() - began) < WARM_S and (still < 2 or spent < LEAST_WARM_S)
+    ):
         block: list[float] = []
         while not block or sum(block) < BLOCK_S:
             start = clock()

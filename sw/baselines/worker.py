@@ -96,7 +96,9 @@ def _gpu() -> str:
     """Return the name that NVML knows torch's first GPU by: their numbers may differ."""
     import torch
 
-    return f"GPU-{torch.cuda.get_device_properties(0).uuid}"
+    from gateformer.baselines.gpu.probe import nvml_uuid
+
+    return nvml_uuid(torch.cuda.get_device_properties(0).uuid)
 
 
 if __name__ == "__main__":
