@@ -6,6 +6,7 @@ Owns ``load``, ``names`` and ``notes``. Imports the decoder and the errors.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -36,11 +37,19 @@ def notes(name: str) -> str:
 def load(name: str) -> Decoder:
     """Return a decoder.
 
+    Parameters
+    ----------
+    name : str
+        A known name; ``name@n`` is that decoder cut to its first n layers.
+
     Raises
     ------
     PimError
-        E807 for an unknown name.
+        E807 for an unknown name, or a cut that it does not have.
     """
+    whole, cut, layers = name.partition("@")
+    if cut and whole in _all():
+        return _cut(load(whole), layers)
     if name not in _all():
         near = get_close_matches(name, names(), 1)
         raise PimError(
@@ -64,3 +73,16 @@ def load(name: str) -> Decoder:
         context=found["context"],
         source=found["source"],
     )
+
+
+def _cut(whole: Decoder, layers: str) -> Decoder:
+    known = [str(one) for one in range(1, whole.layers + 1)]
+    if layers not in known:
+        raise PimError(
+            "E807",
+            "unknown model",
+            layer=f"{whole.name}@{layers}",
+            cause=f"{whole.name} can be cut to 1 to {whole.layers} layers",
+            fix=f"Such as {whole.name}@{max(1, whole.layers // 3)}",
+        )
+    return replace(whole, name=f"{whole.name}@{layers}", layers=int(layers))

@@ -177,7 +177,7 @@ def predict(record: Record, others: Iterable[Record]) -> Prediction | None:
     if record.workload.kind != "decode" or record.workload.batch != 1:
         return None
     smaller = {
-        one.workload.name: one
+        (one.workload.name, one.workload.context): one
         for one in others
         if one.workload.kind == "decode"
         and one.workload.batch == 1
@@ -190,4 +190,6 @@ def predict(record: Record, others: Iterable[Record]) -> Prediction | None:
     law = fit([sample(one) for one in smaller.values()], hidden=hidden)
     asked = sample(record)
     seconds = law.seconds(asked.layers, asked.reading)
-    return Prediction(seconds, seconds / asked.seconds - 1, law, tuple(smaller))
+    return Prediction(
+        seconds, seconds / asked.seconds - 1, law, tuple(dict.fromkeys(name for name, _ in smaller))
+    )

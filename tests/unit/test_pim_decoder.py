@@ -48,6 +48,19 @@ def test_an_unknown_model() -> None:
         models.load("gpt3-xxl")
 
 
+def test_a_model_cut_to_its_first_layers() -> None:
+    cut, whole = models.load("gpt2-small@4"), models.load("gpt2-small")
+    assert (cut.name, cut.layers) == ("gpt2-small@4", 4)
+    assert cut.block_weights * 3 == whole.block_weights
+    assert cut.head == whole.head
+
+
+@pytest.mark.parametrize("layers", ["", "0", "13", "-1", "04", "four", "4@2"])
+def test_a_cut_that_a_model_does_not_have(layers: str) -> None:
+    with pytest.raises(PimError, match=r"E807 unknown model: 'gpt2-small@.*1 to 12 layers"):
+        models.load(f"gpt2-small@{layers}")
+
+
 @pytest.mark.parametrize("name", MILLIONS)
 def test_the_graph_is_in_an_order_in_which_it_can_be_done(name: str) -> None:
     done: set[str] = set()
