@@ -27,6 +27,22 @@ def command(
         int, typer.Option(min=1, metavar="TOKENS", help="Tokens in a decoder's KV cache.")
     ] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Inferences or sequences at once.")] = 1,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:PRECISION]", help="Only these runtimes; repeatable."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of each runtime; by default one a core.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, help="Of timed calls, for each runtime.")
+    ] = 3.0,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure anew what has a record here.")
+    ] = False,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Measure nothing: records alone.")
+    ] = False,
     override: Overrides = None,
     tag: TagOption = "default",
     out: Annotated[
@@ -37,9 +53,18 @@ def command(
 ) -> int:
     """Put a network or a decoder on FPGA, PIM, CPU and GPU side by side.
 
-    Latency, throughput, energy, energy times delay and area; each number says what it is.
+    Latency, throughput, energy, energy times delay and area; each number says what it is. What
+    this machine has no record of is measured first.
     """
     from gateformer.comparing.collect import Options, compare
+    from gateformer.comparing.measuring import Measuring, Mode
+    from gateformer.quant.errors import ConfigError
 
-    options = Options(context=context, batch=batch, overrides=tuple(override or ()), tag=tag)
+    if measure and recorded:
+        raise ConfigError(
+            "E006", "settings that contradict each other", layer="--measure, --recorded"
+        )
+    mode: Mode = "anew" if measure else "recorded" if recorded else "missing"
+    how = Measuring(mode, tuple(runtime or ()), context, batch, threads, seconds)
+    options = Options(how, tuple(override or ()), tag)
     return compare(models, options, out).give(as_json)

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from gateformer.comparing import fpga, modelled, page, pim, tables
-from gateformer.comparing.rows import Absent, Comparison, Row, Subject
+from gateformer.baselines.registry import Device
+from gateformer.comparing import fpga, measured, measuring, modelled, page, pim, tables
+from gateformer.comparing.measuring import Measuring
+from gateformer.comparing.rows import Absent, Comparison, Platform, Row, Subject
 from gateformer.comparing.subjects import find
 from gateformer.config.schema import Config
 from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
 from gateformer.quant.decoder import Decoder
-from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
 
 PAGE, TEXT, NUMBERS = "compare.html", "compare.md", "compare.json"
-CONTEXT = 128
-"""Tokens in the KV cache where nothing is said."""
+PLATFORM: dict[Device, Platform] = {"cpu": "CPU", "cuda": "GPU"}
+Model = Decoder | Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,15 @@ class Options:
 
     Attributes
     ----------
-    context, batch : int
-        Tokens in the cache of decoders; inferences or sequences at once.
+    measuring : Measuring
+        How baselines are had; the context and the batch of all rows.
     overrides : tuple of str
         ``key=value`` for designs.
     tag : str
         Name of the designs' runs.
     """
 
-    context: int = CONTEXT
-    batch: int = 1
+    measuring: Measuring = field(default_factory=Measuring)
     overrides: tuple[str, ...] = ()
     tag: str = "default"
 
@@ -62,20 +64,20 @@ def compare(wanted: Sequence[str], options: Options, out: Path | None = None) ->
     Raises
     ------
     Problems or GateformerError
-        What is wrong with a model, before anything runs; E703 where the folder holds other files;
-        what a design's run found wrong.
+        What is wrong with a model or an option, before anything runs; E703 where the folder holds
+        other files; what a design's run found wrong.
     """
     if out is not None:
         refuse_strangers(out.absolute())
     models = find(wanted, options.overrides)
     check(models, options)
-    found = gather(models, options)
+    again = command(wanted, options)
+    found = gather(models, options, again)
     data = numbers(found)
     notes = list(found.notes)
     if out is not None:
-        again = command(wanted, options) + " --out page"
         files = {
-            PAGE: page.render(found, again, settings(options)),
+            PAGE: page.render(found, f"{again} --out page", settings(options)),
             TEXT: page.markdown(found, again),
             NUMBERS: json.dumps(data, indent=1) + "\n",
         }
@@ -85,26 +87,38 @@ def compare(wanted: Sequence[str], options: Options, out: Path | None = None) ->
     return Answer(data, tuple(tables.all_blocks(found)), tuple(notes))
 
 
-def check(models: Sequence[Decoder | Config], options: Options) -> None:
-    """Raise where a decoder's cache cannot hold the context and the tokens after it."""
-    Problems.raise_if_any(
-        [
-            ConfigError(
-                "E022",
-                "setting out of range",
-                layer="--context",
-                cause=f"{one.name} takes {one.context} tokens; {options.context} and the next "
-                f"{pim.TOKENS // 2} are too many",
-                fix=f"Choose at most {one.context - pim.TOKENS // 2}",
-            )
-            for one in models
-            if isinstance(one, Decoder) and options.context > one.context - pim.TOKENS // 2
-        ]
-    )
+def check(models: Sequence[Model], options: Options) -> None:
+    """Raise where a decoder cannot hold the context, or no model has a runtime that is asked for.
+
+    Raises
+    ------
+    Problems or ConfigError
+        E022 and E005 for each.
+    """
+    context = options.measuring.context
+    problems: list[GateformerError] = [
+        ConfigError(
+            "E022",
+            "setting out of range",
+            layer="--context",
+            cause=f"{one.name} takes {one.context} tokens; {context} and the "
+            f"{pim.TOKENS // 2} after them are too many",
+            fix=f"Choose at most {one.context - pim.TOKENS // 2}",
+        )
+        for one in models
+        if isinstance(one, Decoder) and context > one.context - pim.TOKENS // 2
+    ]
+    try:
+        measuring.check(models, options.measuring)
+    except Problems as several:
+        problems += several.errors
+    except ConfigError as error:
+        problems.append(error)
+    Problems.raise_if_any(problems)
 
 
-def gather(models: Sequence[Decoder | Config], options: Options) -> Comparison:
-    """Return all rows."""
+def gather(models: Sequence[Model], options: Options, again: str) -> Comparison:
+    """Return all rows; what has to be measured is measured last, when nothing else runs."""
     subjects: list[Subject] = []
     rows: list[Row] = []
     absent: list[Absent] = []
@@ -114,17 +128,33 @@ def gather(models: Sequence[Decoder | Config], options: Options) -> Comparison:
         subjects.append(subject)
         rows += more
         absent += lacking
-    return Comparison(tuple(subjects), tuple(rows), tuple(absent))
+    how = options.measuring
+    ids = {device: measuring.here(device) for device in measuring.DEVICES}
+    for device, here in ids.items():
+        if how.mode == "recorded" or here is None:
+            continue
+        with _told() as say:
+            reasons = measuring.measure(models, how, here, device, again, say)
+        for name, why in reasons.items():
+            absent += measured.lacking(name, PLATFORM[device], why)
+    own = {one for one in ids.values() if one is not None}
+    for model in models:
+        records = measuring.records(model, how, str(ids["cpu"]))
+        rows += measured.rows(str(model.name), records, own)
+        if not any(one.hardware.kind == "cpu" for one in records):
+            absent.append(_unmeasured(str(model.name), how))
+    return Comparison(tuple(subjects), tuple(rows), tuple(absent), tuple(notes(rows)))
 
 
 Gathered = tuple[Subject, list[Row], list[Absent]]
 
 
 def decoder(model: Decoder, options: Options) -> Gathered:
-    """Return a decoder's rows."""
+    """Return a decoder's rows that need no measuring."""
+    context, batch = options.measuring.context, options.measuring.batch
     with waiting(f"{model.name}: simulating the memory"):
-        memory = pim.row(model, options.context, options.batch)
-    rows = modelled.rows(model, options.context, options.batch)
+        memory = pim.row(model, context, batch)
+    rows = modelled.decoder(model, context, batch)
     lacking = [fpga.decoder(model)]
     if isinstance(memory, Row):
         rows.append(memory)
@@ -135,20 +165,23 @@ def decoder(model: Decoder, options: Options) -> Gathered:
         kind="decode",
         words=(
             f"{model.parameters / 1e6:,.0f} M parameters, {model.layers} layers of "
-            f"{model.d_model}; one token after {options.context:,} others"
+            f"{model.d_model}; one token after {context:,} others"
         ),
-        context=options.context,
-        batch=options.batch,
+        context=context,
+        batch=batch,
     )
     return subject, rows, lacking
 
 
 def network(config: Config, options: Options) -> Gathered:
-    """Return a design's rows."""
+    """Return a design's rows that need no measuring."""
     from rich.console import Console
 
     from gateformer.flow.progress import watching
+    from gateformer.flow.steps.importing import Import
+    from gateformer.flow.view import Memory
 
+    batch = options.measuring.batch
     folder = Path("runs") / str(config.name) / options.tag
     with watching(Console(stderr=True)) as watcher:
         metrics = fpga.run_design(config, folder, watcher).metrics
@@ -157,9 +190,46 @@ def network(config: Config, options: Options) -> Gathered:
         name=str(config.name),
         kind="network",
         words=f"{parameters:,} parameters, {metrics['import.layers']} layers",
+        batch=batch,
         accuracy=fpga.accuracy(metrics),
     )
-    return subject, [fpga.row(config, metrics)], [pim.network(subject.name, parameters)]
+    rows = [fpga.row(config, metrics, batch)]
+    rows += modelled.network(subject.name, Memory(config).get(Import), batch)
+    return subject, rows, [pim.network(subject.name, parameters)]
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """Return what a reader must know besides."""
+    found = []
+    machines = dict.fromkeys(
+        row.machine for row in rows if row.kind == "measured" and not row.recorded
+    )
+    if machines:
+        found.append(f"Measured here: {', '.join(machines)}.")
+    others = dict.fromkeys(row.recorded for row in rows if row.recorded)
+    if others:
+        found.append(f"Measured elsewhere: {'; '.join(others)}.")
+    if any(row.kind == "modelled" and row.platform == "GPU" for row in rows):
+        found.append("GPUs that were not at hand are modelled: docs/roofline.md checks the models.")
+    return found
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is measured: in place on a terminal, in lines elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda words: console.print(f"measuring {words}", highlight=False, markup=False)
+        return
+    with console.status("measuring") as status:
+        yield lambda words: status.update(f"measuring {words}")
+
+
+def _unmeasured(name: str, how: Measuring) -> Absent:
+    why = "nothing is recorded of it" if how.mode == "recorded" else "nothing could be measured"
+    return Absent(model=name, platform="CPU", reason=f"{why}; gateformer baseline cpu measures")
 
 
 def numbers(found: Comparison) -> dict[str, Any]:
@@ -181,22 +251,27 @@ def command(wanted: Sequence[str], options: Options) -> str:
     words = ["gateformer", "compare", *wanted]
     for one in options.overrides:
         words += ["-o", one]
-    for name in ("context", "batch", "tag"):
-        value = getattr(options, name)
-        if value != getattr(Options(), name):
-            words += [f"--{name}", str(value)]
+    how, usual = options.measuring, Measuring()
+    for one in how.runtimes:
+        words += ["--runtime", one]
+    for name in ("context", "batch", "threads", "seconds"):
+        if (value := getattr(how, name)) != getattr(usual, name):
+            words += [f"--{name}", f"{value:g}"]
+    words += {"missing": [], "anew": ["--measure"], "recorded": ["--recorded"]}[how.mode]
+    if options.tag != Options().tag:
+        words += ["--tag", options.tag]
     return shlex.join(words)
 
 
 def settings(options: Options) -> Block:
     """Return what was asked for, as a table."""
-    rows = tuple(
-        (one.name, words)
-        for one in fields(options)
-        if (words := _words(getattr(options, one.name)))
-    )
+    values = {one.name: getattr(options.measuring, one.name) for one in fields(options.measuring)}
+    values |= {"overrides": options.overrides, "tag": options.tag}
+    rows = tuple((name, _words(value)) for name, value in values.items())
     return Block("Settings", ("setting", "value"), rows)
 
 
 def _words(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "one a core" if value is None else str(value)

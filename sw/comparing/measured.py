@@ -1,20 +1,19 @@
 """Rows of records: what was measured, on this machine or where the record says.
 
-Owns ``rows``, ``best`` and ``lacking``. Imports the records and the failures of measuring.
+Owns ``rows`` and ``lacking``. Imports the records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable
 
-from gateformer.baselines.measure import Failure
 from gateformer.baselines.record import Record
 from gateformer.comparing.rows import Absent, Platform, Row
 
 PLATFORM: dict[str, Platform] = {"cpu": "CPU", "gpu": "GPU"}
 
 
-def rows(model: str, records: Iterable[Record], here: str) -> list[Row]:
+def rows(model: str, records: Iterable[Record], here: Container[str]) -> list[Row]:
     """Return a row a record.
 
     Parameters
@@ -23,38 +22,32 @@ def rows(model: str, records: Iterable[Record], here: str) -> list[Row]:
         What the comparison calls the workload.
     records : iterable of Record
         All of that workload.
-    here : str
-        This machine's hardware id: other machines' records say where and when.
+    here : container of str
+        This machine's hardware ids: other machines' records say where and when.
     """
-    return [_row(model, one, here) for one in newest(records)]
+    return [_row(model, one, here) for one in records]
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the last record of each machine and setup."""
-    found: dict[tuple[object, ...], Record] = {}
-    for one in sorted(records, key=lambda record: record.date):
-        setup = one.setup
-        found[
-            one.hardware.id, setup.runtime, setup.precision, setup.tier, setup.threads, one.transfer
-        ] = one
-    return list(found.values())
-
-
-def lacking(model: str, platform: Platform, failures: Sequence[Failure]) -> list[Absent]:
-    """Return what could not be measured, and why."""
+def lacking(model: str, platform: Platform, reasons: Iterable[tuple[str, str]]) -> list[Absent]:
+    """Return what could not be measured; what shares a reason shares a row."""
+    found: dict[str, list[str]] = {}
+    for key, why in reasons:
+        found.setdefault(why, []).append(key)
     return [
-        Absent(model=model, platform=platform, reason=f"{one.key}: {one.error}") for one in failures
+        Absent(model=model, platform=platform, reason=f"{', '.join(keys)}: {why}")
+        for why, keys in found.items()
     ]
 
 
-def _row(model: str, record: Record, here: str) -> Row:
+def _row(model: str, record: Record, here: Container[str]) -> Row:
     hardware, setup, times = record.hardware, record.setup, record.times
-    own = hardware.id == here
+    own = hardware.id in here
     return Row(
         model=model,
         platform=PLATFORM[hardware.kind],
         machine=hardware.name,
         system=_system(record),
+        version=f"{setup.runtime} {setup.version}",
         tier=setup.tier,
         precision=setup.precision,
         threads=setup.threads if hardware.kind == "cpu" else None,
@@ -77,8 +70,8 @@ def _row(model: str, record: Record, here: str) -> Row:
 
 
 def _system(record: Record) -> str:
-    setup = record.setup
-    return f"{setup.runtime} {setup.version}" + ("" if setup.tier == "tuned" else f", {setup.tier}")
+    pages = ", huge pages" if "GLIBC_TUNABLES" in record.setup.options else ""
+    return record.setup.runtime + (", eager" if record.setup.tier == "eager" else "") + pages
 
 
 def _transfer(record: Record) -> str:

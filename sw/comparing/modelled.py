@@ -1,6 +1,6 @@
 """Rows of machines that were not at hand: times by the roofline's models, joules by power limits.
 
-Owns ``rows``. Imports the models of baselines.
+Owns ``decoder`` and ``network``. Imports the models of baselines.
 """
 
 from __future__ import annotations
@@ -9,35 +9,76 @@ from gateformer.baselines.roofline import MACHINES, MEANINGS, Machine, Tier, Wor
 from gateformer.comparing.rows import Platform, Row
 from gateformer.energy.figure import Energy
 from gateformer.quant.decoder import Decoder
+from gateformer.quant.graph import Graph
 
 SHOWN: tuple[Tier, ...] = ("fused", "eager")
 """Tiers that are shown; what physics allows (the roofline) is no machine's time."""
 
 
-def rows(decoder: Decoder, context: int, batch: int) -> list[Row]:
+def decoder(model: Decoder, context: int, batch: int) -> list[Row]:
     """Return a row for each machine and tier.
 
     Parameters
     ----------
-    decoder : Decoder
-        The model.
+    model : Decoder
+        The decoder.
     context : int
         Tokens in the cache.
     batch : int
         Sequences decoded together.
     """
     work = Work(
-        decoder.layers,
-        decoder.block_weights + decoder.head.weights,
-        decoder.kv_elements * context,
+        model.layers,
+        model.block_weights + model.head.weights,
+        model.kv_elements * context,
         batch,
     )
     return [
-        _row(decoder.name, machine, tier, work)
+        _row(model.name, machine, tier, work)
         for machine in MACHINES.values()
         for tier in SHOWN
         if tier in machine.tiers
     ]
+
+
+def network(model: str, graph: Graph, batch: int) -> list[Row]:
+    """Return a row a tier for a GPU: a network this small takes the time of its launches.
+
+    Parameters
+    ----------
+    model : str
+        What the comparison calls it.
+    graph : Graph
+        Imported.
+    batch : int
+        Frames at once; the model is of one, so there is no row of more.
+    """
+    from gateformer.baselines.launching import launching
+
+    if batch > 1:
+        return []
+    rows = []
+    for tier in SHOWN:
+        found = launching(graph, tier)
+        rows.append(
+            Row(
+                model=model,
+                platform="GPU",
+                machine="any GPU",
+                system="captured graph" if tier == "fused" else tier,
+                tier=tier,
+                precision="fp32",
+                kind="modelled",
+                median=found.value,
+                low=found.low,
+                high=found.high,
+                per_second=1 / found.value,
+                energy_note="not modelled: a GPU that waits for launches is far from its limit",
+                transfer="to the device and back: not in",
+                source=found.source,
+            )
+        )
+    return rows
 
 
 def _row(model: str, machine: Machine, tier: Tier, work: Work) -> Row:

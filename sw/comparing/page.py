@@ -6,7 +6,7 @@ Owns ``render`` and ``markdown``. Imports the tables, the drawings and the page 
 from __future__ import annotations
 
 from gateformer.comparing import plots, tables
-from gateformer.comparing.rows import PLATFORMS, Comparison, Row, Subject
+from gateformer.comparing.rows import PLATFORMS, Comparison, Platform, Row, Subject
 from gateformer.energy.figure import Kind
 from gateformer.pim.page import Drawing, Section, Words
 from gateformer.pim.page import render as render_page
@@ -25,7 +25,7 @@ PROMISE = (
     "Simulated and modelled numbers come out the same again; measured ones as far as the machine "
     "is as quiet."
 )
-COLOURS = "Blue: measured. Green: simulated. Purple: modelled. Orange: published."
+COLOURS = "Blue: measured. Green: simulated. Orange: modelled. Purple: published."
 
 
 def render(found: Comparison, command: str, settings: Block) -> str:
@@ -84,7 +84,7 @@ def figures(found: Comparison) -> list[Figure]:
     subject = found.subjects[0]
     made = []
     for platform in PLATFORMS:
-        best = next(iter(found.of(subject.name, platform)), None)
+        best = found.best(subject.name, platform)
         if best is not None:
             note = f"{subject.name}: {best.name}"
             made.append(Figure(f"{platform}, p50", amount(best.median, "s"), note, best.kind))
@@ -103,23 +103,32 @@ def _together(found: Comparison) -> Section:
         drawn = plots.over_models(series(found, decoders), [one.name for one in decoders])
         parts.append(Drawing(drawn, f"Median time of one token. {COLOURS}"))
     parts.append(_untitled(tables.glance(found)))
-    lead = "The fastest row of each platform, whatever its precision; all rows are below."
+    lead = (
+        "The fastest row of each platform, whatever its precision; what ran goes before what was "
+        "modelled. All rows are below."
+    )
     return Section("together", "At a glance", "", lead, tuple(parts))
 
 
 def series(
     found: Comparison, decoders: list[Subject]
 ) -> list[tuple[str, Kind, list[float | None]]]:
-    """Return the times of each system that runs at least two of the decoders."""
-    made: dict[tuple[str, Kind], dict[str, float]] = {}
+    """Return the times of each system that runs at least two of the decoders.
+
+    Of a runtime that runs at several precisions, the one that is fastest on the first of them.
+    """
+    made: dict[tuple[Platform, str], dict[str, tuple[Row, dict[str, float]]]] = {}
     for one in decoders:
         for row in found.of(one.name):
-            made.setdefault((f"{row.platform} {row.name}", row.kind), {})[one.name] = row.median
-    return [
-        (name, kind, [times.get(one.name) for one in decoders])
-        for (name, kind), times in made.items()
-        if len(times) > 1
-    ]
+            runtime = made.setdefault((row.platform, tables.system(row)), {})
+            runtime.setdefault(row.precision, (row, {}))[1][one.name] = row.median
+    lines: list[tuple[str, Kind, list[float | None]]] = []
+    for (platform, _), precisions in made.items():
+        first, seconds = next(iter(precisions.values()))
+        if len(seconds) > 1:
+            times = [seconds.get(one.name) for one in decoders]
+            lines.append((f"{platform} {first.name}", first.kind, times))
+    return lines
 
 
 def _subject(found: Comparison, subject: Subject) -> Section:

@@ -62,12 +62,12 @@ def time_bars(rows: Sequence[Row], *, models: bool) -> Markup:
             amount(row.median, "s") + ("" if row.p99 is None else f"; p99 {amount(row.p99, 's')}"),
             row.median,
             row.kind,
-            row.median,
-            row.p99 or row.median,
+            row.low or row.median,
+            row.p99 or row.high or row.median,
         )
         for row in rows
     ]
-    return bars(found, "s", "Median time; the line ends at the 99th percentile")
+    return bars(found, "s", "Median time; the line ends at the 99th percentile or the error bar")
 
 
 def energy_bars(rows: Sequence[Row], *, models: bool) -> Markup | None:
@@ -78,8 +78,7 @@ def energy_bars(rows: Sequence[Row], *, models: bool) -> Markup | None:
             f"{amount(row.energy.value, 'J')}, {row.energy.boundary}",
             row.energy.value,
             row.energy.kind,
-            row.energy.low or row.energy.value,
-            row.energy.high or row.energy.value,
+            *row.energy_ends,
         )
         for row in rows
         if row.energy is not None and row.energy.value > 0
@@ -136,7 +135,7 @@ def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
         if row.energy is None:
             continue
         at, height = x(row.median), y(row.energy.value)
-        low, high = row.energy.low or row.energy.value, row.energy.high or row.energy.value
+        low, high = row.energy_ends
         tip = f"{_name(row, True)}: {amount(row.median, 's')}, {amount(row.energy.value, 'J')}"
         if high > low:
             parts.append(svg.line(at, y(low), at, y(high), "axis"))

@@ -46,7 +46,9 @@ class Row(Plain):
     machine: Name
     """The device, memory, processor or GPU."""
     system: str
-    """With what it runs: a runtime and its version, a clock, a model's tier."""
+    """With what it runs: a runtime, a clock, a model's tier."""
+    version: str = ""
+    """Of the runtime."""
     tier: str
     """How much work went into it: ``hardware``, or a baseline's or a model's tier."""
     precision: Name
@@ -57,6 +59,10 @@ class Row(Plain):
     """Of the times."""
     median: Positive
     """Seconds of one inference, or of one decoding step of the whole batch."""
+    low: Positive | None = None
+    """Lower end of a modelled time's error bar."""
+    high: Positive | None = None
+    """Upper end."""
     p90: Positive | None = None
     p99: Positive | None = None
     samples: Annotated[int, Field(ge=1)] | None = None
@@ -88,6 +94,14 @@ class Row(Plain):
     def edp(self) -> float | None:
         """Energy times delay, J s: joules of one inference times the time until its result."""
         return None if self.energy is None else self.energy.value * self.median
+
+    @property
+    def energy_ends(self) -> tuple[float, float]:
+        """The error bar of its energy, J; its value at both ends where there is none."""
+        if self.energy is None:
+            return 0.0, 0.0
+        low, high, value = self.energy.low, self.energy.high, self.energy.value
+        return value if low is None else low, value if high is None else high
 
     @property
     def name(self) -> str:
@@ -145,6 +159,12 @@ class Comparison:
     rows: tuple[Row, ...]
     absent: tuple[Absent, ...]
     notes: tuple[str, ...] = ()
+
+    def best(self, model: str, platform: Platform) -> Row | None:
+        """Return a platform's fastest row, one that ran before one of a formula."""
+        rows = self.of(model, platform)
+        ran = [row for row in rows if row.kind in ("measured", "simulated")]
+        return next(iter([*ran, *rows]), None)
 
     def of(self, model: str, platform: Platform | None = None) -> list[Row]:
         """Return a model's rows, the fastest of each platform first."""

@@ -55,17 +55,16 @@ def glance(found: Comparison) -> Block:
     for one in found.subjects:
         cells: list[Cell] = [one.name]
         for platform in PLATFORMS:
-            best = next(iter(found.of(one.name, platform)), None)
+            best = found.best(one.name, platform)
             cells.append(None if best is None else f"{amount(best.median, 's')} {best.kind}")
         rows.append(tuple(cells))
-    return Block("The fastest of each platform, median", ("model", *PLATFORMS), tuple(rows))
+    title = "The fastest of each platform, median; what ran goes before what was modelled"
+    return Block(title, ("model", *PLATFORMS), tuple(rows))
 
 
 def system(row: Row) -> str:
-    """Return machine, runtime and threads of a row."""
-    return row.name.removesuffix(f", {row.precision}") + (
-        f", {row.threads} thread{'s' if row.threads > 1 else ''}" if row.threads else ""
-    )
+    """Return machine and runtime of a row."""
+    return row.name.removesuffix(f", {row.precision}")
 
 
 def times(found: Comparison, kind: str) -> Block:
@@ -73,33 +72,31 @@ def times(found: Comparison, kind: str) -> Block:
     units = UNITS[kind]
     unit, scale = units.time
     rows = tuple(
-        (row.model, row.platform, system(row), row.precision, row.median * scale,
+        (row.model, row.platform, system(row), row.precision, row.threads, row.median * scale,
          None if row.p99 is None else row.p99 * scale, row.samples, row.per_second, row.kind)
         for row in rows_of(found, kind)
     )  # fmt: skip
-    heads = ("model", "on", "system", "precision", f"p50, {unit}", f"p99, {unit}", "n",
+    heads = ("model", "on", "system", "precision", "threads", f"p50, {unit}", f"p99, {unit}", "n",
              f"{units.each}s/s", "kind")  # fmt: skip
     return Block(f"Time of one {units.each}", heads, rows)
 
 
 def energies(found: Comparison, kind: str) -> Block:
-    """Return energy and energy times delay; a reason where there is none."""
+    """Return energy and energy times delay of the rows that have any."""
     units = UNITS[kind]
     (unit, scale), (product, power) = units.energy, units.edp
     rows: list[tuple[Cell, ...]] = []
     for row in rows_of(found, kind):
-        head = (row.model, row.platform, system(row), row.precision)
         if row.energy is None or row.edp is None:
-            rows.append((*head, None, None, None, row.energy_note or "not had", ""))
             continue
         bar = None
         if row.energy.low is not None or row.energy.high is not None:
-            ends = (row.energy.low or row.energy.value, row.energy.high or row.energy.value)
-            bar = " to ".join(digits(end * scale, 3) for end in ends)
-        rows.append((*head, row.energy.value * scale, bar, row.edp * power, row.energy.boundary,
-                     row.energy.kind))  # fmt: skip
+            low, high = row.energy_ends
+            bar = f"{digits(low * scale, 3)} to {digits(high * scale, 3)}"
+        rows.append((row.model, row.platform, system(row), row.precision, row.energy.value * scale,
+                     bar, row.edp * power, row.energy.boundary, row.energy.kind))  # fmt: skip
     heads = ("model", "on", "system", "precision", f"{unit}", "error bar", f"EDP, {product}",
-             "boundary, or why not", "kind")  # fmt: skip
+             "boundary", "kind")  # fmt: skip
     return Block(f"Energy of one {units.each}", heads, tuple(rows))
 
 
@@ -150,9 +147,20 @@ def areas(found: Comparison) -> Block:
 
 
 def absent(found: Comparison) -> Block:
-    """Return what has no row, and why."""
-    rows = tuple((one.model, one.platform, one.reason) for one in found.absent)
-    return Block("Not in the table", ("model", "on", "why"), rows)
+    """Return what has no row or no joules, and why."""
+    rows: list[tuple[Cell, ...]] = [
+        (one.model, one.platform, "row", one.reason) for one in found.absent
+    ]
+    counts: dict[tuple[str, str, str], int] = {}
+    for subject in found.subjects:
+        for row in found.of(subject.name):
+            if row.energy is None:
+                place = (row.model, row.platform, row.energy_note or "not had")
+                counts[place] = counts.get(place, 0) + 1
+    rows += [
+        (*place[:2], f"joules, {n} row{'s'[: n > 1]}", place[2]) for place, n in counts.items()
+    ]
+    return Block("Not in the tables", ("model", "on", "what", "why"), tuple(rows))
 
 
 def bandwidths(rows: Sequence[Row]) -> Block:
@@ -170,10 +178,11 @@ def bandwidths(rows: Sequence[Row]) -> Block:
 def sources(rows: Sequence[Row]) -> Block:
     """Return where each row comes from."""
     shown = tuple(
-        (row.model, row.platform, system(row), row.precision, row.transfer, row.exactness,
-         row.recorded or "here", row.source, row.energy.source if row.energy else row.energy_note)
+        (row.model, row.platform, system(row), row.precision, row.version, row.transfer,
+         row.exactness, row.recorded or "here", row.source,
+         row.energy.source if row.energy else row.energy_note)
         for row in rows
     )  # fmt: skip
-    heads = ("model", "on", "system", "precision", "transfer", "outputs", "recorded", "times",
-             "energy")  # fmt: skip
+    heads = ("model", "on", "system", "precision", "version", "transfer", "outputs", "recorded",
+             "times", "energy")  # fmt: skip
     return Block("Sources", heads, shown)
