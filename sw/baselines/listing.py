@@ -166,7 +166,8 @@ def _words(record: Record) -> str:
     size = f"{work.parameters:,} parameters, batch {work.batch}"
     if work.kind == "decode":
         size += f", one token after {work.context:,} others"
-    return f"{size}, {record.setup.threads} threads"
+    threads = record.setup.threads
+    return f"{size}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _machine(hardware: Hardware) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.runtime import Candidate, Session
 from gateformer.quant.execute import run_reals
 
 PLACE = "unit.baseline_candidates:CANDIDATES"
+DECODERS_PLACE = "unit.baseline_candidates:DECODERS"
 HERE = {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 
@@ -43,6 +44,26 @@ class Reals:
 
     def close(self) -> None:
         self.made = {}
+
+
+class Logits:
+    """The reference of a decoder as a runtime."""
+
+    version = "1.2"
+    options: Mapping[str, str] = {}
+
+    def __init__(self, work: Any, threads: int) -> None:
+        self.made = work.reference()
+        self.bytes = 2 * work.decoder.parameters
+
+    def step(self) -> None:
+        self.made = self.made + 0.0
+
+    def outputs(self) -> NDArray[np.float64]:
+        return self.made
+
+    def close(self) -> None:
+        self.made = np.zeros(0)
 
 
 class Wrong(Reals):
@@ -90,7 +111,7 @@ def leave(work: Any, threads: int) -> Reals:
     raise SystemExit(3)
 
 
-def named(name: str, opener: Callable[[Any, int], Reals]) -> Candidate:
+def named(name: str, opener: Callable[[Any, int], Session]) -> Candidate:
     """Return a candidate that needs nothing but numpy."""
     return Candidate(name, "fp64", "native", ("numpy",), "baselines", opener, 1e-9, "cpu", HERE)
 
@@ -106,3 +127,4 @@ CANDIDATES = (
     named("leave", leave),
     Candidate("absent", "fp32", "tuned", ("numpy", "no_such_module"), "baselines", Reals, 1e-9),
 )
+DECODERS = (named("logits", Logits), named("crash", crash))

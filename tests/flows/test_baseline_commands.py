@@ -1,0 +1,119 @@
+"""``gateformer baseline`` end to end: measured in workers, kept, listed; and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flows.tiny import TYPES, Call
+from unit.baseline_candidates import DECODERS_PLACE, PLACE
+
+from gateformer.baselines import bandwidth, registry, store
+from gateformer.baselines.bandwidth import Bandwidth
+from gateformer.baselines.record import Record
+from gateformer.cli import main
+
+CONFIG: dict[str, Any] = {
+    "model_type": "gpt2",
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+    "vocab_size": 100,
+}
+QUICK = ("--seconds", 0.05, "--threads", 1)
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Put the tests' candidates in the runtimes' place, and a constant in the bandwidth's."""
+    monkeypatch.setitem(registry.PLACES, ("network", "cpu"), PLACE)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.PLACES, ("decode", "cpu"), DECODERS_PLACE)  # type: ignore[arg-type]
+    monkeypatch.setattr(bandwidth, "measure", lambda threads: Bandwidth(10.0, "assumed"))
+    monkeypatch.setattr(store, "shipped", lambda: tmp_path / "none")
+
+
+def decoder(name: str = "small", **changes: object) -> Path:
+    path = Path(f"{name}.json")
+    path.write_text(json.dumps(CONFIG | changes))
+    return path
+
+
+def test_networks_and_decoders_are_measured_kept_and_listed(call: Call) -> None:
+    runtimes = ("--runtime", "reals", "--runtime", "logits", "--runtime", "crash")
+    models = ("net.h5", decoder(), TYPES)
+    code, answer, _ = call(
+        "baseline", "cpu", *models, *QUICK, *runtimes, "--batch", 3, "--context", 5
+    )
+    assert code == 0
+    network, decode = answer["models"]
+    assert [one["setup"]["runtime"] for one in network["records"]] == ["reals"]
+    assert [one["setup"]["runtime"] for one in decode["records"]] == ["logits"]
+    assert [one["candidate"] for one in network["failures"]] == ["crash:fp64"]
+    assert network["failures"][0]["error"]["code"] == "E851"
+    record = Record.model_validate_json(json.dumps(network["records"][0]))
+    assert record.workload.batch == 3
+    assert record.hardware.bandwidth_gbs == 10.0
+    assert record.difference == 0
+    assert decode["records"][0]["workload"]["context"] == 5
+    held = sorted(Path("runs/baselines").rglob("*.json"))
+    assert [path.parent.name for path in held] == [record.hardware.id] * 2
+    code, listed, _ = call("baseline", "list")
+    assert code == 0
+    assert {one["setup"]["runtime"] for one in listed["baselines"]} == {"reals", "logits"}
+    assert not any(one["shipped"] for one in listed["baselines"])
+    assert len(call("baseline", "list", "--workload", network["name"])[1]["baselines"]) == 1
+
+
+def test_where_nothing_was_measured_the_exit_code_is_the_reason_s(call: Call) -> None:
+    code, answer, _ = call("baseline", "cpu", "net.h5", TYPES, *QUICK, "--runtime", "wrong")
+    assert code == 16
+    assert answer["models"][0]["failures"][0]["error"]["code"] == "E852"
+    assert not Path("runs/baselines").exists()
+
+
+def test_what_is_asked_wrongly_is_told_before_anything_runs(call: Call) -> None:
+    path = decoder(n_positions=64)
+    code, _, said = call("baseline", "cpu", path, "--runtime", "logit", "--runtime", "wrong")
+    assert code == 2
+    assert "Did you mean 'logits'?" in said
+    assert "'wrong'" in said
+    code, _, said = call("baseline", "cpu", path, "--context", 64, *QUICK)
+    assert code == 2
+    assert "Choose 0 to 63" in said
+    code, _, said = call("baseline", "cpu", "gpt5-small", *QUICK)
+    assert code == 10
+    code, _, said = call("baseline", "cpu", path, "--seconds", 0)
+    assert code == 2
+
+
+def test_a_malformed_file_of_records_stops_it_before_anything_runs(call: Call) -> None:
+    folder = Path("runs/baselines/a-machine")
+    folder.mkdir(parents=True)
+    (folder / "tiny.json").write_text('{"records": 3}')
+    code, _, said = call("baseline", "cpu", "net.h5", *QUICK)
+    assert (code, said.split()[0]) == (16, "E850")
+    assert call("baseline", "list")[0] == 16
+
+
+def test_tables_show_times_with_their_number_and_why_no_energy(
+    call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    path = str(decoder())
+    assert main(["baseline", "cpu", path, "--seconds", "0.05", "--threads", "1",
+                 "--context", "5"]) == 0  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "one token after 5 others, 1 thread" in shown
+    assert "p50" in shown and "p99" in shown
+    assert "crash:fp64" in shown and "about to fall over" in shown
+    assert "memory gives 10 GB/s (assumed)" in shown
+    assert "joule" not in shown
+    assert main(["baseline", "list"]) == 0
+    assert "here" in capsys.readouterr().out
+
+
+def test_an_empty_store_says_how_to_fill_it(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("baseline", "list")[1] == {"baselines": []}
+    assert main(["baseline", "list"]) == 0
+    assert "baseline cpu MODEL" in capsys.readouterr().out
