@@ -76,8 +76,12 @@ def _measured(job: Job, folder: Path) -> Answer:
         times = timed(session.step, job.seconds)
         # After the timing: what was timed is what is compared.
         np.save(folder / OUTPUTS, np.asarray(session.outputs(), np.float64))
-        gpu = candidate.device == "cuda"
-        meter = choose("gpu" if gpu else "cpu", device=_gpu() if gpu else 0, estimate=job.estimate)
+        if candidate.device == "cuda":
+            from gateformer.baselines.gpu.running import nvml_device
+
+            meter = choose("gpu", device=nvml_device())
+        else:
+            meter = choose("cpu", estimate=job.estimate)
         energy, note = metered(session.step, job.work.batch, meter)
         return Answer(
             version=session.version,
@@ -90,15 +94,6 @@ def _measured(job: Job, folder: Path) -> Answer:
         )
     finally:
         session.close()
-
-
-def _gpu() -> str:
-    """Return the name that NVML knows torch's first GPU by: their numbers may differ."""
-    import torch
-
-    from gateformer.baselines.gpu.probe import nvml_uuid
-
-    return nvml_uuid(torch.cuda.get_device_properties(0).uuid)
 
 
 if __name__ == "__main__":

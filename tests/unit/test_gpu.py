@@ -8,8 +8,10 @@ import pytest
 
 from gateformer.baselines.gpu.candidates import DECODERS, NETWORKS
 from gateformer.baselines.gpu.hardware import gpu
-from gateformer.baselines.gpu.probe import GpuFound, bandwidths, nvml_uuid, probe, told
-from gateformer.baselines.gpu.running import Device
+from gateformer.baselines.gpu.probe import GpuFound, bandwidths, probe, told
+from gateformer.baselines.gpu.running import Device, nvml_device, nvml_name
+from gateformer.baselines.measure import measure
+from gateformer.baselines.record import Record
 from gateformer.baselines.registry import PLACES, candidates
 from gateformer.baselines.runtime import Candidate
 from gateformer.baselines.work import DecoderWork
@@ -166,7 +168,9 @@ def test_this_machine_has_no_gpu_and_says_so() -> None:
     with pytest.raises(BaselineError) as caught:
         gpu()
     assert caught.value.code == "E853"
-    assert caught.value.cause == "torch sees no CUDA device"
+    assert caught.value.cause.startswith("torch sees no CUDA device")
+    assert ("built without CUDA" in caught.value.cause) == (torch.version.cuda is None)
+    assert nvml_device() == 0
     assert "recorded and modelled rows need none" in str(caught.value)
 
 
@@ -227,7 +231,7 @@ def test_what_the_driver_tells() -> None:
         nvmlDeviceGetMaxClockInfo=1980,
         nvmlDeviceGetEccMode=[1, 1],
     )
-    assert told(nvml_uuid("12-34"), nvml) == {
+    assert told(nvml_name("12-34"), nvml) == {
         "driver": "570.86",
         "power limit": "700 W",
         "largest clock of the multiprocessors": "1980 MHz",
@@ -235,4 +239,36 @@ def test_what_the_driver_tells() -> None:
         "error correction": "on",
     }
     assert told("GPU-12", Nvml()) == told("GPU-12", None) == {}
-    assert nvml_uuid("GPU-12") == nvml_uuid("12") == "GPU-12"
+    assert nvml_name("GPU-12") == nvml_name("12") == "GPU-12"
+
+
+def test_a_gpus_record_has_the_joules_that_nvml_counted() -> None:
+    """The whole way of ``baseline gpu``, workers and all, with a fake CUDA and a fake NVML."""
+    from unit.gpu_on_cpu import CANDIDATES, PLACE
+
+    board = GpuFound(
+        name="Fake H100",
+        uuid="GPU-1",
+        multiprocessors=132,
+        memory_gb=80.0,
+        bandwidths={"read": 3000.0},
+        details={},
+    )
+    (row,) = measure(
+        DecoderWork(GPT, 5, batch=2),
+        CANDIDATES,
+        hardware=board.hardware(),
+        threads=1,
+        seconds=0.05,
+        command="a test",
+        place=PLACE,
+    )
+    assert isinstance(row, Record), row
+    assert (row.hardware.kind, row.hardware.id[:9]) == ("gpu", "fake-h100")
+    assert row.energy is not None
+    assert (row.energy.kind, row.energy.boundary) == ("measured", "board")
+    assert row.energy.source == "NVML total energy counter of Fake H100"
+    # 300 W over the time of a step of two sequences, launched and waited for.
+    assert row.energy.value == pytest.approx(300 * row.times.mean / 2, rel=0.7)
+    assert not row.transfer
+    assert row.share == pytest.approx(row.workload.bytes / row.times.median / 3e12)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -26,6 +27,8 @@ def gpu(device: str = "cuda", timeout_s: float = TIMEOUT_S) -> Hardware:
     BaselineError
         E853 where there is none.
     """
+    if find_spec("torch") is None:
+        raise no_gpu("torch is not installed: pip install -e '.[baselines]'")
     command = [sys.executable, "-m", "gateformer.baselines.gpu.probe", device]
     try:
         done = subprocess.run(

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from gateformer.baselines.gpu.running import Device
+from gateformer.baselines.gpu.running import Device, nvml_name
 from gateformer.baselines.hardware import identity
 from gateformer.baselines.record import Hardware
 from gateformer.energy.figure import Plain
@@ -104,7 +104,7 @@ def probe(device: Device, size: int = SIZE, repeats: int = REPEATS) -> GpuFound:
             details=versions,
         )
     one = torch.cuda.get_device_properties(0)
-    uuid = nvml_uuid(getattr(one, "uuid", ""))
+    uuid = nvml_name(getattr(one, "uuid", ""))
     return GpuFound(
         name=str(one.name),
         uuid=uuid,
@@ -115,12 +115,6 @@ def probe(device: Device, size: int = SIZE, repeats: int = REPEATS) -> GpuFound:
         | {"compute capability": f"{one.major}.{one.minor}"}
         | told(uuid, nvml_library()),
     )
-
-
-def nvml_uuid(uuid: object) -> str:
-    """Return a UUID of torch's as NVML writes it; empty where torch does not know it."""
-    text = str(uuid)
-    return text if not text or text.startswith(("GPU-", "MIG-")) else f"GPU-{text}"
 
 
 def nvml_library() -> Any:

@@ -1,10 +1,12 @@
 """How a torch module runs on a device: one kernel at a time, captured once and replayed, compiled.
 
-Owns ``Device``, ``captured`` and ``compiled``. Imports torch where it is used.
+Owns ``Device``, ``captured``, ``compiled`` and the error of a machine without a GPU. Imports torch
+where it is used.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
@@ -70,8 +72,14 @@ class Device:
         BaselineError
             E853.
         """
-        if self.name != "cpu" and not self.library.is_available():
-            raise no_gpu("torch sees no CUDA device")
+        if self.name == "cpu":
+            return
+        # Torch tells of a driver that is too old in a warning.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            if self.library.is_available():
+                return
+        raise no_gpu("; ".join(["torch sees no CUDA device", *_reasons(said)]))
 
     def wait(self) -> None:
         """Wait until the device is done."""
@@ -83,6 +91,15 @@ class Device:
         return tensor if self.name == "cpu" else tensor.pin_memory()
 
 
+def _reasons(said: list[warnings.WarningMessage]) -> list[str]:
+    import torch
+
+    found = [" ".join(str(one.message).split())[:300] for one in said]
+    if torch.version.cuda is None:
+        found.append(f"torch {torch.__version__} is built without CUDA")
+    return found
+
+
 def no_gpu(cause: str) -> BaselineError:
     """Return the error of a machine without a GPU."""
     return BaselineError(
@@ -91,6 +108,25 @@ def no_gpu(cause: str) -> BaselineError:
         cause=cause,
         fix="Run it where a CUDA build of torch sees a GPU; recorded and modelled rows need none",
     )
+
+
+def nvml_name(uuid: object) -> str:
+    """Return a UUID of torch's as NVML writes it; empty where torch does not know it."""
+    text = str(uuid)
+    return text if not text or text.startswith(("GPU-", "MIG-")) else f"GPU-{text}"
+
+
+def nvml_device() -> int | str:
+    """Return what NVML knows torch's first GPU by: its UUID, as the two may count differently.
+
+    NVML's first GPU where torch does not tell: a meter's trouble must not cost the times.
+    """
+    import torch
+
+    try:
+        return nvml_name(getattr(torch.cuda.get_device_properties(0), "uuid", "")) or 0
+    except (AssertionError, RuntimeError):
+        return 0
 
 
 def captured(call: Callable[[], Any], cuda: Cuda) -> Callable[[], Any]:
