@@ -1,0 +1,1 @@
+"""Networks as a CPU or a GPU would run them: ONNX, torch and plain C from one meaning."""
