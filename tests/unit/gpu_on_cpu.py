@@ -13,12 +13,12 @@ PLACE = "unit.gpu_on_cpu:CANDIDATES"
 HERE = Path(__file__).parent
 PATHS = {"PYTHONPATH": f"{HERE / 'fake_nvml'}:{HERE.parent}"}
 
-NvmlMeter.seconds = 0.2  # its counter moves all the time: ten seconds would show no more
-
 
 def opened(candidate: Any, work: Any, threads: int) -> Any:
     from unit.fake_cuda import FakeCuda
 
+    # In the worker: the fake counter moves all the time, ten seconds would show no more.
+    NvmlMeter.seconds = 0.2
     return candidate.open(work, threads, device=Device("cpu", FakeCuda()))
 
 
