@@ -1,10 +1,12 @@
 """What runs on a GPU, on the processor: the same code with a CUDA that records and replays."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from equiv import networks
 
 from gateformer.baselines.gpu.candidates import DECODERS, NETWORKS
 from gateformer.baselines.gpu.hardware import gpu
@@ -14,9 +16,11 @@ from gateformer.baselines.measure import measure
 from gateformer.baselines.record import Record
 from gateformer.baselines.registry import PLACES, candidates
 from gateformer.baselines.runtime import Candidate
-from gateformer.baselines.work import DecoderWork
+from gateformer.baselines.work import DecoderWork, NetworkWork
 from gateformer.errors import BaselineError
 from gateformer.quant.decoder import Decoder
+from gateformer.quant.graph import Builder
+from gateformer.quant.serialize import save
 
 torch = pytest.importorskip("torch")
 from unit.fake_cuda import FakeCuda  # noqa: E402 - it needs torch
@@ -51,6 +55,46 @@ def test_decoders_give_the_references_logits(candidate: Candidate, shape: Decode
     assert len(cuda.graphs) == (candidate.runtime != "torch-eager")
     # A rounding that is not there would make the tolerance an empty promise.
     assert share > {"fp32": 0, "tf32": 0, "bf16": 1e-3, "w8a8": 2e-3}[candidate.precision]
+
+
+NETS = [networks.NETWORKS[name] for name in (
+    "folded", "masked_causal", "layer_norm", "gelu", "embedded", "two_outputs"
+)]  # fmt: skip
+
+
+@pytest.fixture(params=NETS, ids=lambda one: one.__name__)
+def network(request: pytest.FixtureRequest, tmp_path: Path) -> NetworkWork:
+    builder = Builder(request.param.__name__)
+    request.param(networks.Maker(builder, np.random.default_rng(3)))
+    graph = builder.build()
+    save(graph, tmp_path / "graph.json")
+    random = np.random.default_rng(4)
+    inputs = {
+        name: random.integers(0, 2, (4, *graph.values[name].shape))
+        if name in graph.masks or request.param is networks.NETWORKS["embedded"]
+        else random.normal(size=(4, *graph.values[name].shape))
+        for name in graph.inputs
+    }
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    return NetworkWork(graph.name, tmp_path / "graph.json", tmp_path / "inputs.npz", batch=4)
+
+
+@pytest.mark.parametrize("how", ["eager", "graphs"])
+def test_networks_give_the_references_outputs(how: str, network: NetworkWork) -> None:
+    for candidate in NETWORKS:
+        if candidate.runtime.startswith(f"torch-{how}"):
+            cuda = FakeCuda()
+            share = held_to_the_reference(candidate, network, Device("cpu", cuda))
+            # These networks have no quantizers: nothing falls a step away.
+            assert share <= (0.05 if candidate.precision == "bf16" else 1e-5)
+            assert len(cuda.graphs) == (how == "graphs")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_compiled_networks_give_the_references_outputs(network: NetworkWork) -> None:
+    candidate = next(one for one in NETWORKS if one.key == "torch-compile+host:fp32")
+    assert held_to_the_reference(candidate, network, Device("cpu", Deaf())) <= 1e-5
 
 
 def test_a_replayed_step_reads_the_hosts_new_token() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gateformer.baselines.gpu.running import Device, How, compiled
 from gateformer.baselines.gpu.session import GpuSession
+from gateformer.baselines.networks.candidates import HALF, STEP
 from gateformer.baselines.record import Tier
 from gateformer.baselines.runtime import Candidate
 from gateformer.baselines.work import DecoderWork, NetworkWork
@@ -26,6 +27,8 @@ DTYPES: Mapping[str, str] = {
     "w8a8": "bfloat16",
 }
 """Torch's type of what is no integer."""
+NETWORK_TOLERANCES: Mapping[str, float] = {"fp32": STEP, "tf32": HALF, "bf16": HALF}
+"""As on a CPU: a value at a quantizer's threshold may fall one step away."""
 TOLERANCES: Mapping[str, float] = {
     "fp32": 1e-4,
     "tf32": 0.02,
@@ -33,9 +36,9 @@ TOLERANCES: Mapping[str, float] = {
     "int8": 0.1,
     "w8a8": 0.2,
 }
-"""Of the largest output. fp32: sums in another order. TF32 keeps 10 bits of a factor, bfloat16 7 of
-everything: errors of 2^-11 and 2^-8 grow over some dozen layers. int8: weights to a 254th of their
-row's range, on top of bfloat16; w8a8: activations too."""
+"""Of a decoder's largest logit. fp32: sums in another order. TF32 keeps 10 bits of a factor,
+bfloat16 7 of everything: errors of 2^-11 and 2^-8 grow over some dozen layers. int8: weights to a
+254th of their row's range, on top of bfloat16; w8a8: activations too."""
 TIERS: Mapping[How, Tier] = {"eager": "eager", "graphs": "compiled", "compile": "compiled"}
 
 
@@ -57,16 +60,17 @@ def open_network(
     """
     import torch
 
-    from gateformer.baselines.networks.torch_model import module
+    from gateformer.baselines.networks.torch_model import module, weight_bytes
 
     device = device or Device("cuda")
     device.need()
     torch.set_num_threads(threads)
-    graph, samples, kind = work.network(), work.samples(), getattr(torch, DTYPES[precision])
+    graph, samples, dtype = work.network(), work.samples(), DTYPES[precision]
+    kind = getattr(torch, dtype)
     inputs = tuple(torch.from_numpy(samples[name]).to(kind) for name in graph.inputs)
-    net = module(graph, device.name, kind)
-    moved = sum(one.nbytes for one in (*net.parameters(), *net.buffers(), *inputs))
-    options = {"weights": DTYPES[precision]}
+    net = module(graph, device.name, dtype)
+    weights = weight_bytes(net)
+    options = {"tensors": dtype}
     if how == "compile":
         net = compiled(net)
         options["compiler"] = "inductor, captured as one graph"
@@ -82,7 +86,7 @@ def open_network(
         device,
         how,
         transfer=transfer,
-        bytes=moved,
+        bytes=weights,
         options=options,
         matmul="high" if precision == "tf32" else "highest",
     )
@@ -141,7 +145,11 @@ def open_decoder(
 
 
 def _candidate(
-    opened: Callable[..., GpuSession], how: How, precision: str, transfer: bool
+    opened: Callable[..., GpuSession],
+    tolerances: Mapping[str, float],
+    how: How,
+    precision: str,
+    transfer: bool,
 ) -> Candidate:
     return Candidate(
         runtime=f"torch-{how}" + ("+host" if transfer else ""),
@@ -150,29 +158,32 @@ def _candidate(
         packages=("torch",),
         extra="baselines",
         open=partial(opened, how=how, precision=precision, transfer=transfer),
-        tolerance=TOLERANCES[precision],
+        tolerance=tolerances[precision],
         device="cuda",
         transfer=transfer,
     )
 
 
 NETWORKS: tuple[Candidate, ...] = tuple(
-    _candidate(open_network, how, precision, transfer)
+    _candidate(open_network, NETWORK_TOLERANCES, how, precision, transfer)
     for how in ("eager", "graphs", "compile")
     for precision in ("fp32", "tf32", "bf16")
     for transfer in (False, True)
 )
-DECODERS: tuple[Candidate, ...] = (
-    _candidate(open_decoder, "eager", "fp32", False),
-    _candidate(open_decoder, "eager", "bf16", False),
-    _candidate(open_decoder, "graphs", "fp32", False),
-    _candidate(open_decoder, "graphs", "tf32", False),
-    _candidate(open_decoder, "graphs", "bf16", False),
-    _candidate(open_decoder, "graphs", "w8a8", False),
-    _candidate(open_decoder, "compile", "fp32", False),
-    _candidate(open_decoder, "compile", "bf16", False),
-    _candidate(open_decoder, "compile", "bf16", True),
-    _candidate(open_decoder, "compile", "int8", False),
-    _candidate(open_decoder, "compile", "w8a8", False),
+DECODERS: tuple[Candidate, ...] = tuple(
+    _candidate(open_decoder, TOLERANCES, how, precision, transfer)
+    for how, precision, transfer in (
+        ("eager", "fp32", False),
+        ("eager", "bf16", False),
+        ("graphs", "fp32", False),
+        ("graphs", "tf32", False),
+        ("graphs", "bf16", False),
+        ("graphs", "w8a8", False),
+        ("compile", "fp32", False),
+        ("compile", "bf16", False),
+        ("compile", "bf16", True),
+        ("compile", "int8", False),
+        ("compile", "w8a8", False),
+    )
 )
 """``+host``: with the transfer of inputs and answers."""
