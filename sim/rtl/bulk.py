@@ -1,6 +1,7 @@
 """Ten thousand frames and more through a compiled C++ bench on Verilator's model, without VPI.
 
-Owns ``bulk``. Imports the build cache, the streams and the scoreboard.
+Owns ``bulk`` and its two halves, which `gateformer.sim.rtl.activity` uses too. Imports the build
+cache, the streams and the scoreboard.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from gateformer.sim.rtl.tools import run_tool, tool_version, verilator_environme
 
 OPTIONS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast",
            "--x-initial", "unique")  # fmt: skip
+COUNTING = ("--trace-saif", "--trace-max-width", "1000000", "--trace-max-array", "1000000",
+            "-DSYNTHESIS")  # fmt: skip
+"""For toggles: no net is left out for its size, and checks that are no hardware are."""
+TREE = "tree"
+"""Folder of Verilator's account of the sources, beside a bench that counts toggles."""
 COMPILER = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 """Quick to compile; ten thousand frames still run in seconds."""
 
@@ -56,18 +62,9 @@ def bulk(
         E405 where the design ended the simulation.
     """
     started = time.perf_counter()
-    program = _build(design, files, cache or work / "builds")
+    program = bench_program(design, files, cache or work / "builds")
     ready = time.perf_counter()
-    work.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        if not name.endswith(".v"):
-            (work / name).write_text(text, encoding="utf-8")
-    vectors = 0
-    for port in design.inputs:
-        beats = pack(port, frames)
-        vectors = len(beats) // port.beats
-        rows(beats).tofile(work / f"{port.name}.in")
-    record = _run(design, program, work, vectors)
+    vectors, record = send(design, program, files, frames, work)
     return judge(
         design,
         record,
@@ -78,6 +75,37 @@ def bulk(
     )
 
 
+def send(
+    design: Design,
+    program: Path,
+    files: Mapping[str, str],
+    frames: Mapping[str, IntArray],
+    work: Path,
+    window: tuple[int, int] | None = None,
+) -> tuple[int, Record]:
+    """Run a compiled bench on frames; returns their number and what came.
+
+    Parameters
+    ----------
+    design, files, frames, work
+        As for `bulk`.
+    program : Path
+        The bench.
+    window : tuple of int, optional
+        First and last clock of the toggle count, for a bench that counts.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if not name.endswith(".v"):
+            (work / name).write_text(text, encoding="utf-8")
+    vectors = 0
+    for port in design.inputs:
+        beats = pack(port, frames)
+        vectors = len(beats) // port.beats
+        rows(beats).tofile(work / f"{port.name}.in")
+    return vectors, _run(design, program, work, vectors, window)
+
+
 def rows(beats: Beats) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """One row of bytes a beat: ``tdata``, then ``tuser``."""
     if beats.user is None:
@@ -85,8 +113,8 @@ def rows(beats: Beats) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     return np.concatenate([beats.data, np.packbits(beats.user, axis=1, bitorder="little")], axis=1)
 
 
-def bench_text(design: Design) -> str:
-    """Return the C++ bench of a design."""
+def bench_text(design: Design, saif: bool = False) -> str:
+    """Return the C++ bench of a design; with ``saif``, one that counts toggles."""
 
     def facts(port: Port) -> dict[str, object]:
         data = port.axis_bits // 8
@@ -101,32 +129,50 @@ def bench_text(design: Design) -> str:
         top=f"gf_{design.name}_axis",
         inputs=[facts(p) for p in design.inputs],
         outputs=[facts(p) for p in design.outputs],
+        saif=saif,
     )
 
 
-def _build(design: Design, files: Mapping[str, str], cache: Path) -> Path:
+def bench_program(
+    design: Design, files: Mapping[str, str], cache: Path, saif: bool = False
+) -> Path:
+    """Build a design's bench, or find it built.
+
+    Raises
+    ------
+    ToolError
+        E501, E502 or E505 where a tool is missing or fails.
+    """
     environment = dict(os.environ) | verilator_environment()
     top = f"gf_{design.name}_axis"
-    bench = bench_text(design)
+    bench = bench_text(design, saif)
+    options = (*OPTIONS, *COUNTING) if saif else OPTIONS
     every = {**files, "bench.cpp": bench}
-    key = content_key(every, tool_version("verilator"), top, COMPILER, *OPTIONS)
+    key = content_key(every, tool_version("verilator"), top, COMPILER, *options)
 
     def make(folder: Path) -> None:
         sources = write_sources(every, folder)
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", top,
-            "-Mdir", str(folder / "model"), "-MAKEFLAGS", COMPILER, *OPTIONS,
+            "-Mdir", str(folder / "model"), "-MAKEFLAGS", COMPILER, *options,
             "-o", "bench", str(folder / "sources" / "bench.cpp"), *sources,
         ]  # fmt: skip
         run_tool(command, folder, environment, cache / f"{key}.log")
+        if saif:
+            tree = ["verilator", "--json-only", "--top-module", top, "-Mdir", str(folder / TREE)]
+            tree += [*(o for o in OPTIONS if o.startswith("-W")), "-DSYNTHESIS", *sources]
+            run_tool(tree, folder, environment, cache / f"{key}.log")
 
     cached(cache / key, make)
     return cache / key / "model" / "bench"
 
 
-def _run(design: Design, program: Path, work: Path, vectors: int) -> Record:
+def _run(
+    design: Design, program: Path, work: Path, vectors: int, window: tuple[int, int] | None
+) -> Record:
     quiet = quiet_clocks(design)
     command = [str(program), str(work), str(vectors), str(quiet), str(20 * quiet + 5000)]
+    command += [str(clock) for clock in window or ()]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     told = [*done.stdout.splitlines(), *done.stderr.splitlines()]
     fatal = [line for line in told if line.startswith("FATAL ")]
