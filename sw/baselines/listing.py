@@ -15,7 +15,9 @@ from gateformer.baselines.running import Rows
 from gateformer.baselines.store import Stored
 from gateformer.pim.screen import Answer, Block, Cell, amount, digits, percent
 
-HEADS = ("runtime", "precision", "tier", "p50 {unit}", "p99 {unit}", "n", "per s", "GB/s", "of it")
+HEADS = ("runtime", "precision", "tier", "p50 {unit}", "p99 {unit}", "n", "per s")
+READING = ("GB/s", "of it")
+"""Of decoders alone: a network's weights stay in the caches."""
 PREDICTED = ("predicted", "error")
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
@@ -95,11 +97,17 @@ def _model(one: Rows, stored: Sequence[Stored]) -> list[Block]:
     shown = any(predictions)
     metered = any(record.energy for record in rows)
     heads = [head.format(unit=unit) for head in HEADS]
+    heads += READING if one.kind == "decode" else ()
     heads += PREDICTED if shown else ()
     heads += ["energy"] if metered else []
     cells: list[tuple[Cell, ...]] = []
     for record, prediction in zip(rows, predictions, strict=True):
         line = _cells(record, factor)
+        if one.kind == "decode":
+            line += [
+                digits(record.gbs, 3),
+                None if record.share is None else percent(record.share, 0),
+            ]
         if shown and prediction is None:
             line += [None, None]
         elif prediction is not None:
@@ -135,8 +143,6 @@ def _cells(record: Record, factor: float) -> list[Cell]:
         digits(times.p99 / factor),
         times.samples,
         digits(record.per_second),
-        digits(record.gbs, 3),
-        None if record.share is None else percent(record.share, 0),
     ]
 
 

@@ -43,7 +43,8 @@ class Wanted:
     batch, context : int
         Inferences or sequences at once; tokens in a decoder's KV cache.
     threads : int or None
-        Of each runtime; None: one a core.
+        Of each runtime; None: one a core, and for a single inference of a network just one: in
+        its microseconds threads cannot even meet.
     seconds : float
         Of timed calls, for each candidate.
     seed : int
@@ -141,7 +142,7 @@ def run(
                 work,
                 picked[kind],
                 hardware=hardware,
-                threads=wanted.threads or cores(),
+                threads=threads_of(model, wanted),
                 seconds=wanted.seconds,
                 command=wanted.command,
                 huge_pages=wanted.huge_pages,
@@ -154,6 +155,12 @@ def run(
         found.append(one)
         done(one)
     return found
+
+
+def threads_of(model: Model, wanted: Wanted) -> int:
+    """Return how many threads a model's runtimes get."""
+    alone = isinstance(model, Config) and wanted.batch == 1
+    return wanted.threads or (1 if alone else cores())
 
 
 def machine(device: Device, threads: int | None) -> Hardware:

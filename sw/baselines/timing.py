@@ -26,6 +26,9 @@ BURST_S = 0.2
 REST_S = 0.02
 LEAST = 5
 """Fewest calls that are timed, however long they take."""
+ENOUGH, LONGER = 100, 4.0
+"""Calls behind a p99 that is worth its name, and for how many times as long they are waited for:
+on a busy machine a few calls that stood still would fill the time."""
 MOST = 200_000
 """Most calls that are timed."""
 
@@ -58,18 +61,15 @@ def timed(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        while (total < seconds or len(found) < LEAST) and len(found) < MOST:
-            if total + BURST_S > seconds and len(found) >= LEAST:
-                burst = seconds - total
-            else:
-                burst = BURST_S
+        while _more(len(found), total, seconds):
+            burst = min(BURST_S, seconds - total) if total < seconds else BURST_S
             rest(REST_S)
             # Caches cool while it rests: the first call after it counts for warm-up.
             if total:
                 step()
                 warmup += 1
             spent = 0.0
-            while spent < burst and len(found) < MOST:
+            while spent < burst and _more(len(found), total + spent, seconds):
                 began = clock()
                 step()
                 one = clock() - began
@@ -80,6 +80,13 @@ def timed(
         if collecting:
             gc.enable()
     return summary(found, warmup)
+
+
+def _more(count: int, total: float, seconds: float) -> bool:
+    """Tell whether calls are still to be timed."""
+    if count >= MOST:
+        return False
+    return count < LEAST or total < seconds or (count < ENOUGH and total < LONGER * seconds)
 
 
 def summary(found: list[float], warmup: int) -> Times:

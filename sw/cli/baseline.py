@@ -35,7 +35,10 @@ Batch = Annotated[int, typer.Option(min=1, help="Inferences or sequences at once
 Context = Annotated[
     int, typer.Option("--context", min=0, metavar="TOKENS", help="Tokens in a decoder's KV cache.")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of each runtime; by default one a core.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of each runtime; by default one a core, and 1 for one network."),
+]
 Seconds = Annotated[
     float, typer.Option(min=0.05, max=3600, help="Of timed calls, for each candidate.")
 ]

@@ -50,6 +50,13 @@ def test_a_long_step_is_timed_some_times_all_the_same() -> None:
     assert found.median == 30.0
 
 
+def test_calls_that_stand_still_do_not_fill_the_time() -> None:
+    machine = Machine(*([0.001] * 20 + [0.5]) * 40)
+    found = timed(machine.step, 1.0, clock=machine.clock, rest=machine.rest)
+    assert found.samples >= 100
+    assert found.median == pytest.approx(0.001)
+
+
 def test_a_tail_shows_in_the_percentiles_and_not_in_the_median() -> None:
     machine = Machine(*([0.01] * 95 + [0.05] * 5) * 20)
     found = timed(machine.step, 10.0, clock=machine.clock, rest=machine.rest)
