@@ -21,6 +21,10 @@ KINDS = (
     ("modelled", "a formula with named constants; nothing ran"),
     ("published", "somebody else's figure, from the source that stands beside it"),
 )  # fmt: skip
+DIVIDED = (
+    "Two rows are divided only where their numbers have the same format and they work on as many "
+    "inferences at once; their joules only where these take in the same parts."
+)
 PROMISE = (
     "Simulated and modelled numbers come out the same again; measured ones as far as the machine "
     "is as quiet."
@@ -45,7 +49,9 @@ def render(found: Comparison, command: str, settings: Block) -> str:
     sections = [one for subject in found.subjects for one in [_subject(found, subject)]]
     if len(found.subjects) > 1:
         sections.insert(0, _together(found))
-    sections += [_ratios(found), *_rest(found)]
+    if (area := tables.areas(found)).rows:
+        words = "Resources of an FPGA and channels of a memory; processors are whole chips."
+        sections.append(Section("area", "Area", "", words, (_untitled(area),)))
     lead = "FPGA, PIM, CPU and GPU side by side; every number says what it is."
     return render_page(
         title,
@@ -70,7 +76,8 @@ def markdown(found: Comparison, command: str) -> str:
         for one in found.subjects
     ]
     rows = _rows(found)
-    for block in (*tables.all_blocks(found), tables.bandwidths(rows), tables.sources(rows)):
+    more = [tables.bandwidths(rows), tables.sources(rows), tables.energy_sources(rows)]
+    for block in (*tables.all_blocks(found), *more):
         if block.rows:
             parts.append(f"## {block.title}\n\n{as_markdown(block)}")
     if found.notes:
@@ -134,51 +141,27 @@ def series(
 def _subject(found: Comparison, subject: Subject) -> Section:
     """Return one model's drawings and tables."""
     rows = found.of(subject.name)
-    alone = Comparison((subject,), tuple(rows), ())
+    lacking = tuple(one for one in found.absent if one.model == subject.name)
+    alone = Comparison((subject,), tuple(rows), lacking)
     parts: list[Drawing | Words | Block] = []
     if rows:
         parts.append(Drawing(plots.time_bars(rows, models=False), COLOURS, "Time"))
         parts.append(_alone(tables.times(alone, subject.kind)))
-        drawn = plots.energy_bars(rows, models=False)
-        if drawn is not None:
-            words = "Joules of different boundaries are not the same quantity."
-            parts.append(Drawing(drawn, words, "Energy"))
+    if (drawn := plots.energy_bars(rows, models=False)) is not None:
+        words = "Joules of different boundaries are not the same quantity."
+        parts.append(Drawing(drawn, words, "Energy"))
         parts.append(_alone(tables.energies(alone, subject.kind)))
-        scattered = plots.field(rows, models=False)
-        if scattered is not None:
-            caption = "Dashed: equal energy times delay, a thousandfold apart."
-            parts.append(Drawing(scattered, caption, "Energy over time"))
-    parts += [
-        Words(f"No {one.platform} row: {one.reason}.")
-        for one in found.absent
-        if one.model == subject.name
-    ]
+    if (scattered := plots.field(rows, models=False)) is not None:
+        caption = "Dashed: equal energy times delay, a thousandfold apart."
+        parts.append(Drawing(scattered, caption, "Energy over time"))
+    if (ratios := tables.ratios(alone, subject.kind)).rows:
+        parts += [_alone(ratios, ratios.title), Words(DIVIDED)]
+    if (absent := tables.absent(alone)).rows:
+        parts.append(_alone(absent, absent.title))
+    more = [tables.bandwidths(rows), tables.sources(rows), tables.energy_sources(rows)]
+    parts += [_alone(one, folded=one.title) for one in more if one.rows]
     lead = f"{subject.words}." + (f" {subject.accuracy}." if subject.accuracy else "")
     return Section(_anchor(subject.name), subject.name, "", lead, tuple(parts))
-
-
-def _ratios(found: Comparison) -> Section:
-    blocks = [tables.ratios(found, kind) for kind in tables.UNITS]
-    lead = (
-        "Two rows are divided only where their numbers have the same format and they work on as "
-        "many inferences at once; their joules only where these take in the same parts."
-    )
-    return Section("ratios", "Ratios", "", lead, tuple(block for block in blocks if block.rows))
-
-
-def _rest(found: Comparison) -> list[Section]:
-    rows = _rows(found)
-    area, reads = tables.areas(found), tables.bandwidths(rows)
-    made = []
-    if area.rows:
-        lead = "Resources of an FPGA and channels of a memory; processors are whole chips."
-        made.append(Section("area", "Area", "", lead, (_untitled(area),)))
-    if reads.rows:
-        lead = "Bytes that a step has to read, over its median time."
-        made.append(Section("bandwidth", "Bandwidth", "", lead, (_untitled(reads),)))
-    lead = "The command, simulation or formula behind each row."
-    made.append(Section("sources", "Sources", "", lead, (_untitled(tables.sources(rows)),)))
-    return made
 
 
 def _untitled(block: Block) -> Block:
@@ -186,9 +169,9 @@ def _untitled(block: Block) -> Block:
     return Block("", block.heads, block.rows)
 
 
-def _alone(block: Block) -> Block:
+def _alone(block: Block, title: str = "", folded: str = "") -> Block:
     """Return a table of one model, whose name stands above it already."""
-    return Block("", block.heads[1:], tuple(row[1:] for row in block.rows))
+    return Block(title, block.heads[1:], tuple(row[1:] for row in block.rows), folded)
 
 
 def _anchor(name: str) -> str:

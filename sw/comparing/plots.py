@@ -21,12 +21,10 @@ from gateformer.report.svg import Scale
 
 WIDTH = 1080.0
 COLOURS: dict[Kind, str] = {
-    "measured": "s0",
-    "simulated": "s2",
-    "modelled": "s4",
-    "published": "s1",
-}
-CURVES: dict[Kind, str] = {"measured": "c0", "simulated": "c2", "modelled": "c4", "published": "c1"}
+    "measured": "s0", "simulated": "s2", "modelled": "s1", "published": "s4",
+}  # fmt: skip
+"""Fills of the page's style; as the words' own colours in its tables."""
+CURVES: dict[Kind, str] = {kind: fill.replace("s", "c") for kind, fill in COLOURS.items()}
 PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M"}
 
 

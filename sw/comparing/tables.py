@@ -168,21 +168,30 @@ def bandwidths(rows: Sequence[Row]) -> Block:
     shown = tuple(
         (row.model, row.platform, system(row), row.precision, row.gbs,
          None if row.share is None else percent(row.share),
-         "measured" if row.kind == "measured" else "peak")
+         {"measured": "measured", "simulated": "in the banks"}.get(row.kind, "data sheet"))
         for row in rows if row.gbs is not None
     )  # fmt: skip
-    heads = ("model", "on", "system", "precision", "GB/s", "share", "of which bandwidth")
+    heads = ("model", "on", "system", "precision", "GB/s", "share", "of a bandwidth that is")
     return Block("Bandwidth", heads, shown)
 
 
 def sources(rows: Sequence[Row]) -> Block:
-    """Return where each row comes from."""
+    """Return where each row's times come from."""
     shown = tuple(
-        (row.model, row.platform, system(row), row.precision, row.version, row.transfer,
-         row.exactness, row.recorded or "here", row.source,
-         row.energy.source if row.energy else row.energy_note)
+        (row.model, row.platform, system(row), row.precision, row.version or None,
+         row.transfer or None, row.exactness or None, row.recorded or "now", row.source)
         for row in rows
     )  # fmt: skip
     heads = ("model", "on", "system", "precision", "version", "transfer", "outputs", "recorded",
-             "times", "energy")  # fmt: skip
-    return Block("Sources", heads, shown)
+             "times")  # fmt: skip
+    return Block("Where times come from", heads, shown)
+
+
+def energy_sources(rows: Sequence[Row]) -> Block:
+    """Return where each row's joules come from."""
+    shown = tuple(
+        (row.model, row.platform, system(row), row.precision, row.energy.source, row.energy_note)
+        for row in rows if row.energy is not None
+    )  # fmt: skip
+    heads = ("model", "on", "system", "precision", "joules", "besides")
+    return Block("Where joules come from", heads, shown)
