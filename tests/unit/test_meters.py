@@ -125,6 +125,13 @@ def test_counters_of_the_superuser_name_the_remedy(tmp_path: Path) -> None:
         Locked(tmp_path).start()
 
 
+def test_counters_that_a_container_hides_are_told(tmp_path: Path) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "masked")
+    said = RaplMeter(tmp_path).available()
+    assert said is not None
+    assert said.startswith("RAPL is there but hidden, as containers do: ")
+
+
 def test_counters_that_stand_still_or_hold_no_number_are_not_believed(tmp_path: Path) -> None:
     world = Powercap(tmp_path, {"intel-rapl:0": ("package-0", 0.0, 77, RANGE)})
     meter = world.meter()

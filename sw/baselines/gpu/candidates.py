@@ -33,8 +33,8 @@ TOLERANCES: Mapping[str, float] = {
     "fp32": 1e-4,
     "tf32": 0.02,
     "bf16": 0.05,
-    "int8": 0.1,
-    "w8a8": 0.2,
+    "int8": 0.06,
+    "w8a8": 0.1,
 }
 """Of a decoder's largest logit. fp32: sums in another order. TF32 keeps 10 bits of a factor,
 bfloat16 7 of everything: errors of 2^-11 and 2^-8 grow over some dozen layers. int8: weights to a

@@ -102,6 +102,8 @@ class RaplMeter:
                 f"RAPL is there but may not be read: {error.filename} is the superuser's "
                 f"(sudo chmod a+r {self.root}/intel-rapl:*/energy_uj, or run as root)"
             )
+        except FileNotFoundError as error:
+            return f"RAPL is there but hidden, as containers do: {error.filename} is missing"
         except (OSError, ValueError) as error:
             return f"RAPL is there but cannot be read: {error}"
         return f"RAPL is there but stands still: {', '.join(still)}" if still else None
