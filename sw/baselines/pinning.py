@@ -21,6 +21,7 @@ POOLS = (
 """What the libraries' thread pools read as they are loaded."""
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Lets malloc ask for transparent huge pages (glibc 2.35 and later)."""
+SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PR_SET_PDEATHSIG = 1
 """Of prctl, in linux/prctl.h."""
 
@@ -45,6 +46,28 @@ def cores(processors: Path = PROCESSORS) -> int:
 def choose(threads: int, processors: Path = PROCESSORS) -> tuple[int, ...]:
     """Return the processors for so many threads: cores first, all there are where it asks more."""
     return tuple(available(processors)[:threads])
+
+
+def no_huge_pages(libc: tuple[str, str], setting: Path = SETTING) -> str | None:
+    """Return why malloc cannot ask for huge pages here, or None.
+
+    Parameters
+    ----------
+    libc : tuple of str
+        Name and version, as ``platform.libc_ver`` gives them.
+    setting : Path
+        The kernel's.
+    """
+    name, version = libc
+    if name != "glibc" or tuple(int(part) for part in version.split(".")) < (2, 35):
+        return (
+            f"glibc 2.35 and later know it; this is {name or 'another library'} {version}".strip()
+        )
+    try:
+        chosen = setting.read_text(encoding="ascii")
+    except OSError:
+        return "the kernel has no transparent huge pages"
+    return "the kernel's transparent huge pages are set to never" if "[never]" in chosen else None
 
 
 def environment(threads: int, *, huge_pages: bool = False) -> dict[str, str]:

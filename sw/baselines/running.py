@@ -5,6 +5,7 @@ Owns ``Wanted``, ``Rows`` and ``run``. Imports the measuring loop, the works and
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from gateformer.baselines import bandwidth, store
 from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import TIMEOUT_S, Failure, measure
 from gateformer.baselines.opening import decoder_work, network_work
-from gateformer.baselines.pinning import cores
+from gateformer.baselines.pinning import cores, no_huge_pages
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import PLACES, Device, chosen
 from gateformer.baselines.runtime import Candidate
@@ -130,6 +131,8 @@ def run(
     for model in models:
         if isinstance(model, Decoder):
             decoder_work(model, context=wanted.context)
+    if wanted.huge_pages and (why := no_huge_pages(platform.libc_ver())) is not None:
+        raise ConfigError("E022", "setting out of range", layer="--huge-pages", cause=why)
     store.find(own=folder)
     say("memory bandwidth")
     hardware = machine(device, wanted.threads)

@@ -94,6 +94,17 @@ def test_threads_are_told_to_every_pool() -> None:
     assert pinning.environment(3, huge_pages=True)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
 
 
+def test_huge_pages_are_asked_for_only_where_there_are_some(tmp_path: Path) -> None:
+    setting = tmp_path / "enabled"
+    assert "no transparent huge pages" in str(pinning.no_huge_pages(("glibc", "2.36"), setting))
+    setting.write_text("always [madvise] never\n")
+    assert pinning.no_huge_pages(("glibc", "2.36"), setting) is None
+    assert "this is glibc 2.34" in str(pinning.no_huge_pages(("glibc", "2.34"), setting))
+    assert "another library" in str(pinning.no_huge_pages(("", ""), setting))
+    setting.write_text("always madvise [never]\n")
+    assert "set to never" in str(pinning.no_huge_pages(("glibc", "2.36"), setting))
+
+
 def test_bandwidth_is_measured_and_says_how() -> None:
     before = os.sched_getaffinity(0)
     found = bandwidth.measure(1, repeats=2, size=8 << 20)
