@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from flows.tiny import TYPES, Call
 from unit.baseline_candidates import DECODERS_PLACE, PLACE
+from unit.baseline_records import record
 
-from gateformer.baselines import bandwidth, registry, store
+from gateformer.baselines import bandwidth, registry, running, store
 from gateformer.baselines.bandwidth import Bandwidth
 from gateformer.baselines.record import Record
 from gateformer.cli import main
+from gateformer.quant.errors import BaselineError
 
 CONFIG: dict[str, Any] = {
     "model_type": "gpt2",
@@ -51,13 +53,13 @@ def test_networks_and_decoders_are_measured_kept_and_listed(call: Call) -> None:
     assert [one["setup"]["runtime"] for one in decode["records"]] == ["logits"]
     assert [one["candidate"] for one in network["failures"]] == ["crash:fp64"]
     assert network["failures"][0]["error"]["code"] == "E851"
-    record = Record.model_validate_json(json.dumps(network["records"][0]))
-    assert record.workload.batch == 3
-    assert record.hardware.bandwidth_gbs == 10.0
-    assert record.difference == 0
+    first = Record.model_validate_json(json.dumps(network["records"][0]))
+    assert first.workload.batch == 3
+    assert first.hardware.bandwidth_gbs == 10.0
+    assert first.difference == 0
     assert decode["records"][0]["workload"]["context"] == 5
     held = sorted(Path("runs/baselines").rglob("*.json"))
-    assert [path.parent.name for path in held] == [record.hardware.id] * 2
+    assert [path.parent.name for path in held] == [first.hardware.id] * 2
     code, listed, _ = call("baseline", "list")
     assert code == 0
     assert {one["setup"]["runtime"] for one in listed["baselines"]} == {"reals", "logits"}
@@ -111,6 +113,32 @@ def test_tables_show_times_with_their_number_and_why_no_energy(
     assert "joule" not in shown
     assert main(["baseline", "list"]) == 0
     assert "here" in capsys.readouterr().out
+
+
+def test_a_gpu_s_rows_are_measured_the_same_way(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.PLACES, ("decode", "cuda"), DECODERS_PLACE)  # type: ignore[arg-type]
+    board = record().hardware.model_copy(update={"id": "a-board", "kind": "gpu"})
+    monkeypatch.setattr(running, "machine", lambda device, threads: board)
+    code, answer, _ = call("baseline", "gpu", decoder(), *QUICK, "--context", 5)
+    assert code == 0
+    (model,) = answer["models"]
+    assert model["records"][0]["hardware"]["kind"] == "gpu"
+    assert model["failures"][0]["candidate"] == "crash:fp64"
+    assert Path("runs/baselines/a-board/small.json").is_file()
+
+
+def test_without_a_gpu_nothing_runs_and_the_reason_is_told(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(device: str, threads: int | None) -> None:
+        raise BaselineError("E853", "no GPU", cause="A test took it away")
+
+    monkeypatch.setattr(running, "machine", none)
+    code, answer, said = call("baseline", "gpu", decoder(), *QUICK, "--context", 5)
+    assert (code, answer["error"]["code"]) == (16, "E853")
+    assert "A test took it away" in said
 
 
 def test_an_empty_store_says_how_to_fill_it(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
