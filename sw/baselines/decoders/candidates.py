@@ -10,7 +10,12 @@ robust, change logits by a quarter to four tenths.
 
 from __future__ import annotations
 
-from gateformer.baselines.decoders import llama_cpp, onnx_session, torch_session
+from gateformer.baselines.decoders import (
+    llama_cpp,
+    onnx_session,
+    openvino_session,
+    torch_session,
+)
 from gateformer.baselines.runtime import Candidate
 
 EXACT, HALF, BYTE, NIBBLE = 1e-3, 0.05, 0.15, 0.6
@@ -41,6 +46,18 @@ def _onnx(precision: str, tolerance: float) -> Candidate:
     )
 
 
+def _openvino(precision: str, tolerance: float) -> Candidate:
+    return Candidate(
+        runtime="openvino",
+        precision=precision,
+        tier="tuned",
+        packages=("openvino",),
+        extra="baselines",
+        open=openvino_session.session(precision),
+        tolerance=tolerance,
+    )
+
+
 def _llama(precision: str, tolerance: float) -> Candidate:
     return Candidate(
         runtime="llama.cpp",
@@ -61,6 +78,10 @@ CANDIDATES: tuple[Candidate, ...] = (
     _onnx("fp32", EXACT),
     _onnx("int8", BYTE),
     _onnx("int4", NIBBLE),
+    _openvino("fp32", EXACT),
+    _openvino("bf16", HALF),
+    _openvino("int8", BYTE),
+    _openvino("int4", NIBBLE),
     _llama("f16", HALF),
     _llama("bf16", HALF),
     _llama("q8_0", BYTE),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gateformer.baselines.decoders.sizes import Storage
+from gateformer.baselines.decoders.sizes import Storage, refuse_parts
 from gateformer.baselines.decoders.weights import EPSILON, THETA, Array, Weights
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import BaselineError
@@ -84,10 +84,7 @@ def write(path: Path, weights: Weights, precision: str) -> None:
     from gguf.quants import quantize
 
     shape = weights.decoder
-    block = STORAGE[precision].block
-    if any(matrix.inputs % block for matrix in shape.matrices):
-        cause = f"Its rows do not divide into blocks of {block} weights"
-        raise BaselineError("E851", f"{precision} not possible", layer=shape.name, cause=cause)
+    refuse_parts(shape, STORAGE[precision])
     writer = GGUFWriter(path, architecture(shape))
     _describe(writer, shape)
     stored = GGMLQuantizationType[precision.upper()]

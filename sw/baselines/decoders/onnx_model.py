@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.baselines.decoders.sizes import Storage, plain
+from gateformer.baselines.decoders.sizes import Storage, plain, refuse_parts
 from gateformer.baselines.decoders.weights import EPSILON, Parameters, Weights, rotary
 from gateformer.quant.decoder import Decoder
 
@@ -51,8 +51,15 @@ def write(folder: Path, weights: Weights, context: int, precision: str) -> Path:
         Tokens in the cache: the position of the step's token.
     precision : str
         Of the matrices: a key of ``STORAGE``.
+
+    Raises
+    ------
+    BaselineError
+        E851 where rows do not divide into the precision's blocks.
     """
     import onnx
+
+    refuse_parts(weights.decoder, STORAGE[precision])
 
     path = folder / "model.onnx"
     with (folder / "weights.bin").open("wb") as file:
@@ -63,7 +70,7 @@ def write(folder: Path, weights: Weights, context: int, precision: str) -> Path:
 
 
 def quantized(rows: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], Any]:
-    """Return a matrix as MatMulNBits reads it: blocks (outputs, blocks, bytes), scales.
+    """Return a matrix as MatMulNBits reads it: (outputs, blocks, bytes), and scales.
 
     A block's largest magnitude decides its scale; integers stand about 2^(bits - 1), the operator's
     default zero point; of two 4-bit integers in a byte the first is the low half.

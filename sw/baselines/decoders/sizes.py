@@ -1,6 +1,6 @@
 """How many bytes one decoding step reads, counted from the shape and from how weights are stored.
 
-Owns ``Storage`` and ``step_bytes``. Imports the decoder's shape and the work.
+Owns ``Storage``, ``step_bytes`` and ``refuse_parts``. Imports the decoder's shape and the work.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateformer.baselines.work import DecoderWork
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import BaselineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,6 @@ class Storage:
         as the matrices are.
     cached : int
         Bytes of each number in the KV cache.
-    row : int
-        Bytes beside the blocks that each output of a matrix has, such as a row's own scale.
     """
 
     block: int
@@ -36,11 +36,10 @@ class Storage:
     vectors: int
     table: int | None
     cached: int
-    row: int = 0
 
     def matrix(self, outputs: int, inputs: int) -> int:
-        """Return the bytes of a matrix; the last block of a row may be a part."""
-        return outputs * (-(-inputs // self.block) * self.bytes + self.row)
+        """Return the bytes of a matrix."""
+        return outputs * inputs // self.block * self.bytes
 
 
 def plain(size: int) -> Storage:
@@ -63,3 +62,21 @@ def step_bytes(work: DecoderWork, storage: Storage) -> int:
     row = shape.d_model * storage.table if storage.table else storage.matrix(1, shape.d_model)
     total += row * work.batch * (2 if learned else 1)
     return total + work.batch * shape.kv_elements * (work.context + 1) * storage.cached
+
+
+def refuse_parts(shape: Decoder, storage: Storage) -> None:
+    """Raise where a matrix's rows end inside a block: the runtimes' formats have no such rows.
+
+    Raises
+    ------
+    BaselineError
+        E851.
+    """
+    if any(matrix.inputs % storage.block for matrix in (*shape.matrices, shape.head)):
+        raise BaselineError(
+            "E851",
+            "precision not possible",
+            layer=shape.name,
+            cause=f"Its rows do not divide into blocks of {storage.block} weights",
+            fix="Choose a precision without blocks",
+        )
