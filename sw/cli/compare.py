@@ -43,6 +43,10 @@ def command(
     recorded: Annotated[
         bool, typer.Option("--recorded", help="Measure nothing: records alone.")
     ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Estimate joules, labelled modelled, without a meter."),
+    ] = False,
     override: Overrides = None,
     tag: TagOption = "default",
     out: Annotated[
@@ -66,5 +70,5 @@ def command(
         )
     mode: Mode = "anew" if measure else "recorded" if recorded else "missing"
     how = Measuring(mode, tuple(runtime or ()), context, batch, threads, seconds)
-    options = Options(how, tuple(override or ()), tag)
+    options = Options(how, tuple(override or ()), tag, estimate)
     return compare(models, options, out).give(as_json)

@@ -19,6 +19,7 @@ from gateformer.comparing.measuring import Measuring
 from gateformer.comparing.rows import Absent, Comparison, Platform, Row, Subject
 from gateformer.comparing.subjects import find
 from gateformer.config.schema import Config
+from gateformer.energy.meters import estimate
 from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
@@ -42,11 +43,14 @@ class Options:
         ``key=value`` for designs.
     tag : str
         Name of the designs' runs.
+    estimate : bool
+        Whether joules of this machine's processor are estimated where no meter was read.
     """
 
     measuring: Measuring = field(default_factory=Measuring)
     overrides: tuple[str, ...] = ()
     tag: str = "default"
+    estimate: bool = False
 
 
 def compare(wanted: Sequence[str], options: Options, out: Path | None = None) -> Answer:
@@ -119,6 +123,7 @@ def check(models: Sequence[Model], options: Options) -> None:
 
 def gather(models: Sequence[Model], options: Options, again: str) -> Comparison:
     """Return all rows; what has to be measured is measured last, when nothing else runs."""
+    constants = estimate.constants() if options.estimate else None
     subjects: list[Subject] = []
     rows: list[Row] = []
     absent: list[Absent] = []
@@ -140,7 +145,7 @@ def gather(models: Sequence[Model], options: Options, again: str) -> Comparison:
     own = {one for one in ids.values() if one is not None}
     for model in models:
         records = measuring.records(model, how, str(ids["cpu"]))
-        rows += measured.rows(str(model.name), records, own)
+        rows += measured.rows(str(model.name), records, own, constants)
         if not any(one.hardware.kind == "cpu" for one in records):
             absent.append(_unmeasured(str(model.name), how))
     return Comparison(tuple(subjects), tuple(rows), tuple(absent), tuple(notes(rows)))
@@ -258,6 +263,7 @@ def command(wanted: Sequence[str], options: Options) -> str:
         if (value := getattr(how, name)) != getattr(usual, name):
             words += [f"--{name}", f"{value:g}"]
     words += {"missing": [], "anew": ["--measure"], "recorded": ["--recorded"]}[how.mode]
+    words += ["--estimate"] if options.estimate else []
     if options.tag != Options().tag:
         words += ["--tag", options.tag]
     return shlex.join(words)
@@ -266,6 +272,7 @@ def command(wanted: Sequence[str], options: Options) -> str:
 def settings(options: Options) -> Block:
     """Return what was asked for, as a table."""
     values = {one.name: getattr(options.measuring, one.name) for one in fields(options.measuring)}
+    values |= {"estimate": "yes" if options.estimate else "no"}
     values |= {"overrides": options.overrides, "tag": options.tag}
     rows = tuple((name, _words(value)) for name, value in values.items())
     return Block("Settings", ("setting", "value"), rows)
@@ -274,4 +281,4 @@ def settings(options: Options) -> Block:
 def _words(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
-    return "one a core" if value is None else str(value)
+    return "the default" if value is None else str(value)

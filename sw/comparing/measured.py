@@ -9,11 +9,18 @@ from collections.abc import Container, Iterable
 
 from gateformer.baselines.record import Record
 from gateformer.comparing.rows import Absent, Platform, Row
+from gateformer.energy.figure import Energy
+from gateformer.energy.meters.estimate import Constants
 
 PLATFORM: dict[str, Platform] = {"cpu": "CPU", "gpu": "GPU"}
 
 
-def rows(model: str, records: Iterable[Record], here: Container[str]) -> list[Row]:
+def rows(
+    model: str,
+    records: Iterable[Record],
+    here: Container[str],
+    constants: Constants | None = None,
+) -> list[Row]:
     """Return a row a record.
 
     Parameters
@@ -24,8 +31,27 @@ def rows(model: str, records: Iterable[Record], here: Container[str]) -> list[Ro
         All of that workload.
     here : container of str
         This machine's hardware ids: other machines' records say where and when.
+    constants : Constants or None
+        What joules of this machine's processor are estimated by where its records have none.
     """
-    return [_row(model, one, here) for one in records]
+    return [_row(model, one, here, constants) for one in records]
+
+
+def estimated(record: Record, constants: Constants) -> Energy:
+    """Return the joules of one inference by constants alone: labelled modelled."""
+    setup = record.setup
+    busy = min(setup.threads, constants.threads)
+    watts = constants.cpu_watts * busy / constants.threads + constants.memory_watts
+    return Energy(
+        value=watts / record.per_second,
+        kind="modelled",
+        source=(
+            f"estimate, nothing was metered: ({constants.cpu_watts:g} W x {busy} of "
+            f"{constants.threads} threads + {constants.memory_watts:g} W of memory) x time; "
+            f"{constants.source}"
+        ),
+        boundary="package and memory",
+    )
 
 
 def lacking(model: str, platform: Platform, reasons: Iterable[tuple[str, str]]) -> list[Absent]:
@@ -39,9 +65,12 @@ def lacking(model: str, platform: Platform, reasons: Iterable[tuple[str, str]]) 
     ]
 
 
-def _row(model: str, record: Record, here: Container[str]) -> Row:
+def _row(model: str, record: Record, here: Container[str], constants: Constants | None) -> Row:
     hardware, setup, times = record.hardware, record.setup, record.times
     own = hardware.id in here
+    energy = record.energy
+    if energy is None and own and hardware.kind == "cpu" and constants is not None:
+        energy = estimated(record, constants)
     return Row(
         model=model,
         platform=PLATFORM[hardware.kind],
@@ -60,7 +89,7 @@ def _row(model: str, record: Record, here: Container[str]) -> Row:
         per_second=record.per_second,
         gbs=record.gbs or None,
         share=record.share or None,
-        energy=record.energy,
+        energy=energy,
         energy_note=record.energy_note,
         transfer=_transfer(record),
         exactness=_exactness(record),

@@ -21,6 +21,7 @@ from gateformer.comparing.rows import (
 )
 from gateformer.comparing.subjects import find
 from gateformer.energy.figure import Energy
+from gateformer.energy.meters.estimate import Constants
 from gateformer.pim.screen import Block
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
@@ -112,6 +113,18 @@ def test_huge_pages_and_eager_are_told_apart() -> None:
     one, other = measured.rows("net", [record(), record(setup=setup)], {"here"})
     assert (one.system, other.system) == ("onnxruntime", "onnxruntime, eager, huge pages")
     assert other.version == "onnxruntime 1.2"
+
+
+def test_estimates_are_modelled_of_this_machine_alone_and_never_replace_a_meter() -> None:
+    constants = Constants(100.0, 10.0, 4, "a table")
+    metered = Energy(value=0.5, kind="measured", source="RAPL", boundary="package")
+    there = record(hardware=record().hardware.model_copy(update={"id": "there"}))
+    some = [record(), record(energy=metered), there]
+    here, read, other = measured.rows("net", some, {"here"}, constants)
+    assert here.energy is not None and here.energy.kind == "modelled"
+    assert here.energy.value == pytest.approx((100 / 4 + 10) * 2e-6)
+    assert "nothing was metered" in here.energy.source and "a table" in here.energy.source
+    assert read.energy == metered and other.energy is None
 
 
 def test_what_shares_a_reason_shares_a_row() -> None:
