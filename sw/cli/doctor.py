@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateformer.quant.version import __version__
-from gateformer.toolchains.find import Piece, packages, programs
+from gateformer.toolchains.find import Piece, meters, packages, programs
 
 
 def command(
@@ -20,8 +20,11 @@ def command(
 ) -> None:
     """Show what is installed and what each missing piece would enable."""
     found = {"packages": list(packages()), "programs": list(programs())}
+    # No piece to get: a machine has a meter, or it has none.
+    metering = list(meters())
     if as_json:
-        pieces = {kind: [asdict(piece) for piece in group] for kind, group in found.items()}
+        shown = {**found, "meters": metering}
+        pieces = {kind: [asdict(piece) for piece in group] for kind, group in shown.items()}
         head = {"gateformer": __version__, "python": platform.python_version()}
         typer.echo(json.dumps({**head, **pieces}, indent=2))
         return
@@ -29,6 +32,7 @@ def command(
     console.print(f"gateformer {__version__} on Python {platform.python_version()}")
     for kind, group in found.items():
         console.print(table(kind.capitalize(), group))
+    console.print(table("Meters", metering))
     missing = sum(not piece.found for group in found.values() for piece in group)
     console.print("Nothing is missing." if not missing else f"{missing} optional pieces missing.")
 

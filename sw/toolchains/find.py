@@ -1,4 +1,4 @@
-"""What this machine has: Python packages and outside programs, with their versions."""
+"""What this machine has: Python packages, outside programs, meters of energy."""
 
 import re
 import subprocess
@@ -118,6 +118,18 @@ def version_of_wheel(name: str, program: Path) -> str:
     except PackageNotFoundError:
         return ""
     return number if program.is_relative_to(files) or str(program.parent) == BESIDE else ""
+
+
+def meters() -> Iterator[Piece]:
+    """Yield each meter of energy; one that is found has been read."""
+    from gateformer.energy.meters.nvml import NvmlMeter
+    from gateformer.energy.meters.rapl import RaplMeter
+
+    known = (RaplMeter(), "measured energy of a CPU"), (NvmlMeter(), "measured energy of a GPU")
+    for meter, enables in known:
+        reason = meter.available()
+        number = "its counter moves" if reason is None else ""
+        yield Piece(meter.name, reason is None, number, "", enables, reason or "")
 
 
 def version_of(program: Path) -> str:

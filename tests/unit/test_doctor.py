@@ -33,6 +33,8 @@ def test_json_lists_every_piece(capsys: pytest.CaptureFixture[str]) -> None:
     assert numpy["found"]
     assert numpy["version"]
     assert all(piece["enables"] and piece["get"] for piece in answer["programs"])
+    assert [piece["name"] for piece in answer["meters"]] == ["RAPL", "NVML"]
+    assert all(piece["found"] != bool(piece["get"]) for piece in answer["meters"])
 
 
 def test_table_names_every_piece_and_how_to_get_it(
