@@ -1,8 +1,8 @@
 """What a toggle, a clock edge and an idle device cost on an FPGA, by family, with error bars.
 
 Owns ``Coefficients`` and ``coefficients``. The numbers are in coefficients.toml, which
-``python -m gateformer.energy.fit`` writes from power_reports.toml. Imports pydantic's figures and
-the errors.
+``python -m gateformer.energy.fit`` writes from power_reports.toml (docs/energy.md says how far
+they can be trusted). Imports the figures and the errors.
 """
 
 from __future__ import annotations
@@ -25,23 +25,45 @@ class Coefficients(Plain):
     lut_toggle: Figure
     """J each time the output of a LUT changes, without the wires behind it."""
     net_toggle: Figure
-    """J each time a net changes: the programmable wires from its driver to its loads."""
+    """J each time a routed net changes: the wires from its driver to all its loads."""
     carry_toggle: Figure
-    """J each clock and CARRY8 (CARRY4 on 7 series) whose sum toggles at every clock."""
-    ff_clock: Figure
-    """J each clock and flip-flop that is clocked: its leaf of the clock tree."""
+    """J a carry block (CARRY4 on 7 series, CARRY8 on UltraScale+) each clock, times the toggles a
+    net and clock of the logic around it."""
     ff_toggle: Figure
     """J each time the output of a flip-flop changes, without the wires behind it."""
-    dsp_op: Figure
-    """J each clock and DSP block that multiplies new operands."""
-    bram_access: Figure
-    """J each clock and 36 kbit block whose enabled port reads or writes."""
-    lutram_clock: Figure
-    """J each clock and LUT used as memory or shift register."""
+    ff_clock: Figure
+    """J each clock and flip-flop: its leaf of the clock tree."""
     clock_tree: Figure
-    """J each clock of a clock network whatever it feeds: its spine and buffers."""
-    static_w: Figure
-    """W of the idle, configured device of the family's fitted sizes."""
+    """J each clock whatever it feeds: spine and buffers."""
+    lutram_clock: Figure
+    """J each clock and LUT that is memory or shift register."""
+    bram_access: Figure
+    """J each clock and 36 kbit block that is read or written."""
+    dsp_op: Figure
+    """J each clock and DSP block whose operands change."""
+    static_base_w: Figure
+    """W of an idle device of the family, whatever its size; junction at 25 to 45 degrees C."""
+    static_lut_w: Figure
+    """W a LUT of the device, used or not."""
+
+    def static_w(self, luts: float) -> Figure:
+        """Return the W of an idle, configured device.
+
+        Parameters
+        ----------
+        luts : float
+            LUTs that the device has.
+        """
+        base, each = self.static_base_w, self.static_lut_w
+        value, low, high = (
+            first + second * luts for first, second in zip(_bar(base), _bar(each), strict=True)
+        )
+        return Figure(value=value, low=low, high=high, kind="modelled", source=each.source)
+
+
+def _bar(figure: Figure) -> tuple[float, float, float]:
+    low = figure.value if figure.low is None else figure.low
+    return figure.value, low, figure.value if figure.high is None else figure.high
 
 
 @functools.cache
@@ -59,7 +81,7 @@ def coefficients(family: str) -> Coefficients:
     Parameters
     ----------
     family : str
-        As hw.devices names it: "xcup" or "xcu" (UltraScale+, UltraScale), "xc7".
+        As hw.devices names it: "xcup" (UltraScale+) or "xc7" (7 series).
 
     Raises
     ------
