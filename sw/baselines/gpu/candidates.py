@@ -18,6 +18,7 @@ from gateformer.baselines.networks.candidates import HALF, STEP
 from gateformer.baselines.record import Tier
 from gateformer.baselines.runtime import Candidate
 from gateformer.baselines.work import DecoderWork, NetworkWork
+from gateformer.quant.decoder import Decoder
 
 DTYPES: Mapping[str, str] = {
     "fp32": "float32",
@@ -120,10 +121,12 @@ def open_decoder(
     dtype = DTYPES[precision]
     net = module(work, device.name, dtype)
     storage, options = plain(4 if dtype == "float32" else 2), {"cache": f"{dtype}, in place"}
+    scales = 0
     if precision in ("int8", "w8a8"):
         net = quantized(net, weight_only if precision == "int8" else both)
-        storage = Storage(block=1, bytes=1, vectors=2, table=2, cached=2, row=4)
+        storage = Storage(block=1, bytes=1, vectors=2, table=2, cached=2)
         options["weights"] = "int8, a scale a row"
+        scales = 4 * _rows(work.decoder)
     if how == "compile":
         net = compiled(net)
         options["compiler"] = "inductor, block by block, captured as one graph"
@@ -138,10 +141,15 @@ def open_decoder(
         device,
         how,
         transfer=transfer,
-        bytes=step_bytes(work, storage),
+        bytes=step_bytes(work, storage) + scales,
         options=options,
         matmul="high" if precision == "tf32" else "highest",
     )
+
+
+def _rows(shape: Decoder) -> int:
+    """Return the rows of all matrices."""
+    return shape.layers * sum(one.outputs for one in shape.matrices) + shape.head.outputs
 
 
 def _candidate(
@@ -170,20 +178,18 @@ NETWORKS: tuple[Candidate, ...] = tuple(
     for precision in ("fp32", "tf32", "bf16")
     for transfer in (False, True)
 )
-DECODERS: tuple[Candidate, ...] = tuple(
-    _candidate(open_decoder, TOLERANCES, how, precision, transfer)
-    for how, precision, transfer in (
-        ("eager", "fp32", False),
-        ("eager", "bf16", False),
-        ("graphs", "fp32", False),
-        ("graphs", "tf32", False),
-        ("graphs", "bf16", False),
-        ("graphs", "w8a8", False),
-        ("compile", "fp32", False),
-        ("compile", "bf16", False),
-        ("compile", "bf16", True),
-        ("compile", "int8", False),
-        ("compile", "w8a8", False),
-    )
+_WAYS: tuple[tuple[How, str, bool], ...] = (
+    ("eager", "fp32", False),
+    ("eager", "bf16", False),
+    ("graphs", "fp32", False),
+    ("graphs", "tf32", False),
+    ("graphs", "bf16", False),
+    ("graphs", "w8a8", False),
+    ("compile", "fp32", False),
+    ("compile", "bf16", False),
+    ("compile", "bf16", True),
+    ("compile", "int8", False),
+    ("compile", "w8a8", False),
 )
+DECODERS: tuple[Candidate, ...] = tuple(_candidate(open_decoder, TOLERANCES, *way) for way in _WAYS)
 """``+host``: with the transfer of inputs and answers."""
