@@ -16,6 +16,9 @@ from gateformer.baselines.fitting import Sample
 from gateformer.baselines.roofline import Estimate, Machine, Tier, Work, estimate, find
 from gateformer.quant.decoder import Decoder
 
+ENOUGH = 3
+"""Points that an error bar takes at the least, those of the fit apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -71,9 +74,7 @@ class Point:
     @property
     def group(self) -> str:
         """Points of one group share the constants that they are held against."""
-        if self.machine.boundary != "board":
-            return "tuned, CPU"
-        return "eager, GPU" if self.tier == "eager" else "tuned, GPU"
+        return group(self.machine, self.tier)
 
     @property
     def error(self) -> float:
@@ -109,6 +110,37 @@ def points() -> tuple[Point, ...]:
         for one in data["point"]
     ]
     return tuple(sorted(found, key=lambda one: (one.group, not one.fitted)))
+
+
+def error_bar(machine: Machine, tier: Tier) -> tuple[float, float] | None:
+    """Return by what the times of a model are multiplied for the ends of their error bar.
+
+    They are those at which the published points of 16 and 32 bits, of the fit or not, lie that the
+    same constants are held against.
+
+    Parameters
+    ----------
+    machine : Machine
+        Whose model.
+    tier : str
+        ``fused`` or ``eager``.
+
+    Returns
+    -------
+    tuple of (float, float), or None
+        At most 1, and at least 1; None where fewer than three points were not in the fit.
+    """
+    found = [one for one in points() if one.group == group(machine, tier) and one.bits >= 16]
+    if sum(not one.fitted for one in found) < ENOUGH:
+        return None
+    ratios = [one.ms / one.modelled.ms for one in found]
+    return min([1.0, *ratios]), max([1.0, *ratios])
+
+
+def group(machine: Machine, tier: Tier) -> str:
+    """Return what machines and tiers of the same constants have in common."""
+    device = "GPU" if machine.boundary == "board" else "CPU"
+    return f"{'eager' if tier == 'eager' else 'tuned'}, {device}"
 
 
 def _decoder(name: str, given: Mapping[str, Any]) -> Decoder:

@@ -5,6 +5,7 @@ Owns ``decoder`` and ``network``. Imports the models of baselines.
 
 from __future__ import annotations
 
+from gateformer.baselines.published import error_bar
 from gateformer.baselines.roofline import MACHINES, MEANINGS, Machine, Tier, Work, estimate
 from gateformer.comparing.rows import Platform, Row
 from gateformer.energy.figure import Energy
@@ -87,6 +88,7 @@ def _row(model: str, machine: Machine, tier: Tier, work: Work) -> Row:
     each = machine.eager_bytes if tier == "eager" else machine.tuned_bytes
     gbs = work.bytes(each) / seconds / 1e9
     platform: Platform = "CPU" if "package" in machine.boundary else "GPU"
+    bar = error_bar(machine, tier)
     return Row(
         model=model,
         platform=platform,
@@ -97,6 +99,8 @@ def _row(model: str, machine: Machine, tier: Tier, work: Work) -> Row:
         batch=work.batch,
         kind="modelled",
         median=seconds,
+        low=None if bar is None else bar[0] * seconds,
+        high=None if bar is None else bar[1] * seconds,
         per_second=work.batch / seconds,
         gbs=gbs,
         share=gbs / machine.peak_gbs,

@@ -6,7 +6,7 @@ import pytest
 
 from gateformer.baselines.fitting import fit
 from gateformer.baselines.machines import KNOWN, MACHINES, find
-from gateformer.baselines.published import Point, points
+from gateformer.baselines.published import Point, error_bar, points
 from gateformer.baselines.roofline import Work, crossover, estimate
 from gateformer.errors import ConfigError
 
@@ -68,6 +68,17 @@ def test_the_xeons_share_is_the_fit_to_its_points() -> None:
     law = fit([one.sample for one in of("tuned, CPU", fitted=True)])
     assert law.layer == pytest.approx(find("xeon-8480").layer_us)
     assert law.share == pytest.approx(find("xeon-8480").share, rel=0.01)
+
+
+def test_error_bars_hold_every_published_point_of_whole_floats() -> None:
+    for one in points():
+        bar = error_bar(one.machine, one.tier)
+        if bar is not None and one.bits >= 16:
+            assert bar[0] <= 1 <= bar[1]
+            assert bar[0] * 0.999 <= one.ms / one.modelled.ms <= bar[1] * 1.001
+    assert error_bar(find("t4"), "fused") == error_bar(find("h200"), "fused") is not None
+    assert error_bar(find("xeon-6154"), "eager") is None
+    assert error_bar(find("xeon-6154"), "fused") is None
 
 
 def test_published_points_are_what_their_sources_say() -> None:
