@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from importlib import resources
+from typing import Any
 
 from gateformer.energy.figure import Figure, Plain
 from gateformer.quant.errors import ConfigError
@@ -22,6 +23,8 @@ class Coefficients(Plain):
 
     family: str
     """As hw.devices names it."""
+    device_luts: float
+    """LUTs that the device has: its size, for static power."""
     lut_toggle: Figure
     """J each time the output of a LUT changes, without the wires behind it."""
     net_toggle: Figure
@@ -46,17 +49,13 @@ class Coefficients(Plain):
     static_lut_w: Figure
     """W a LUT of the device, used or not."""
 
-    def static_w(self, luts: float) -> Figure:
-        """Return the W of an idle, configured device.
-
-        Parameters
-        ----------
-        luts : float
-            LUTs that the device has.
-        """
+    @property
+    def static_w(self) -> Figure:
+        """W of the idle, configured device."""
         base, each = self.static_base_w, self.static_lut_w
         value, low, high = (
-            first + second * luts for first, second in zip(_bar(base), _bar(each), strict=True)
+            first + second * self.device_luts
+            for first, second in zip(_bar(base), _bar(each), strict=True)
         )
         return Figure(value=value, low=low, high=high, kind="modelled", source=each.source)
 
@@ -67,21 +66,25 @@ def _bar(figure: Figure) -> tuple[float, float, float]:
 
 
 @functools.cache
-def _read() -> dict[str, Coefficients]:
+def _read() -> dict[str, dict[str, Any]]:
     text = resources.files("gateformer.energy").joinpath(FILE).read_text(encoding="utf-8")
-    return {
-        family: Coefficients.model_validate({"family": family} | figures)
-        for family, figures in tomllib.loads(text).items()
-    }
+    return tomllib.loads(text)
 
 
-def coefficients(family: str) -> Coefficients:
-    """Return the coefficients of a device family.
+def families() -> tuple[str, ...]:
+    """Return the device families that have coefficients."""
+    return tuple(_read())
+
+
+def coefficients(family: str, device_luts: float) -> Coefficients:
+    """Return the coefficients of a device.
 
     Parameters
     ----------
     family : str
         As hw.devices names it: "xcup" (UltraScale+) or "xc7" (7 series).
+    device_luts : float
+        LUTs that the device has (``Device.lut``): its static power goes with its size.
 
     Raises
     ------
@@ -96,4 +99,6 @@ def coefficients(family: str) -> Coefficients:
             layer=family,
             fix=f"Choose a device of {', '.join(known)}",
         )
-    return known[family]
+    return Coefficients.model_validate(
+        {"family": family, "device_luts": float(device_luts)} | known[family]
+    )
