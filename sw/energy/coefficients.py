@@ -2,7 +2,8 @@
 
 Owns ``Coefficients`` and ``coefficients``. The numbers are in coefficients.toml, which
 ``python -m gateformer.energy.fit`` writes from power_reports.toml (docs/energy.md says how far
-they can be trusted). Imports the figures and the errors.
+they can be trusted). Imports the figures, the devices and the
+errors.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib import resources
 from typing import Any
 
 from gateformer.energy.figure import Figure, Plain
+from gateformer.hw.devices import Device
 from gateformer.quant.errors import ConfigError
 
 FILE = "coefficients.toml"
@@ -76,29 +78,21 @@ def families() -> tuple[str, ...]:
     return tuple(_read())
 
 
-def coefficients(family: str, device_luts: float) -> Coefficients:
+def coefficients(device: Device) -> Coefficients:
     """Return the coefficients of a device.
-
-    Parameters
-    ----------
-    family : str
-        As hw.devices names it: "xcup" (UltraScale+) or "xc7" (7 series).
-    device_luts : float
-        LUTs that the device has (``Device.lut``): its static power goes with its size.
 
     Raises
     ------
     ConfigError
-        E022 where no public power report allows a fit for the family.
+        E022 where no public power report allows a fit for its family.
     """
     known = _read()
-    if family not in known:
+    if device.family not in known:
         raise ConfigError(
             "E022",
-            "no coefficients of energy",
-            layer=family,
+            "no coefficients of energy for the device's family",
+            layer=device.name,
             fix=f"Choose a device of {', '.join(known)}",
         )
-    return Coefficients.model_validate(
-        {"family": family, "device_luts": float(device_luts)} | known[family]
-    )
+    sized = {"family": device.family, "device_luts": float(device.lut)}
+    return Coefficients.model_validate(sized | known[device.family])
