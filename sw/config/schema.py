@@ -192,6 +192,15 @@ class Build(Section):
     """Where programs are that are not on PATH, by name."""
 
 
+class Activity(Section):
+    """How often nets toggle, counted in Verilator, and the energy that follows from it."""
+
+    enabled: Switch = False
+    """Whether ``run`` counts toggles and models the energy of a frame."""
+    frames: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Frames to count in, back to back; real ones, again and again where they are fewer."""
+
+
 class Check(Section):
     """A step that can be left out."""
 
@@ -224,6 +233,8 @@ class Config(Section):
     """Pyverilog reads the sources back."""
     synth: Check = Field(default_factory=Check)
     """yosys synthesizes the modules."""
+    activity: Activity = Field(default_factory=Activity)
+    """How often nets toggle, counted in Verilator, and the energy that follows from it."""
     build: Build = Field(default_factory=Build)
     """A vendor's toolchain on the sources."""
     report: Check = Field(default_factory=Check)

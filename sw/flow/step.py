@@ -78,6 +78,10 @@ class View(Protocol):
         """Return what an earlier step made."""
         ...
 
+    def has(self, step: type[Step[Any]]) -> bool:
+        """Whether an earlier step was done, for those that a step wants but does not need."""
+        ...
+
     def progress(self, done: int, total: int) -> None:
         """Tell how far the step is."""
         ...

@@ -38,6 +38,10 @@ class Memory:
             self.spent[step.name] = perf_counter() - start
         return cast(Made, self._made[step])
 
+    def has(self, step: type[Step[Any]]) -> bool:
+        """Whether a step was made already."""
+        return step in self._made
+
     def progress(self, done: int, total: int) -> None:
         """Tell nobody."""
 
@@ -80,6 +84,10 @@ class Held(Memory):
             made = step().load(self, self.finished[step])
             self._made[step] = made
         return super().get(step)
+
+    def has(self, step: type[Step[Any]]) -> bool:
+        """Whether a step was done, in this run or an earlier one."""
+        return step in self.finished
 
     def keep(self, step: type[Step[Any]], product: object) -> None:
         """Keep what a step has just made."""

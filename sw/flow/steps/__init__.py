@@ -22,6 +22,8 @@ ORDER = (
     "verilator:Verilator",
     "hls:Hls",
     "synth:Synth",
+    "toggles:Toggles",
+    "energy:ModelEnergy",
     "building:Build",
     "building:BuildHls",
     "report:Report",

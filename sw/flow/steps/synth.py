@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gateformer.config.schema import Config
 from gateformer.flow.cache import cache_folder
@@ -14,8 +16,10 @@ from gateformer.flow.steps.scheduling import RESOURCES, Schedule
 from gateformer.hw.devices import load as load_device
 from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ToolError
-from gateformer.toolchains.yosys import Total
+from gateformer.toolchains.yosys import Synthesis, Total
 from gateformer.toolchains.yosys_run import Family
+
+TOTAL = "total.json"
 
 
 class Synth(Step[Total]):
@@ -62,10 +66,26 @@ class Synth(Step[Total]):
                 error = round(100 * (predicted / found - 1), 1)
                 metrics[f"estimate.{name}_error_percent"] = error
         write_whole(folder / "modules.json", json.dumps(modules(product), indent=1) + "\n")
+        write_whole(folder / TOTAL, json.dumps(asdict(product)) + "\n")
         told = ", ".join(f"{metrics[f'synth.{name}']:,.12g} {name.upper()}" for name in RESOURCES)
         if device.lut_inputs != 6:
             told = told.replace("LUT", f"LUT{device.lut_inputs}")
         return Outcome(metrics, f"{told}; {metrics['synth.logic_ns']} ns of logic")
+
+    def load(self, view: View, folder: Path) -> Total:
+        """Read what yosys made of every module."""
+        tree = json.loads((folder / TOTAL).read_text("utf-8"))
+        sides = {
+            side: {name: synthesis(row) for name, row in tree[side].items()}
+            for side in ("counted", "timed")
+        }
+        return Total(sides["counted"], sides["timed"], tree["instances"])
+
+
+def synthesis(row: dict[str, Any]) -> Synthesis:
+    """Return a module's result from its JSON."""
+    lists = {name: tuple(row[name]) for name in ("path", "unregistered")}
+    return Synthesis(**{**row, **lists})
 
 
 def counted(config: Config) -> Family:
