@@ -19,6 +19,8 @@ HEADS = ("runtime", "precision", "tier", "p50 {unit}", "p99 {unit}", "n", "per s
 READING = ("GB/s", "of it")
 """Of decoders alone: a network's weights stay in the caches."""
 PREDICTED = ("predicted", "error")
+CROWDED = 1.5
+"""Load a core from which other processes show in the times: one is the candidate before."""
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -43,6 +45,12 @@ def measured(found: Sequence[Rows], stored: Sequence[Stored] = ()) -> Answer:
     said = list(dict.fromkeys(_machine(record.hardware) for record in records))
     if any(record.energy is None for record in records):
         said += dict.fromkeys(f"Energy: {r.energy_note}." for r in records if r.energy is None)
+    said += dict.fromkeys(
+        f"Energy is modelled: {r.energy.source}."
+        for r in records
+        if r.energy is not None and r.energy.kind != "measured"
+    )
+    said += _crowded(records)
     places = [str(one.path) for one in found if one.path is not None]
     said += [f"Records: {', '.join(places)}"] if places else []
     code = lost[0].exit_code if lost and not records else 0
@@ -125,6 +133,17 @@ def _model(one: Rows, stored: Sequence[Stored]) -> list[Block]:
         reasons = tuple((row.key, str(row.error)) for row in failures)
         blocks.append(Block(f"{one.name}: without a time", ("candidate", "why"), reasons))
     return blocks
+
+
+def _crowded(records: Sequence[Record]) -> list[str]:
+    """Return a warning where more ran beside the candidates than they start themselves."""
+    most = max((record.load / max(record.hardware.cores, 1) for record in records), default=0.0)
+    if most <= CROWDED or any(record.hardware.kind == "gpu" for record in records):
+        return []
+    return [
+        f"Up to {most:.1f} processes a core wanted to run beside it: the times are upper bounds. "
+        "Measure again on a quiet machine."
+    ]
 
 
 def _unit(rows: Sequence[Record]) -> tuple[float, str]:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from flows.tiny import TYPES, Call
 from unit.baseline_candidates import DECODERS_PLACE, PLACE
-from unit.baseline_records import record
+from unit.baseline_records import PLAIN, record
 
 from gateformer.baselines import bandwidth, registry, running, store
 from gateformer.baselines.bandwidth import Bandwidth
+from gateformer.baselines.listing import measured
 from gateformer.baselines.record import Record
+from gateformer.baselines.running import Rows
 from gateformer.cli import main
 from gateformer.quant.errors import BaselineError
 
@@ -139,6 +141,22 @@ def test_without_a_gpu_nothing_runs_and_the_reason_is_told(
     code, answer, said = call("baseline", "gpu", decoder(), *QUICK, "--context", 5)
     assert (code, answer["error"]["code"]) == (16, "E853")
     assert "A test took it away" in said
+
+
+def test_a_crowded_machine_is_told_of() -> None:
+    quiet, loud = record(), record().model_copy(update={"load": 8.0})
+    for one, said in ((quiet, False), (loud, True)):
+        answer = measured([Rows("gpt2-small", "decode", (one,), None)])
+        assert any("4.0 processes a core" in note for note in answer.notes) == said
+
+
+def test_an_estimate_is_called_modelled() -> None:
+    guess = {"value": 0.5, "kind": "modelled", "source": "65 W x 0.2", "boundary": "package"}
+    one = Record.model_validate(PLAIN | {"energy": guess})
+    answer = measured([Rows("gpt2-small", "decode", (one,), None)])
+    assert "Energy is modelled: 65 W x 0.2." in answer.notes
+    assert answer.blocks[0].rows[0][-1] == "500 mJ, modelled"
+    assert not any("measured" in str(cell) for cell in answer.blocks[0].rows[0])
 
 
 def test_an_empty_store_says_how_to_fill_it(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
