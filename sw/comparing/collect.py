@@ -187,6 +187,7 @@ def network(config: Config, options: Options) -> Gathered:
     from gateformer.flow.view import Memory
 
     batch = options.measuring.batch
+    config = fpga.counting(config, options.overrides)
     folder = Path("runs") / str(config.name) / options.tag
     with watching(Console(stderr=True)) as watcher:
         metrics = fpga.run_design(config, folder, watcher).metrics

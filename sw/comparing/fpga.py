@@ -6,18 +6,21 @@ Owns ``run_design``, ``row`` and ``decoder``. Imports the flow. A design's run f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateformer.comparing.rows import Absent, Row
 from gateformer.config.schema import Config
+from gateformer.energy.figure import Energy
+from gateformer.energy.fpga import PARTS
 from gateformer.flow.progress import Watcher
 from gateformer.flow.result import Result
 from gateformer.hw import devices
+from gateformer.pim.screen import amount
 from gateformer.quant.decoder import Decoder
 
-TARGETS = ("accuracy", "events", "synth")
+TARGETS = ("accuracy", "events", "synth", "energy")
 """Steps that the row is made of, beside one simulation of the RTL."""
 SIMULATORS = ("verilator", "icarus")
 """Which is asked first."""
@@ -54,6 +57,15 @@ def run_design(config: Config, folder: Path, watcher: Watcher) -> Result:
     return result
 
 
+def counting(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a design whose toggles are counted where that can be done, unless told otherwise."""
+    said = any(one.partition("=")[0].strip() == "activity.enabled" for one in overrides)
+    if said or config.activity.enabled is not False:
+        return config
+    table = config.activity.model_copy(update={"enabled": "auto"})
+    return config.model_copy(update={"activity": table})
+
+
 def row(config: Config, metrics: Mapping[str, Any], batch: int = 1) -> Row:
     """Return the row of a design.
 
@@ -77,6 +89,7 @@ def row(config: Config, metrics: Mapping[str, Any], batch: int = 1) -> Row:
     frames = int(metrics.get(f"{prefix}.vectors") or 1)
     area, counted = resources(metrics)
     seconds = (latency + (batch - 1) * interval) * clock_ns * 1e-9
+    joules, besides, parts = energy(metrics)
     return Row(
         model=str(config.name),
         platform="FPGA",
@@ -91,8 +104,9 @@ def row(config: Config, metrics: Mapping[str, Any], batch: int = 1) -> Row:
         p99=seconds,
         samples=frames,
         per_second=1e9 / (interval * clock_ns),
-        energy=None,
-        energy_note="toggles were not counted",
+        energy=joules,
+        energy_note=besides,
+        energy_parts=parts,
         area=area,
         area_note=counted,
         transfer="streaming in and out: in; no host",
@@ -102,6 +116,32 @@ def row(config: Config, metrics: Mapping[str, Any], batch: int = 1) -> Row:
             f"times {clock_ns:.4g} ns"
         ),
     )
+
+
+def energy(metrics: Mapping[str, Any]) -> tuple[Energy | None, str, dict[str, float]]:
+    """Return the joules of a frame, what to know of them, and where they go."""
+    if metrics.get("energy.frame_j") is None:
+        reason = metrics.get("energy.skipped") or "toggles were not counted"
+        if reason.startswith("it needs") and metrics.get("activity.skipped"):
+            reason = metrics["activity.skipped"]
+        return None, f"not modelled: {reason}", {}
+    found = Energy(
+        value=metrics["energy.frame_j"],
+        low=metrics["energy.frame_low_j"],
+        high=metrics["energy.frame_high_j"],
+        kind=metrics["energy.kind"],
+        boundary=metrics["energy.boundary"],
+        source=metrics["energy.source"],
+    )
+    dynamic, low, high = (
+        amount(metrics[f"energy.dynamic{end}_j"], "J") for end in ("", "_low", "_high")
+    )
+    words = (
+        f"frames back to back, the whole device's static power in it; {dynamic} of it switches "
+        f"({low} to {high})"
+    )
+    parts = {str(part): float(metrics.get(f"energy.{part}_j") or 0.0) for part in PARTS}
+    return found, words, {part: joules for part, joules in parts.items() if joules}
 
 
 def clock(config: Config, metrics: Mapping[str, Any]) -> tuple[float, str]:

@@ -76,7 +76,7 @@ def markdown(found: Comparison, command: str) -> str:
         for one in found.subjects
     ]
     rows = _rows(found)
-    more = [tables.bandwidths(rows), tables.sources(rows), tables.energy_sources(rows)]
+    more = list(_behind(rows))
     for block in (*tables.all_blocks(found), *more):
         if block.rows:
             parts.append(f"## {block.title}\n\n{as_markdown(block)}")
@@ -158,10 +158,19 @@ def _subject(found: Comparison, subject: Subject) -> Section:
         parts += [_alone(ratios, ratios.title), Words(DIVIDED)]
     if (absent := tables.absent(alone)).rows:
         parts.append(_alone(absent, absent.title))
-    more = [tables.bandwidths(rows), tables.sources(rows), tables.energy_sources(rows)]
-    parts += [_alone(one, folded=one.title) for one in more if one.rows]
+    parts += [_alone(one, folded=one.title) for one in _behind(rows) if one.rows]
     lead = f"{subject.words}." + (f" {subject.accuracy}." if subject.accuracy else "")
     return Section(_anchor(subject.name), subject.name, "", lead, tuple(parts))
+
+
+def _behind(rows: list[Row]) -> tuple[Block, ...]:
+    """Return the tables of what stands behind rows."""
+    return (
+        tables.parts(rows),
+        tables.bandwidths(rows),
+        tables.sources(rows),
+        tables.energy_sources(rows),
+    )
 
 
 def _untitled(block: Block) -> Block:

@@ -67,6 +67,9 @@ def row(decoder: Decoder, context: int, batch: int, device: str = "pim-gpt") -> 
         gbs=reads,
         share=reads / peak,
         energy=energy(found),
+        energy_parts={
+            name: joules / (TOKENS * batch) for name, joules in found.energy().items() if joules
+        },
         energy_note="" if found.device.powers else f"{found.device.name} states no currents",
         area={
             "channels": float(channels),

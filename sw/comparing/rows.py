@@ -77,6 +77,8 @@ class Row(Plain):
     """Of one inference or token."""
     energy_note: str = ""
     """How it was had, or why there is none."""
+    energy_parts: Mapping[str, float] = Field(default_factory=dict)
+    """Joules of one inference or token by what takes them, where that is known."""
     area: Mapping[str, float] = Field(default_factory=dict)
     """Resources by name, such as ``LUT``."""
     area_note: str = ""

@@ -176,7 +176,7 @@ def bandwidths(rows: Sequence[Row]) -> Block:
 
 
 def sources(rows: Sequence[Row]) -> Block:
-    """Return where each row's times come from."""
+    """Return how each row's times were had."""
     shown = tuple(
         (row.model, row.platform, system(row), row.precision, row.version or None,
          row.transfer or None, row.exactness or None, row.recorded or "now", row.source)
@@ -184,14 +184,28 @@ def sources(rows: Sequence[Row]) -> Block:
     )  # fmt: skip
     heads = ("model", "on", "system", "precision", "version", "transfer", "outputs", "recorded",
              "times")  # fmt: skip
-    return Block("Where times come from", heads, shown)
+    return Block("How times were had", heads, shown)
 
 
 def energy_sources(rows: Sequence[Row]) -> Block:
-    """Return where each row's joules come from."""
+    """Return how each row's joules were had."""
     shown = tuple(
         (row.model, row.platform, system(row), row.precision, row.energy.source, row.energy_note)
         for row in rows if row.energy is not None
     )  # fmt: skip
     heads = ("model", "on", "system", "precision", "joules", "besides")
-    return Block("Where joules come from", heads, shown)
+    return Block("How joules were had", heads, shown)
+
+
+def parts(rows: Sequence[Row]) -> Block:
+    """Return what takes each row's joules, where that is known."""
+    shown: list[tuple[Cell, ...]] = []
+    for row in rows:
+        if row.energy is not None:
+            shown += [
+                (row.model, row.platform, system(row), name, amount(joules, "J"),
+                 percent(joules / row.energy.value))
+                for name, joules in sorted(row.energy_parts.items(), key=lambda pair: -pair[1])
+            ]  # fmt: skip
+    heads = ("model", "on", "system", "part", "energy", "share")
+    return Block("Where the joules go", heads, tuple(shown))

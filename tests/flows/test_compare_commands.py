@@ -139,7 +139,8 @@ def test_malformed_records_are_named(call: Call) -> None:
 def test_network_and_page(call: Call, tmp_path: Path) -> None:
     write_model(tmp_path / "tiny.h5")
     fast = ("-o", "simulate.verilator.enabled=false", "-o", "simulate.icarus.enabled=false",
-            "-o", "synth.enabled=false", "-o", "generate.adders=csd")  # fmt: skip
+            "-o", "synth.enabled=false", "-o", "generate.adders=csd",
+            "-o", "activity.enabled=false")  # fmt: skip
     code, data, _ = call("tiny.h5", "small", "--context", 16, "--recorded", *fast, "--out", "page")
     assert code == 0
     (row,) = of(data, "FPGA", "simulated")

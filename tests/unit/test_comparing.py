@@ -188,6 +188,35 @@ def test_fpga_row_without_simulator_or_synthesis_says_so(design: Any) -> None:
     assert found.area == {"LUT4": 70} and "predicted" in found.area_note
 
 
+def test_toggles_are_counted_unless_told_otherwise(design: Any) -> None:
+    assert design.activity.enabled is False
+    assert fpga.counting(design, ["schedule.clock_ns=3"]).activity.enabled == "auto"
+    assert fpga.counting(design, ["activity.enabled=false"]) is design
+    table = design.activity.model_copy(update={"enabled": True})
+    always = design.model_copy(update={"activity": table})
+    assert fpga.counting(always, []) is always
+
+
+def test_fpga_energy_is_the_models_with_its_error_bar(design: Any) -> None:
+    named = {
+        "energy.frame_j": 3e-7, "energy.frame_low_j": 1e-7, "energy.frame_high_j": 9e-7,
+        "energy.kind": "modelled", "energy.boundary": "chip", "energy.source": "toggles",
+        "energy.dynamic_j": 1e-7, "energy.dynamic_low_j": 5e-8, "energy.dynamic_high_j": 2e-7,
+        "energy.logic_j": 1e-7, "energy.static_j": 2e-7, "energy.bram_j": 0.0,
+    }  # fmt: skip
+    found = fpga.row(design, METRICS | named)
+    assert found.energy == joules(3e-7, low=1e-7, high=9e-7)
+    assert "100 nJ of it switches (50 nJ to 200 nJ)" in found.energy_note
+    assert found.energy_parts == {"logic": 1e-7, "static": 2e-7}
+    shares = tables.parts([found]).rows
+    assert [one[3:] for one in shares] == [
+        ("static", "200 nJ", "66.7 %"),
+        ("logic", "100 nJ", "33.3 %"),
+    ]
+    why = {"activity.skipped": "E501 no verilator", "energy.skipped": "it needs activity"}
+    assert fpga.row(design, METRICS | why).energy_note == "not modelled: E501 no verilator"
+
+
 @pytest.mark.parametrize(
     ("metrics", "clock"),
     [
@@ -227,6 +256,7 @@ def test_pim_row_is_the_simulation(tmp_path: Path) -> None:
     each = [there.joules(one.name) / (2 * pim.TOKENS) for one in there.device.powers]
     assert found.energy.value == pytest.approx(each[0])
     assert (found.energy.low, found.energy.high) == pytest.approx((min(each), max(each)))
+    assert sum(found.energy_parts.values()) == pytest.approx(found.energy.value)
     assert found.share is not None and 0 < found.share < 1
 
 
