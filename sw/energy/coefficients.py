@@ -2,8 +2,8 @@
 
 Owns ``Coefficients`` and ``coefficients``. The numbers are in coefficients.toml, which
 ``python -m gateformer.energy.fit`` writes from power_reports.toml (docs/energy.md says how far
-they can be trusted). Imports the figures, the devices and the
-errors.
+they can be trusted). Imports the figures, the devices and
+the errors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Coefficients(Plain):
     dsp_op: Figure
     """J each clock and DSP block whose operands change."""
     static_base_w: Figure
-    """W of an idle device of the family, whatever its size; junction at 25 to 45 degrees C."""
+    """W of an idle device of the family, whatever its size; junction at 25 to 35 degrees C."""
     static_lut_w: Figure
     """W a LUT of the device, used or not."""
 
