@@ -69,8 +69,8 @@ class Answer(Plain):
     energy_note: str = ""
     error: str = ""
     """Why it failed, in a sentence."""
-    code: str = ""
-    """The error's code, where it is one of gateformer's own."""
+    parts: dict[str, str | None] = Field(default_factory=dict)
+    """The error's parts, where it is one of gateformer's own: something is not installed, say."""
 
 
 JOBS: TypeAdapter[Job] = TypeAdapter(Job)

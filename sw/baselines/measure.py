@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Failure:
     tier : str
         Likewise.
     error : GateformerError
-        E505 where a package is not installed, E851 where it failed, E852 where it computes
-        something else, E853 where there is no GPU.
+        E501 or E505 where a program or a package is not installed, E851 where it failed, E852
+        where it computes something else, E853 where there is no GPU.
     """
 
     runtime: str
@@ -262,8 +262,18 @@ def _answer(job: Job, path: Path) -> Answer:
     except ValidationError as error:
         raise _failed(job, str(error)) from error
     if answer.error:
-        raise _failed(job, answer.error)
+        raise _own(answer.parts) or _failed(job, answer.error)
     return answer
+
+
+def _own(parts: Mapping[str, str | None]) -> GateformerError | None:
+    """Return a worker's error as it was, where it says what the user lacks: a tool or a GPU."""
+    code = parts.get("code") or ""
+    kinds = {"E5": ToolError, "E8": BaselineError}
+    if code[:2] not in kinds:
+        return None
+    words = {name: parts.get(name) or "" for name in ("cause", "fix")}
+    return kinds[code[:2]](code, parts.get("what") or "", layer=parts.get("layer"), **words)
 
 
 def _failed(job: Job, cause: str) -> BaselineError:

@@ -51,7 +51,8 @@ def answered(job: Job, folder: Path) -> Answer:
             return Answer()
         return _measured(job, folder)
     except GateformerError as error:
-        return Answer(error=str(error), code=error.code)
+        names = ("code", "what", "layer", "cause", "fix")
+        return Answer(error=str(error), parts={name: getattr(error, name) for name in names})
     except (Exception, SystemExit) as error:
         import traceback
 

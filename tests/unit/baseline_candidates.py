@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.baselines.runtime import Candidate, Session
+from gateformer.quant.errors import ToolError
 from gateformer.quant.execute import run_reals
 
 PLACE = "unit.baseline_candidates:CANDIDATES"
@@ -106,6 +107,11 @@ def refuse(work: Any, threads: int) -> Reals:
     raise RuntimeError("no kernel for this\n  operation")
 
 
+def lack(work: Any, threads: int) -> Reals:
+    """Need a program that is not here."""
+    raise ToolError("E501", "tool not found", layer="g++", fix="apt install g++")
+
+
 def leave(work: Any, threads: int) -> Reals:
     """Exit as programs do that think they are alone."""
     raise SystemExit(3)
@@ -125,6 +131,7 @@ CANDIDATES = (
     named("hang", hang),
     named("refuse", refuse),
     named("leave", leave),
+    named("lack", lack),
     Candidate("absent", "fp32", "tuned", ("numpy", "no_such_module"), "baselines", Reals, 1e-9),
 )
 DECODERS = (named("logits", Logits), named("crash", crash))

@@ -77,7 +77,7 @@ def test_a_runtime_that_is_right_gets_a_record(work: NetworkWork) -> None:
 
 
 def test_each_failure_is_a_row_and_ends_nothing(work: NetworkWork) -> None:
-    names = ("wrong", "undefined", "crash", "starve", "refuse", "leave", "absent", "reals")
+    names = ("wrong", "undefined", "crash", "starve", "refuse", "leave", "lack", "absent", "reals")
     rows = {one.runtime: one for one in run(work, *names) if isinstance(one, Failure)}
     assert set(rows) == set(names) - {"reals"}
     said = {name: str(row.error) for name, row in rows.items()}
@@ -88,6 +88,7 @@ def test_each_failure_is_a_row_and_ends_nothing(work: NetworkWork) -> None:
     assert "memory runs out" in said["starve"]
     assert "RuntimeError: no kernel for this operation" in said["refuse"]
     assert "SystemExit: 3" in said["leave"]
+    assert said["lack"] == "E501 tool not found: 'g++'. apt install g++."
     assert said["absent"].startswith("E505")
     assert "no_such_module" in said["absent"] and ".[baselines]" in said["absent"]
 
