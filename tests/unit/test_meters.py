@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateformer.energy.meters import estimate
 from gateformer.energy.meters.estimate import Constants, EstimateMeter
 from gateformer.energy.meters.nvml import NvmlMeter
 from gateformer.energy.meters.rapl import RaplMeter
@@ -81,6 +82,15 @@ def test_rapl_adds_the_sockets_and_their_memories_past_a_wrap(tmp_path: Path) ->
     # psys is seen and not counted; the packages' second view is not seen at all.
     assert found.parts["psys"] == pytest.approx(2500)
     assert len(found.parts) == 5
+
+
+def test_packages_of_one_name_count_both(tmp_path: Path) -> None:
+    zones = {f"intel-rapl:{k}": ("package-0", 10.0 + k, 0, RANGE) for k in (0, 1)}
+    world = Powercap(tmp_path, zones)
+    meter = world.meter()
+    meter.start()
+    world.pause(1)
+    assert meter.stop().joules == pytest.approx(21)
 
 
 @pytest.mark.parametrize(
@@ -302,13 +312,13 @@ def test_joules_an_inference_over_repeated_windows() -> None:
 def test_an_estimate_never_says_measured(tmp_path: Path) -> None:
     world, used = World(), [0.0]
     found = Constants(60.0, 20.0, 4, "made up")
-    estimate = EstimateMeter(found, world.clock, lambda: used[0])
+    guess = EstimateMeter(found, world.clock, lambda: used[0])
 
     def step() -> None:
         world.pause(1)
         used[0] += 2  # two threads
 
-    choice = chosen(RaplMeter(tmp_path), estimate)
+    choice = chosen(RaplMeter(tmp_path), guess)
     energy, note = metered(step, 2, choice, clock=world.clock, pause=world.pause)
     assert energy is not None
     assert energy.kind == "modelled"
@@ -328,6 +338,21 @@ def test_codecarbons_constants_are_named() -> None:
     assert ("unknown CPU: 4 W a thread" in meter.found.source) == (
         meter.found.cpu_watts == 4 * meter.found.threads
     )
+
+
+@pytest.mark.parametrize(("flag", "words"), [("", ""), (" hypervisor", "an unknown part")])
+def test_the_design_power_of_all_packages_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, words: str
+) -> None:
+    tables = pytest.importorskip("codecarbon.core.cpu")
+    info = "".join(f"physical id\t: {one}\nflags\t\t: fpu{flag}\n\n" for one in (0, 0, 1, 1))
+    (tmp_path / "cpuinfo").write_text(info)
+    monkeypatch.setattr(estimate, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(tables, "TDP", lambda: SimpleNamespace(tdp=205.5, model="A Xeon"))
+    found = estimate.constants()
+    assert found.cpu_watts == 411
+    assert "for A Xeon (thermal design power of 2 packages" in found.source
+    assert ("unknown part" in found.source) == bool(words)
 
 
 @pytest.mark.skipif(Path("/sys/class/powercap/intel-rapl:0").exists(), reason="RAPL is here")

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from gateformer.energy.meters.meter import Reading, failed
 from gateformer.quant.errors import BaselineError
 
 FALLBACK_W = 4.0
 """Watts a thread that codecarbon assumes of a CPU that it does not know."""
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,29 @@ def constants() -> Constants:
         memory = float(RAM().total_power().W)
     finally:
         log.setLevel(level)
-    threads = os.cpu_count() or 1
     if not cpu.tdp:
         raise failed("estimate", "codecarbon has no constant for this CPU")
-    known = cpu.tdp != FALLBACK_W * threads
-    what = "thermal design power" if known else f"unknown CPU: {FALLBACK_W:.0f} W a thread"
+    threads, watts = os.cpu_count() or 1, float(cpu.tdp)
+    if watts == FALLBACK_W * threads:
+        what = f"unknown CPU: {FALLBACK_W:.0f} W a thread"
+    else:
+        sockets, part = packages(CPUINFO.read_text(errors="replace") if CPUINFO.exists() else "")
+        watts *= sockets
+        what = "thermal design power" + (f" of {sockets} packages" if sockets > 1 else "")
+        if part:
+            what += "; this virtual machine has an unknown part of it, and so far fewer joules"
     try:
         number = version("codecarbon")
     except PackageNotFoundError:
         number = ""
     source = f"codecarbon {number}'s constants for {cpu.model} ({what})".replace("  ", " ")
-    return Constants(float(cpu.tdp), memory, threads, source)
+    return Constants(watts, memory, threads, source)
+
+
+def packages(cpuinfo: str) -> tuple[int, bool]:
+    """Return the CPU packages that the kernel lists, and whether it runs in a virtual machine."""
+    found = set(re.findall(r"^physical id\s*:\s*(\d+)", cpuinfo, re.M))
+    return max(len(found), 1), re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.M) is not None
 
 
 def busy() -> float:

@@ -144,6 +144,8 @@ class RaplMeter:
             above = names.get(folder.name.rpartition(":")[0])
             reach = int((folder / "max_energy_range_uj").read_text()) / 1e6
             title = f"{name} of {above}" if above else name
+            if any(zone.name == title for zone in zones):
+                title += f" ({folder.name})"
             zones.append(Zone(title, folder / "energy_uj", reach))
         return tuple(zones)
 
