@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from equiv import networks
 
+from gateformer.baselines.gpu import hardware
 from gateformer.baselines.gpu.candidates import DECODERS, NETWORKS
 from gateformer.baselines.gpu.hardware import gpu
 from gateformer.baselines.gpu.probe import GpuFound, bandwidths, probe, told
@@ -208,7 +209,9 @@ def test_without_a_gpu_each_candidate_says_so() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-def test_this_machine_has_no_gpu_and_says_so() -> None:
+def test_this_machine_has_no_gpu_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Here the driver is asked for first, which a processor's torch would not need.
+    monkeypatch.setattr(hardware, "driver", lambda: True)
     with pytest.raises(BaselineError) as caught:
         gpu()
     assert caught.value.code == "E853"
@@ -222,10 +225,10 @@ def test_the_probe_measures_reads_and_copies() -> None:
     found = probe(Device("cpu"), size=1 << 22, repeats=3)
     assert found.bandwidths["read"] >= found.bandwidths["read, median"] > 0
     assert GpuFound.model_validate_json(found.model_dump_json()) == found
-    hardware = found.hardware()
-    assert hardware.kind == "gpu"
-    assert hardware.bandwidth_gbs == found.bandwidths["read"]
-    assert hardware.details["bandwidth, copy"].endswith("GB/s")
+    stated = found.hardware()
+    assert stated.kind == "gpu"
+    assert stated.bandwidth_gbs == found.bandwidths["read"]
+    assert stated.details["bandwidth, copy"].endswith("GB/s")
 
 
 def test_bandwidths_lie_between_the_devices_events(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +243,19 @@ def test_bandwidths_lie_between_the_devices_events(monkeypatch: pytest.MonkeyPat
     assert found["copy"] == pytest.approx(2 * found["read"])
 
 
+def test_without_a_driver_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "DRIVER", "libno-such-driver.so.1")
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(BaselineError, match=r"E853 no GPU\. no NVIDIA driver: libno-such-driver"):
+        gpu()
+
+
 def test_a_probe_that_dies_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def died(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(args, -11, "half of {", "Traceback\nCUDA error: gone\n")
 
     monkeypatch.setattr(subprocess, "run", died)
+    monkeypatch.setattr(hardware, "driver", lambda: True)
     with pytest.raises(BaselineError, match="CUDA error: gone"):
         gpu()
 

@@ -6,6 +6,7 @@ board awake until it ends, so this one never does: it asks another.
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,6 +18,17 @@ from gateformer.baselines.gpu.running import no_gpu
 from gateformer.baselines.record import Hardware
 
 TIMEOUT_S = 300.0
+DRIVER = "libcuda.so.1"
+"""The driver's library, which CUDA loads first; loading it alone starts nothing."""
+
+
+def driver() -> bool:
+    """Tell whether there is a driver: without one there is nothing to ask, which takes seconds."""
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    return True
 
 
 def gpu(device: str = "cuda", timeout_s: float = TIMEOUT_S) -> Hardware:
@@ -27,6 +39,8 @@ def gpu(device: str = "cuda", timeout_s: float = TIMEOUT_S) -> Hardware:
     BaselineError
         E853 where there is none.
     """
+    if not driver():
+        raise no_gpu(f"no NVIDIA driver: {DRIVER} is not here")
     if find_spec("torch") is None:
         raise no_gpu("torch is not installed: pip install -e '.[baselines]'")
     command = [sys.executable, "-m", "gateformer.baselines.gpu.probe", device]
