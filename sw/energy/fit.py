@@ -196,16 +196,15 @@ def _line(
     """Return offset and slope that miss the rows by the smallest relative amounts, summed.
 
     Least absolute deviations by reweighted least squares, both kept at zero or above; the bar is
-    the middle two thirds of what the rows are of the line, all of it where there are few.
+    the factor that two thirds of the rows stay within, or all of them where they are few.
     """
     x, y = np.array([by(report) for report in seen]), np.array([of(report) for report in seen])
     offset, slope = _lad(x, y)
-    share = (1 / 6, 5 / 6) if len(seen) > FEW else (0.0, 1.0)
-    around = np.quantile(y / (offset + slope * x), share)
-    low, high = min(1.0, float(around[0])), max(1.0, float(around[1]))
+    missed = np.abs(np.log(y / (offset + slope * x)))
+    within = math.exp(np.quantile(missed, 2 / 3 if len(seen) > FEW else 1.0))
     return (
-        (offset, offset * low, offset * high),
-        (slope, slope * low, slope * high),
+        (offset, offset / within, offset * within),
+        (slope, slope / within, slope * within),
     )
 
 

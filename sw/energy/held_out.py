@@ -193,12 +193,26 @@ def _reports(among: Sequence[Report], checks: Sequence[Check], net: dict[str, fl
     return lines
 
 
+def _coefficients(fitted: dict[str, Fitted]) -> list[str]:
+    lines = ["| coefficient | family | J or W | error bar | from |", "|---|---|---|---|---|"]
+    for name in fitted[FAMILIES[0]].bars:
+        for family, each in fitted.items():
+            value, low, high = each.bars[name]
+            lines.append(
+                f"| {name} | {family} | {value:.3g} | {low:.3g} to {high:.3g} | "
+                f"{each.sources[name]} |"
+            )
+    return lines
+
+
 def tables(among: Sequence[Report]) -> dict[str, str]:
     """Return the tables of docs/energy.md by name."""
     outside, (each, impossible) = held_out(among), left_out(among)
-    net = {name: one.value("net_toggle") for name, one in fit_all(training(tuple(among))).items()}
+    fitted = fit_all(training(tuple(among)))
+    net = {name: one.value("net_toggle") for name, one in fitted.items()}
     words = ", ".join(impossible)
     return {
+        "coefficients": "\n".join(_coefficients(fitted)),
         "outside": "\n".join(_summary(outside)),
         "left out": "\n".join(
             [*_summary(each), "", f"Not left out, for want of another: {words}."]
