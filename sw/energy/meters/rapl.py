@@ -137,7 +137,7 @@ class RaplMeter:
     def _found(self) -> tuple[Zone, ...]:
         """Return the counters; their order is the folder's."""
         names: dict[str, str] = {}
-        zones = []
+        zones: list[Zone] = []
         for folder in sorted(self.root.glob("intel-rapl:*")):
             name = (folder / "name").read_text().strip()
             names[folder.name] = name
