@@ -181,7 +181,7 @@ def _reports(among: Sequence[Report], checks: Sequence[Check], net: dict[str, fl
         used = report.used
         cells = []
         for row in ("clocks", "logic", "blind", "static"):
-            each = of.get((report.name, row))  # type: ignore[call-overload]
+            each = of.get((report.name, row))
             cells.append(f"{each.said:.0f} : {each.predicted:.0f}" if each else "-")
         implied = f"{activity(report, net[report.family]):.3f}" if report.fits else "-"
         part = "not used" if not report.fits else "fit" if report in seen else "check"
