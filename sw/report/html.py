@@ -16,6 +16,7 @@ from gateformer.flow.files import write_whole
 from gateformer.report import plots, tables
 from gateformer.report.confusion import confusion
 from gateformer.report.drawing import network
+from gateformer.report.energy import NAMES, energy
 from gateformer.report.read import CONFIG, Run, read
 
 PAGE = "report.html"
@@ -63,6 +64,7 @@ def render(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.filters["count"] = count
+    environment.globals["energy_names"] = NAMES
     return environment.get_template("report.html.j2").render(
         facts(run), css=Markup(texts["report.css"])
     )
@@ -95,6 +97,7 @@ def facts(run: Run) -> dict[str, Any]:
         "accuracy": _accuracy(run),
         "costs": plots.costs(costs) if costs else None,
         "modules": tables.slowest(run.modules),
+        "energy": energy(run),
         "commands": commands(run),
         "versions": tables.versions(),
     }

@@ -24,6 +24,7 @@ CONFIG = "config.resolved.toml"
 _FOLDER = re.compile(r"\d+-(\w+)")
 _NUMBERS = re.compile(
     r"(schedule|events|simulate\.\w+)\.(?!skipped)\w+|(estimate|synth)\.(lut|ff|dsp|bram|logic_ns)"
+    r"|(activity|energy)\.\w+_(j|w|rate)|activity\.(frames|clocks)"
     r"|accuracy\.(float|integer|ratio|samples|argmax_agreement)"
 )
 """Metrics that the report reads as numbers."""
@@ -75,6 +76,8 @@ class Run:
         The schedule; empty where there is none.
     modules : list of mapping
         What yosys counted.
+    energy : list of mapping
+        Items of a frame's energy.
     outputs : mapping of str to ndarray
         ``float``, ``integer`` and, where there are any, ``labels``.
     config : str
@@ -90,6 +93,7 @@ class Run:
     errors: list[dict[str, Any]] = field(default_factory=list)
     design: Mapping[str, Any] = field(default_factory=dict)
     modules: list[dict[str, Any]] = field(default_factory=list)
+    energy: list[dict[str, Any]] = field(default_factory=list)
     outputs: Mapping[str, Array] = field(default_factory=dict)
     config: str = ""
 
@@ -153,6 +157,7 @@ def read(folder: Path) -> Run:
         errors=listed("calibrate", "errors.json"),
         design=_whole(table("schedule", "design.json")),
         modules=listed("synth", "modules.json"),
+        energy=listed("energy", "items.json"),
         outputs=_arrays(places.get("accuracy")),
         config=config.read_text("utf-8", errors="replace") if config.is_file() else "",
     )

@@ -19,7 +19,7 @@ from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ConfigError
 from gateformer.toolchains.yosys import Total
 
-FILE = "energy.json"
+FILE = "items.json"
 CARRY_BITS = 8
 """LUTs beside one CARRY8, where cells are predicted and not counted."""
 
@@ -75,10 +75,8 @@ class ModelEnergy(Step[Budget]):
 
     def write(self, view: View, product: Budget, folder: Path) -> Outcome:
         """Write every item, and the sums."""
-        tree: dict[str, object] = {"items": [asdict(item) for item in product.items]}
-        for name in ("frame", "dynamic", "static"):
-            tree[name] = getattr(product, name).model_dump()
-        write_whole(folder / FILE, json.dumps(tree, indent=1) + "\n")
+        items = [asdict(item) for item in product.items]
+        write_whole(folder / FILE, json.dumps(items, indent=1) + "\n")
         frame = product.frame
         metrics: dict[str, Metric] = {
             "energy.frame_j": frame.value,
