@@ -55,6 +55,7 @@ def cpu(bandwidth: Bandwidth | None = None, root: Path = ROOT) -> Hardware:
         "instructions": ", ".join(one for one in FLAGS if one in _flags(told)),
         "governor": _line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "transparent huge pages": _line(root / "sys/kernel/mm/transparent_hugepage/enabled"),
+        "quota": quota if (quota := _line(root / "sys/fs/cgroup/cpu.max"))[:3] != "max" else "",
         "virtual machine": "yes" if "hypervisor" in _flags(told) else "no",
     }
     if bandwidth is not None:

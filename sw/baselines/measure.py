@@ -77,6 +77,7 @@ def measure(
     estimate: bool = False,
     timeout_s: float = TIMEOUT_S,
     say: Say = lambda line: None,
+    keep: Callable[[Record], object] = lambda record: None,
 ) -> list[Record | Failure]:
     """Return a record or a failure for each candidate, in their order.
 
@@ -104,14 +105,11 @@ def measure(
         Longest that each may take.
     say : callable
         Gets the candidate's name as it begins.
-
-    Raises
-    ------
-    BaselineError
-        E851 where the reference itself cannot be computed: nothing could be compared with it.
+    keep : callable
+        Gets each record as soon as it is there.
     """
     found: list[Record | Failure] = []
-    references: dict[bool, NDArray[np.float64]] = {}
+    references: dict[bool, NDArray[np.float64] | GateformerError] = {}
     with tempfile.TemporaryDirectory(prefix="gateformer-baseline-") as folder:
         desk = _Desk(work, Path(folder), threads, seconds, timeout_s, huge_pages, estimate)
         for number, candidate in enumerate(candidates):
@@ -121,15 +119,21 @@ def measure(
             if candidate.exact not in references:
                 say("reference")
                 references[candidate.exact] = desk.reference(candidate.exact)
+            reference = references[candidate.exact]
+            if isinstance(reference, GateformerError):
+                found.append(_failure(candidate, reference))
+                continue
             say(candidate.key)
             where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
             try:
                 answer, outputs = desk.run(candidate, where, f"{number}")
-                difference = compared(candidate, outputs, references[candidate.exact])
+                difference = compared(candidate, outputs, reference)
             except GateformerError as error:
                 found.append(_failure(candidate, error))
                 continue
-            found.append(desk.record(candidate, answer, difference, hardware, command))
+            record = desk.record(candidate, answer, difference, hardware, command)
+            keep(record)
+            found.append(record)
     return found
 
 
@@ -172,10 +176,13 @@ class _Desk:
     huge_pages: bool
     estimate: bool
 
-    def reference(self, exact: bool) -> NDArray[np.float64]:
-        """Return the right outputs, from a worker: they may take much memory."""
+    def reference(self, exact: bool) -> NDArray[np.float64] | GateformerError:
+        """Return the right outputs, from a worker as they may take much memory, or why not."""
         asked = Job("reference", self.work, os.getpid(), self._processors(), self.threads)
-        return self._done(replace(asked, exact=exact), f"reference-{exact}", {})[1]
+        try:
+            return self._done(replace(asked, exact=exact), f"reference-{exact}", {})[1]
+        except GateformerError as error:
+            return error
 
     def run(
         self, candidate: Candidate, place: str, name: str

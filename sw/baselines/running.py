@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gateformer.baselines import bandwidth, store
 from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import TIMEOUT_S, Failure, measure
 from gateformer.baselines.opening import decoder_work, network_work
-from gateformer.baselines.pinning import cores, no_huge_pages
+from gateformer.baselines.pinning import available, cores, no_huge_pages
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import PLACES, Device, chosen
 from gateformer.baselines.runtime import Candidate
@@ -104,7 +104,7 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     done: Callable[[Rows], None] = lambda rows: None,
 ) -> list[Rows]:
-    """Measure models on this machine; what was measured is stored as soon as a model is done.
+    """Measure models on this machine; what was measured is stored at once.
 
     Parameters
     ----------
@@ -124,15 +124,12 @@ def run(
     Raises
     ------
     GateformerError, Problems
-        E005 for a runtime that no model has, E022 for a context that a decoder does not take, E853
-        where there is no GPU, E850 where a file of records is malformed: all before anything runs.
+        E005 for a runtime that no model has, E022 for a context that a decoder does not take, for
+        more threads than processors and for huge pages where there are none, E853 where there is
+        no GPU, E850 where a file of records is malformed: all before anything runs.
     """
     picked = _picked(models, wanted, device)
-    for model in models:
-        if isinstance(model, Decoder):
-            decoder_work(model, context=wanted.context)
-    if wanted.huge_pages and (why := no_huge_pages(platform.libc_ver())) is not None:
-        raise ConfigError("E022", "setting out of range", layer="--huge-pages", cause=why)
+    Problems.raise_if_any(_refused(models, wanted))
     store.find(own=folder)
     say("memory bandwidth")
     hardware = machine(device, wanted.threads)
@@ -152,12 +149,30 @@ def run(
                 estimate=wanted.estimate,
                 timeout_s=wanted.timeout_s,
                 say=lambda key, name=work.name: say(f"{name}: {key}"),  # type: ignore[misc] # bound
+                keep=lambda record: store.keep([record], folder),
             )
-        paths = store.keep((row for row in rows if isinstance(row, Record)), folder)
-        one = Rows(work.name, kind, tuple(rows), paths[0] if paths else None)
+        records = [row for row in rows if isinstance(row, Record)]
+        path = store.place(records[0], folder) if records else None
+        one = Rows(work.name, kind, tuple(rows), path)
         found.append(one)
         done(one)
     return found
+
+
+def _refused(models: Sequence[Model], wanted: Wanted) -> Iterator[GateformerError]:
+    """Yield what of the settings cannot be had."""
+    for model in models:
+        if isinstance(model, Decoder):
+            try:
+                decoder_work(model, context=wanted.context)
+            except ConfigError as error:
+                yield error
+    processors = len(available())
+    if (wanted.threads or 1) > processors:
+        cause = f"This process may use {processors} processors: more threads would only wait"
+        yield ConfigError("E022", "setting out of range", layer="--threads", cause=cause)
+    if wanted.huge_pages and (why := no_huge_pages(platform.libc_ver())) is not None:
+        yield ConfigError("E022", "setting out of range", layer="--huge-pages", cause=why)
 
 
 def threads_of(model: Model, wanted: Wanted) -> int:

@@ -93,6 +93,11 @@ def key(record: Record) -> tuple[str | int | bool, ...]:
     )  # fmt: skip
 
 
+def place(record: Record, folder: Path = OWN) -> Path:
+    """Return the file that a record belongs in."""
+    return folder / record.hardware.id / f"{_plain(record.workload.name)}.json"
+
+
 def keep(records: Iterable[Record], folder: Path = OWN) -> list[Path]:
     """Write records into their files; an older one of the same setup makes way.
 
@@ -115,8 +120,7 @@ def keep(records: Iterable[Record], folder: Path = OWN) -> list[Path]:
     """
     groups: dict[Path, list[Record]] = {}
     for record in records:
-        place = folder / record.hardware.id / f"{_plain(record.workload.name)}.json"
-        groups.setdefault(place, []).append(record)
+        groups.setdefault(place(record, folder), []).append(record)
     for path, fresh in groups.items():
         held = {key(one): one for one in (read(path) if path.exists() else [])}
         held |= {key(one): one for one in fresh}

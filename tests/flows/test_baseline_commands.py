@@ -85,6 +85,9 @@ def test_what_is_asked_wrongly_is_told_before_anything_runs(call: Call) -> None:
     code, _, said = call("baseline", "cpu", path, "--context", 64, *QUICK)
     assert code == 2
     assert "Choose 0 to 63" in said
+    code, _, said = call("baseline", "cpu", path, "--context", 64, "--threads", 5000)
+    assert code == 2
+    assert "'--context'" in said and "'--threads'" in said
     code, _, said = call("baseline", "cpu", "gpt5-small", *QUICK)
     assert code == 10
     code, _, said = call("baseline", "cpu", path, "--seconds", 0)

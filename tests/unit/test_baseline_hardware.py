@@ -109,7 +109,7 @@ def test_bandwidth_is_measured_and_says_how() -> None:
     before = os.sched_getaffinity(0)
     found = bandwidth.measure(1, repeats=2, size=8 << 20)
     assert os.sched_getaffinity(0) == before
-    assert 0.1 < found.gbs < 10_000
+    assert 0 < found.gbs < 10_000
     if "g++" in found.method:
         assert len(found.details) == 4
         reads = [told.split()[0] for name, told in found.details.items() if "read" in name]
@@ -121,7 +121,7 @@ def test_without_a_compiler_the_figure_says_that_it_is_a_lower_bound(
 ) -> None:
     monkeypatch.setattr(bandwidth, "find_tool", lambda name: None)
     found = bandwidth.measure(2, repeats=2, size=8 << 20)
-    assert 0.1 < found.gbs < 10_000
+    assert 0 < found.gbs < 10_000
     assert "a lower bound" in found.method
 
 
