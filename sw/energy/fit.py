@@ -25,7 +25,8 @@ LOGIC = (("lut_toggle", "lut", 400), ("ff_toggle", "ff", 5000), ("carry_toggle",
 """Field, row, and the primitives below which a report is left out: its row rounds to naught."""
 
 FEW = 5
-"""Below so many reports of blocks that may idle, the bar reaches the other family's figure."""
+"""Below so many reports a bar is at least a factor of two, and that of blocks that may idle reaches
+the other family's figure."""
 
 Bar = tuple[float, float, float]
 """Value, low, high."""
@@ -160,11 +161,13 @@ def _net(seen: Sequence[Report]) -> Bar | None:
 
 
 def _spread(values: Sequence[float]) -> Bar | None:
-    """Return the median with the middle two thirds, or a factor of two about one or two values."""
+    """Return the median with the middle two thirds; at least a factor of two about a few values."""
     if not values:
         return None
     low, value, high = (float(part) for part in np.quantile(values, (1 / 6, 0.5, 5 / 6)))
-    return (value, low, high) if len(values) > 2 else (value, value / 2, value * 2)
+    if len(values) < FEW:
+        low, high = min(low, value / 2), max(high, value * 2)
+    return value, low, high
 
 
 def _widened(bar: Bar | None, scale: Bar) -> Bar | None:
