@@ -18,6 +18,7 @@ from gateformer.baselines.record import Record
 from gateformer.baselines.registry import PLACES, candidates
 from gateformer.baselines.runtime import Candidate
 from gateformer.baselines.work import DecoderWork, NetworkWork
+from gateformer.energy.meters.windows import choose, metered
 from gateformer.errors import BaselineError
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.graph import Builder
@@ -327,3 +328,46 @@ def test_a_gpus_record_has_the_joules_that_nvml_counted() -> None:
     assert row.energy.value == pytest.approx(300 * row.times.mean / 2, rel=0.7)
     assert not row.transfer
     assert row.share == pytest.approx(row.workload.bytes / row.times.median / 3e12)
+
+
+def test_the_fake_has_no_more_than_torch_and_the_driver_have() -> None:
+    names = ("is_available", "synchronize", "current_stream", "stream", "graph")
+    for name in (*names, "Stream", "CUDAGraph", "Event"):
+        assert callable(getattr(torch.cuda, name))
+        assert callable(getattr(FakeCuda(), name))
+    for method in ("replay",):
+        assert hasattr(torch.cuda.CUDAGraph, method)
+    for method in ("record", "elapsed_time"):
+        assert hasattr(torch.cuda.Event, method)
+    assert hasattr(torch.cuda.Stream, "wait_stream")
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
+
+
+@needs_gpu
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize("candidate", DECODERS, ids=named)
+def test_a_gpu_gives_the_references_logits(candidate: Candidate) -> None:
+    work = DecoderWork(GPT, 9, batch=2)
+    assert held_to_the_reference(candidate, work, Device("cuda")) <= candidate.tolerance
+
+
+@needs_gpu
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize("candidate", NETWORKS, ids=named)
+def test_a_gpu_gives_the_references_outputs(candidate: Candidate, network: NetworkWork) -> None:
+    share = held_to_the_reference(candidate, network, Device("cuda"))
+    assert share <= {"fp32": 1e-5, "tf32": 0.02, "bf16": 0.05}[candidate.precision]
+
+
+@needs_gpu
+@pytest.mark.slow
+def test_a_gpu_has_a_bandwidth_and_a_meter() -> None:
+    found = gpu()
+    assert found.bandwidth_gbs is not None
+    assert 20 < found.bandwidth_gbs < 20_000
+    energy, note = metered(torch.cuda.synchronize, 1, choose("gpu", device=nvml_device()))
+    assert energy is None or energy.kind == "measured", note

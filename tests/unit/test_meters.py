@@ -355,6 +355,26 @@ def test_the_design_power_of_all_packages_counts(
     assert ("unknown part" in found.source) == bool(words)
 
 
+def test_the_fake_nvml_has_what_the_library_has() -> None:
+    library = pytest.importorskip("pynvml")
+    for name in vars(FakeNvml):
+        if name.startswith(("nvml", "NVML")):
+            assert callable(getattr(library, name)), name
+    assert issubclass(library.NVMLError_NotSupported, library.NVMLError)
+
+
+needs_rapl = pytest.mark.skipif(RaplMeter().available() is not None, reason="no RAPL is here")
+
+
+@needs_rapl
+def test_a_real_package_draws_watts() -> None:
+    energy, note = metered(lambda: None, 1, choose("cpu"), repeats=1, rest=1.0)
+    assert energy is not None
+    assert energy.kind == "measured"
+    watts = float(note.rpartition("at rest ")[2].removesuffix(" W"))
+    assert 0.5 < watts < 4000
+
+
 @pytest.mark.skipif(Path("/sys/class/powercap/intel-rapl:0").exists(), reason="RAPL is here")
 def test_this_machine_has_no_meter_and_measures_no_joule() -> None:
     energy, note = metered(lambda: None, 1, choose("cpu"))

@@ -19,7 +19,7 @@ from gateformer.energy.meters.rapl import RaplMeter
 from gateformer.quant.errors import BaselineError
 
 REPEATS = 3
-REST_S = 2.0
+REST_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,5 +139,5 @@ def metered(
 
 def _resting(meter: Meter, seconds: float, pause: Callable[[float], None]) -> Reading:
     meter.start()
-    pause(max(seconds, meter.seconds))
+    pause(seconds)
     return meter.stop()
