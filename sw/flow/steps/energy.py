@@ -66,7 +66,8 @@ class ModelEnergy(Step[Budget]):
     def cells(self, view: View, rtl: Rtl) -> tuple[dict[str, Cells], str]:
         """Return each module's primitives, and who counted them."""
         if view.has(Synth):
-            return synthesized(view.get(Synth)), "counted by yosys"
+            family = load_device(view.config.schedule.device).family
+            return synthesized(view.get(Synth), family), "counted by yosys"
         made = {
             name: Cells(cost.lut, 0.0, cost.lut / CARRY_BITS, cost.ff, cost.dsp, cost.bram)
             for name, cost in rtl.costs.items()
@@ -103,8 +104,11 @@ MEMORIES = ("SRL", "RAM16", "RAM32", "RAM64", "RAM128", "RAM256", "RAM512")
 """Beginnings of the names of cells that are LUTs as memory or shift register."""
 
 
-def synthesized(total: Total) -> dict[str, Cells]:
-    """Return each module's primitives as yosys counted them, all its instances together."""
+def synthesized(total: Total, family: str) -> dict[str, Cells]:
+    """Return each module's primitives as yosys counted them, all its instances together.
+
+    yosys builds carry chains of CARRY4 on every family of Xilinx; two of them are one CARRY8.
+    """
     from gateformer.toolchains.yosys_reports import LUTS
 
     found = {}
@@ -115,7 +119,8 @@ def synthesized(total: Total) -> dict[str, Cells]:
             for kind, count in made.cells.items()
             if kind in LUTS and kind.startswith(MEMORIES)
         )
-        carries = sum(n for kind, n in made.cells.items() if kind.startswith("CARRY"))
+        carries = made.cells.get("CARRY4", 0) / (1 if family == "xc7" else 2)
+        carries += made.cells.get("CARRY8", 0)
         found[name] = Cells(
             number * (made.lut - memory), number * memory, number * carries,
             number * made.ff, number * made.dsp, number * made.bram,
