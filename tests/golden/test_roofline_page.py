@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateformer.baselines.fitting import WITHIN
 from gateformer.baselines.roofline_page import page, predicted, records
 
@@ -18,5 +20,7 @@ def test_page_is_the_models_and_records() -> None:
 
 def test_decode_times_are_predicted_from_smaller_decoders() -> None:
     found = [two for _, two in predicted(records()) if two.law.samples > 1]
+    if not found:
+        pytest.skip("no three decoders of one runtime and machine are among the shipped records")
     outside = [round(one.error, 3) for one in found if abs(one.error) > WITHIN]
     assert not outside, f"{len(outside)} of {len(found)}: {outside}"

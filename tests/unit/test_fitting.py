@@ -108,6 +108,18 @@ def test_other_runtimes_batches_and_kinds_are_left_aside() -> None:
     assert predict(batched, [record("tiny", 1, 5, 1.0)]) is None
 
 
+def test_eager_on_a_gpu_hides_launches_behind_reading() -> None:
+    def gpu(name: str, layers: int, mega: int) -> Record:
+        launching, reading = 0.5 * layers, 4e6 * mega / (0.8 * 40e9) * 1e3
+        one = record(name, layers, mega, max(launching, reading), tier="eager")
+        return one.model_copy(update={"hardware": one.hardware.model_copy(update={"kind": "gpu"})})
+
+    found = predict(gpu("xl", 48, 1558), [gpu("deep", 48, 20), gpu("wide", 2, 300)])
+    assert found is not None
+    assert found.law.hidden
+    assert found.error == pytest.approx(0)
+
+
 def test_launches_are_ordered_and_sourced() -> None:
     for tier in ("eager", "fused"):
         one = launches(tier)  # type: ignore[arg-type]
