@@ -110,30 +110,31 @@ def measure(
     """
     found: list[Record | Failure] = []
     references: dict[bool, NDArray[np.float64] | GateformerError] = {}
-    with tempfile.TemporaryDirectory(prefix="gateformer-baseline-") as folder:
-        desk = _Desk(work, Path(folder), threads, seconds, timeout_s, huge_pages, estimate)
-        for number, candidate in enumerate(candidates):
-            if (reason := candidate.missing()) is not None:
-                found.append(_failure(candidate, _not_installed(candidate, reason)))
-                continue
-            if candidate.exact not in references:
-                say("reference")
-                references[candidate.exact] = desk.reference(candidate.exact)
-            reference = references[candidate.exact]
-            if isinstance(reference, GateformerError):
-                found.append(_failure(candidate, reference))
-                continue
-            say(candidate.key)
-            where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
-            try:
-                answer, outputs = desk.run(candidate, where, f"{number}")
-                difference = compared(candidate, outputs, reference)
-            except GateformerError as error:
-                found.append(_failure(candidate, error))
-                continue
-            record = desk.record(candidate, answer, difference, hardware, command)
-            keep(record)
-            found.append(record)
+    desk = _Desk(work, threads, seconds, timeout_s, huge_pages, estimate)
+    for candidate in candidates:
+        if lacking := candidate.lacking():
+            what, fix = "Python package not installed", candidate.install
+            error = ToolError("E505", what, layer=", ".join(lacking), fix=fix)
+            found.append(_failure(candidate, error))
+            continue
+        if candidate.exact not in references:
+            say("reference")
+            references[candidate.exact] = desk.reference(candidate.exact)
+        reference = references[candidate.exact]
+        if isinstance(reference, GateformerError):
+            found.append(_failure(candidate, reference))
+            continue
+        say(candidate.key)
+        where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
+        try:
+            answer, outputs = desk.run(candidate, where)
+            difference = compared(candidate, outputs, reference)
+        except GateformerError as failed:
+            found.append(_failure(candidate, failed))
+            continue
+        record = desk.record(candidate, answer, difference, hardware, command)
+        keep(record)
+        found.append(record)
     return found
 
 
@@ -145,21 +146,23 @@ def compared(
     Raises
     ------
     BaselineError
-        E852 where it is more than the candidate's tolerance times the largest output.
+        E852 where it is more than the candidate's tolerance times the largest output; an exact
+        candidate may not differ at all.
     """
     if outputs.shape != reference.shape:
         cause = f"They have the shape {outputs.shape}, the reference {reference.shape}"
         raise BaselineError("E852", "outputs differ from the model's", cause=cause)
     difference = float(np.abs(outputs - reference).max())
     largest = float(np.abs(reference).max())
+    allowed = 0.0 if candidate.exact else candidate.tolerance * largest
     # Not "more than": a NaN is no agreement.
-    if not difference <= candidate.tolerance * largest:
+    if not difference <= allowed:
         raise BaselineError(
             "E852",
             "outputs differ from the model's",
             layer=candidate.key,
             cause=f"By {difference:.3g} where the largest is {largest:.3g}; rounding to "
-            f"{candidate.precision} explains {candidate.tolerance * largest:.3g}",
+            f"{candidate.precision} explains {allowed:.3g}",
         )
     return difference
 
@@ -169,7 +172,6 @@ class _Desk:
     """What all workers of one call have in common."""
 
     work: Work
-    folder: Path
     threads: int
     seconds: float
     timeout_s: float
@@ -180,13 +182,11 @@ class _Desk:
         """Return the right outputs, from a worker as they may take much memory, or why not."""
         asked = Job("reference", self.work, os.getpid(), self._processors(), self.threads)
         try:
-            return self._done(replace(asked, exact=exact), f"reference-{exact}", {})[1]
+            return self._done(replace(asked, exact=exact), {})[1]
         except GateformerError as error:
             return error
 
-    def run(
-        self, candidate: Candidate, place: str, name: str
-    ) -> tuple[Answer, NDArray[np.float64]]:
+    def run(self, candidate: Candidate, place: str) -> tuple[Answer, NDArray[np.float64]]:
         """Return a candidate's answer and outputs."""
         job = Job(
             "measure",
@@ -199,7 +199,7 @@ class _Desk:
             self.seconds,
             estimate=self.estimate,
         )
-        return self._done(job, name, dict(candidate.environment))
+        return self._done(job, candidate.environment)
 
     def record(
         self,
@@ -236,31 +236,30 @@ class _Desk:
     def _processors(self) -> tuple[int, ...]:
         return choose(self.threads)
 
-    def _done(
-        self, job: Job, name: str, extra: dict[str, str]
-    ) -> tuple[Answer, NDArray[np.float64]]:
-        folder = self.folder / name
-        folder.mkdir()
-        write_whole(folder / JOB, JOBS.dump_json(job).decode())
-        settings = environment(self.threads, huge_pages=self.huge_pages)
-        # Whatever a runtime writes for itself goes where it is taken away with the rest.
-        settings["TMPDIR"] = str(folder)
-        command = [sys.executable, "-m", "gateformer.baselines.worker", str(folder)]
-        try:
-            status = stream(
-                command,
-                folder,
-                folder / LOG,
-                lambda line: None,
-                self.timeout_s,
-                {**os.environ, **settings, **extra},
-            )
-        except TimeUp:
-            raise _failed(job, f"It was stopped after {self.timeout_s:.0f} s") from None
-        if not (folder / ANSWER).is_file():
-            raise _failed(job, _ended(status, folder / LOG))
-        answer = _answer(job, folder / ANSWER)
-        return answer, np.load(folder / OUTPUTS, allow_pickle=False)
+    def _done(self, job: Job, extra: Mapping[str, str]) -> tuple[Answer, NDArray[np.float64]]:
+        """Run a worker in a folder that goes with it: a model's files may fill a disk."""
+        with tempfile.TemporaryDirectory(prefix="gateformer-baseline-") as place:
+            folder = Path(place)
+            write_whole(folder / JOB, JOBS.dump_json(job).decode())
+            settings = environment(self.threads, huge_pages=self.huge_pages)
+            # Whatever a runtime writes for itself goes there too.
+            settings["TMPDIR"] = place
+            command = [sys.executable, "-m", "gateformer.baselines.worker", place]
+            try:
+                status = stream(
+                    command,
+                    folder,
+                    folder / LOG,
+                    lambda line: None,
+                    self.timeout_s,
+                    {**os.environ, **settings, **extra},
+                )
+            except TimeUp:
+                raise _failed(job, f"It was stopped after {self.timeout_s:.0f} s") from None
+            if not (folder / ANSWER).is_file():
+                raise _failed(job, _ended(status, folder / LOG))
+            answer = _answer(job, folder / ANSWER)
+            return answer, np.load(folder / OUTPUTS, allow_pickle=False)
 
 
 def _answer(job: Job, path: Path) -> Answer:
@@ -301,16 +300,6 @@ def _ended(status: int, log: Path) -> str:
     else:
         why = f"It ended with status {status} and no answer"
     return f"{why}. {said}" if said else why
-
-
-def _not_installed(candidate: Candidate, reason: str) -> ToolError:
-    missing, _, fix = reason.removesuffix(")").partition(" (")
-    return ToolError(
-        "E505",
-        "Python package not installed",
-        layer=missing.removeprefix("not installed: "),
-        fix=fix,
-    )
 
 
 def _failure(candidate: Candidate, error: GateformerError) -> Failure:

@@ -84,9 +84,16 @@ class Candidate:
         """Return what a user types, such as ``onnxruntime:int8``."""
         return f"{self.runtime}:{self.precision}"
 
+    @property
+    def install(self) -> str:
+        """Return the command that brings its packages."""
+        return f"pip install -e '.[{self.extra}]'"
+
+    def lacking(self) -> tuple[str, ...]:
+        """Return the modules that are not installed."""
+        return tuple(name for name in self.packages if find_spec(name) is None)
+
     def missing(self) -> str | None:
         """Return what is not installed, as a sentence, or None."""
-        lacking = [name for name in self.packages if find_spec(name) is None]
-        if not lacking:
-            return None
-        return f"not installed: {', '.join(lacking)} (pip install -e '.[{self.extra}]')"
+        lacking = self.lacking()
+        return f"not installed: {', '.join(lacking)} ({self.install})" if lacking else None

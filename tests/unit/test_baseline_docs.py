@@ -25,4 +25,4 @@ def test_a_place_s_keys_tell_its_candidates_apart(kind: str, device: Device) -> 
     found = candidates(PLACES[kind, device])
     assert len({one.key for one in found}) == len(found)
     assert {one.device for one in found} == {device}
-    assert all(one.tolerance > 0 for one in found)
+    assert all(one.exact or one.tolerance > 0 for one in found)

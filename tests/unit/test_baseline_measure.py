@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 from unit.baseline_candidates import PLACE
 
 from gateformer.baselines.jobs import JOBS, Job
-from gateformer.baselines.measure import Failure, measure
+from gateformer.baselines.measure import Failure, compared, measure
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import candidates, chosen
 from gateformer.baselines.work import NetworkWork
-from gateformer.quant.errors import Problems
+from gateformer.quant.errors import BaselineError, Problems
 from gateformer.quant.expand import Linear
 from gateformer.quant.graph import Builder
 from gateformer.quant.serialize import save
@@ -129,6 +130,28 @@ def workers(folder: Path) -> set[str]:
         if b"gateformer.baselines.worker" in words and str(folder).encode() in words:
             found.add(path.parent.name)
     return found
+
+
+def test_an_exact_candidate_may_not_differ_at_all() -> None:
+    near = replace(candidates(PLACE)[0], tolerance=0.5)
+    reference = np.array([[1.0, -2.0]])
+    assert compared(near, reference + 0.25, reference) == 0.25
+    exact = replace(near, exact=True)
+    assert compared(exact, reference, reference) == 0
+    with pytest.raises(BaselineError, match="E852"):
+        compared(exact, reference + 1e-9, reference)
+    with pytest.raises(BaselineError, match="the shape"):
+        compared(near, reference[:, :1], reference)
+
+
+def test_workers_leave_nothing_behind(
+    work: NetworkWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    run(work, "reals", "crash")
+    assert not list(place.iterdir())
 
 
 def test_without_a_reference_nothing_has_a_time(work: NetworkWork) -> None:
