@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from gateformer.baselines.fitting import Sample
-from gateformer.baselines.roofline import Estimate, Machine, Tier, Work, estimate, find
+from gateformer.baselines.machines import Machine, Tier, find
+from gateformer.baselines.roofline import Estimate, Work, estimate
 from gateformer.quant.decoder import Decoder
 
 ENOUGH = 3

@@ -8,21 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateformer.baselines.machines import MACHINES, MEANINGS, TIERS, Machine, Tier, find
+from gateformer.baselines.machines import Machine, Tier
 from gateformer.quant.errors import ConfigError
-
-__all__ = [
-    "MACHINES",
-    "MEANINGS",
-    "TIERS",
-    "Estimate",
-    "Machine",
-    "Tier",
-    "Work",
-    "crossover",
-    "estimate",
-    "find",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ Owns ``decoder`` and ``network``. Imports the models of baselines.
 
 from __future__ import annotations
 
+from gateformer.baselines.machines import MACHINES, MEANINGS, Machine, Tier
 from gateformer.baselines.published import error_bar
-from gateformer.baselines.roofline import MACHINES, MEANINGS, Machine, Tier, Work, estimate
+from gateformer.baselines.roofline import Work, estimate
 from gateformer.comparing.rows import Platform, Row
 from gateformer.energy.figure import Energy
 from gateformer.quant.decoder import Decoder
