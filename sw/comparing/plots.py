@@ -138,9 +138,12 @@ def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
         if high > low:
             parts.append(svg.line(at, y(low), at, y(high), "axis"))
         parts.append(svg.rect(at - 5, height - 5, 10, 10, COLOURS[row.energy.kind], tip, 5))
+        point = height
         while any(abs(at - a) < 190 and abs(height - b) < 13 for a, b in taken):
             height += 13
         taken.append((at, height))
+        if height > point + 13:
+            parts.append(svg.line(at + 3, point + 3, at + 9, height, "axis"))
         parts.append(svg.text(at + 10, height + 4, shortened(_name(row, models), 34), "row"))
     parts.append(svg.text((x.start + x.end) / 2, y.start + 34, "median time", "name", "middle"))
     parts.append(svg.text(x.start, y.end - 8, "energy", "name"))

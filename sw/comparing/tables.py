@@ -68,17 +68,29 @@ def system(row: Row) -> str:
 
 
 def times(found: Comparison, kind: str) -> Block:
-    """Return latency and throughput."""
+    """Return latency and throughput; error bars where formulas have them."""
     units = UNITS[kind]
     unit, scale = units.time
-    rows = tuple(
-        (row.model, row.platform, system(row), row.precision, row.threads, row.median * scale,
-         None if row.p99 is None else row.p99 * scale, row.samples, row.per_second, row.kind)
-        for row in rows_of(found, kind)
-    )  # fmt: skip
+    shown = rows_of(found, kind)
+    rows: list[tuple[Cell, ...]] = []
+    for row in shown:
+        p99 = None if row.p99 is None else row.p99 * scale
+        bar = None
+        if row.low is not None or row.high is not None:
+            bar = _bar(row.low or row.median, row.high or row.median, scale)
+        rows.append((row.model, row.platform, system(row), row.precision, row.threads,
+                     row.median * scale, p99, row.samples, bar, row.per_second,
+                     row.kind))  # fmt: skip
     heads = ("model", "on", "system", "precision", "threads", f"p50, {unit}", f"p99, {unit}", "n",
-             f"{units.each}s/s", "kind")  # fmt: skip
-    return Block(f"Time of one {units.each}", heads, rows)
+             "error bar", f"{units.each}s/s", "kind")  # fmt: skip
+    title = f"Time of one {units.each}"
+    if any(row[8] is not None for row in rows):
+        return Block(title, heads, tuple(rows))
+    return Block(title, heads[:8] + heads[9:], tuple(row[:8] + row[9:] for row in rows))
+
+
+def _bar(low: float, high: float, scale: float) -> str:
+    return f"{digits(low * scale, 3)} to {digits(high * scale, 3)}"
 
 
 def energies(found: Comparison, kind: str) -> Block:
@@ -91,8 +103,7 @@ def energies(found: Comparison, kind: str) -> Block:
             continue
         bar = None
         if row.energy.low is not None or row.energy.high is not None:
-            low, high = row.energy_ends
-            bar = f"{digits(low * scale, 3)} to {digits(high * scale, 3)}"
+            bar = _bar(*row.energy_ends, scale)
         rows.append((row.model, row.platform, system(row), row.precision, row.energy.value * scale,
                      bar, row.edp * power, row.energy.boundary, row.energy.kind))  # fmt: skip
     heads = ("model", "on", "system", "precision", f"{unit}", "error bar", f"EDP, {product}",

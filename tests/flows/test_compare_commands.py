@@ -17,6 +17,7 @@ from gateformer.cli import main
 from gateformer.comparing import fpga
 from gateformer.comparing.measuring import Measuring, fingerprint
 from gateformer.comparing.subjects import find
+from gateformer.config.schema import Config
 from gateformer.energy.figure import Energy
 from gateformer.quant.frontends import hf_config
 
@@ -164,6 +165,25 @@ def test_network_and_page(call: Call, tmp_path: Path) -> None:
     assert code == 9 and "E703" in said and (tmp_path / "page/mine.txt").exists()
 
 
+@pytest.mark.verilator
+def test_simulated_cycles_and_modelled_joules_of_a_network(call: Call, tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny.h5")
+    code, data, _ = call(
+        "tiny.h5", "--recorded", "-o", "synth.enabled=false", "-o", "generate.adders=csd",
+        "-o", "simulate.verilator.vectors=50",
+    )  # fmt: skip
+    assert code == 0
+    (row,) = of(data, "FPGA", "simulated")
+    metrics = json.loads(Path("runs/tiny/default/metrics.json").read_text("utf-8"))
+    cycles = metrics["simulate.verilator.latency_cycles"]
+    assert row["median"] == pytest.approx(cycles * 5e-9) and row["samples"] == 50
+    assert f"{cycles} cycles" in row["source"] and "Verilator" in row["source"]
+    energy = row["energy"]
+    assert (energy["kind"], energy["boundary"]) == ("modelled", "chip")
+    assert energy["low"] < energy["value"] == metrics["energy.frame_j"] < energy["high"]
+    assert sum(row["energy_parts"].values()) == pytest.approx(energy["value"])
+
+
 def test_design_that_differs_from_its_model_has_no_row(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,8 +216,8 @@ def test_simulator_is_asked_for_one_after_the_other(
     monkeypatch.setattr("gateformer.flow.run.run", run)
     write_model(tmp_path / "tiny.h5")
     (config,) = find([str(tmp_path / "tiny.h5")])
-    assert not hasattr(config, "layers")
-    found = fpga.run_design(config, tmp_path, Quiet())  # type: ignore[arg-type] # a design
+    assert isinstance(config, Config)
+    found = fpga.run_design(config, tmp_path, Quiet())
     assert found.metrics["simulate.icarus.latency_cycles"] == 9
     assert ["icarus" in one for one in asked] == [False, True]
     assert all("verilator" in one for one in asked)
