@@ -198,7 +198,7 @@ class _Builder:
         found = self.ops.matmul(x, self._matrix(held[f"{name}.weight"]), False, True)
         if f"{name}.bias" not in held:
             return found
-        return self.ops.add(found, self._constant(held[f"{name}.bias"][None]))
+        return self.ops.add(found, self._constant(held[f"{name}.bias"]))
 
     def _matrix(self, rows: Array) -> Any:
         bits, ops = self.form.bits, self.ops
