@@ -1,7 +1,7 @@
 """The C of a network compiled for this processor and called without a copy.
 
-Owns ``c_session`` and ``compiled``. Imports the C's writers and outside programs. What is compiled
-is text of this package's own making: nothing of a model's file is in it.
+Owns ``c_session``, ``integer_session`` and ``compiled``. Imports the C's writers and outside
+programs. What is compiled is text of this package's own making: nothing of a model's file is in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.baselines.networks.c_integers import source as integer_source
 from gateformer.baselines.networks.c_reals import source as reals_source
 from gateformer.baselines.networks.sessions import Opening, flat, singles
 from gateformer.baselines.work import NetworkWork
@@ -25,6 +26,7 @@ from gateformer.quant.tools import find_tool
 FLAGS = ("-x", "c", "-std=gnu11", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fwrapv")
 FAST = ("-ffast-math", "-mprefer-vector-width=512")
 """For float32: sums in any order, and the C library's vector functions."""
+EXACT = ("-mprefer-vector-width=512",)
 TIMEOUT_S = 300.0
 
 
@@ -60,6 +62,11 @@ def compiled(text: str, folder: Path, flags: Sequence[str]) -> tuple[Any, str]:
 def c_session() -> Opening:
     """Return the opening of plain C in float32."""
     return _Reals
+
+
+def integer_session() -> Opening:
+    """Return the opening of plain C in the lowered graph's integers."""
+    return _Integers
 
 
 class Called:
@@ -121,6 +128,27 @@ class _Reals(Called):
     def outputs(self) -> NDArray[np.float64]:
         """Return what it gave."""
         return flat([one.astype(np.float64) for one in self.results])
+
+
+class _Integers(Called):
+    """The lowered graph's integers."""
+
+    def __init__(self, work: NetworkWork, threads: int) -> None:
+        self.graph, raw = work.integers(), work.raw()
+        text, weights = integer_source(self.graph)
+        inputs = [np.ascontiguousarray(raw[name], np.int64) for name in self.graph.inputs]
+        outputs = [
+            np.zeros((work.batch, *self.graph.values[name].shape), np.int64)
+            for name in self.graph.outputs
+        ]
+        super().__init__(text, weights, inputs, outputs, threads, EXACT)
+
+    def outputs(self) -> NDArray[np.float64]:
+        """Return what it gave, as reals."""
+        values = (self.graph.values[name] for name in self.graph.outputs)
+        return flat(
+            [value.fixed.to_real(raw) for value, raw in zip(values, self.results, strict=True)]
+        )
 
 
 def _said(command: Sequence[str | Path], folder: Path) -> str:

@@ -228,3 +228,23 @@ def flat(shape: Shape, index: Index) -> str:
     for extent, one in zip(shape[1:], index[1:], strict=True):
         place = f"({place} * {extent} + {one})"
     return place
+
+
+def unflat(shape: Shape, place: str) -> Index:
+    """Return the index of a row-major place, as C."""
+    rest = prod(shape)
+    index = []
+    for extent in shape:
+        rest //= extent
+        index.append(f"(({place}) / {rest} % {extent})")
+    return tuple(index)
+
+
+def within(shape: Shape, index: Index) -> Index:
+    """Return the index of an operand whose axes of size 1 are repeated."""
+    return tuple("0" if extent == 1 else one for extent, one in zip(shape, index, strict=True))
+
+
+def vec(lanes: int) -> int:
+    """Return the widest vector that so many lanes are whole ones of: 16, 8, 4 or 1."""
+    return next(wide for wide in (16, 8, 4, 1) if lanes % wide == 0)

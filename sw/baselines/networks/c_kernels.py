@@ -1,6 +1,6 @@
 """Matrix products and attention as loops over vectors of tokens, in float32 C.
 
-Owns ``product``, ``attend`` and ``vec``. Imports the C of frames. The vectors are GCC's own type,
+Owns ``product`` and ``attend``. Imports the C of frames. The vectors are GCC's own type,
 so that sums stay in registers.
 """
 
@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateformer.baselines.networks.c_code import Code, padded
+from gateformer.baselines.networks.c_code import Code, padded, vec
 from gateformer.baselines.networks.meaning import Heads
 from gateformer.quant.types import FloatArray
 
 SUMS = 4
 """Partial sums of a long product, so that one addition need not wait for the one before."""
-
-
-def vec(lanes: int) -> tuple[str, int]:
-    """Return the vector type for a whole number of lanes, and its width."""
-    wide = next(one for one in (16, 8, 4, 1) if lanes % one == 0)
-    return f"vec{wide}", wide
 
 
 def product(
@@ -46,7 +40,8 @@ def product(
         _vector(code, x, kernel, offset, made)
         return
     wide = padded(tokens)
-    vector, lanes = vec(wide)
+    lanes = vec(wide)
+    vector = f"vec{lanes}"
     w = code.weight(np.ascontiguousarray(kernel.T, np.float32), "float")
     b = code.weight(offset.astype(np.float32), "float")
     with code.loop("o", outputs), code.loop("j", wide, lanes):
@@ -65,7 +60,8 @@ def _vector(code: Code, x: str, kernel: FloatArray, offset: FloatArray, made: st
     bias = np.zeros(room, np.float32)
     bias[:outputs] = offset
     w, b = code.weight(held, "float"), code.weight(bias, "float")
-    vector, lanes = vec(room)
+    lanes = vec(room)
+    vector = f"vec{lanes}"
     sums = SUMS if inputs >= 2 * SUMS else 1
     whole = inputs - inputs % sums
     out = code.scratch("float", room)
@@ -108,7 +104,8 @@ def attend(
     tokens, keys, (k, own) = padded(heads.tokens), padded(heads.keys), key
     score = code.scratch("float", heads.keys * tokens)
     top, total = (code.scratch("float", tokens) for _ in range(2))
-    vector, lanes = vec(tokens)
+    lanes = vec(tokens)
+    vector = f"vec{lanes}"
     with code.loop("h", count):
         with code.loop("s", heads.keys), code.loop("j", tokens, lanes):
             code.say(f"{vector} a = {{0}};")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +23,8 @@ from gateformer.baselines.networks.c_code import (
     flat,
     padded,
     split,
+    unflat,
+    within,
 )
 from gateformer.baselines.networks.c_kernels import attend, product
 from gateformer.baselines.networks.functions import steps
@@ -141,7 +142,7 @@ class RealsKit:
         def at(index: Index) -> str:
             return form.format(
                 *(
-                    one.at(_within(one.shape, index)) if isinstance(one, Tensor) else number(one)
+                    one.at(within(one.shape, index)) if isinstance(one, Tensor) else number(one)
                     for one in parts
                 )
             )
@@ -319,18 +320,3 @@ class RealsKit:
 def number(value: float) -> str:
     """Return a number as C."""
     return f"{float(value)!r}f"
-
-
-def unflat(shape: Shape, place: str) -> Index:
-    """Return the index of a row-major place, as C."""
-    rest = prod(shape)
-    index = []
-    for extent in shape:
-        rest //= extent
-        index.append(f"(({place}) / {rest} % {extent})")
-    return tuple(index)
-
-
-def _within(shape: Shape, index: Index) -> Index:
-    """Return the index of an operand whose axes of size 1 are repeated."""
-    return tuple("0" if extent == 1 else one for extent, one in zip(shape, index, strict=True))

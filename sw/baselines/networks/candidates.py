@@ -11,7 +11,7 @@ about a hundredth; in bfloat16 and eight bits values do so often.
 
 from __future__ import annotations
 
-from gateformer.baselines.networks.c_build import c_session
+from gateformer.baselines.networks.c_build import c_session, integer_session
 from gateformer.baselines.networks.sessions import (
     Opening,
     onnx_session,
@@ -44,5 +44,6 @@ CANDIDATES: tuple[Candidate, ...] = (
     _candidate("openvino", "bf16", "tuned", _OPENVINO, openvino_session("bf16")),
     _candidate("openvino", "int8", "tuned", _OPENVINO, openvino_session("f32", "int8")),
     _candidate("plain-c", "fp32", "native", (), c_session()),
+    Candidate("plain-c", "integers", "native", (), "baselines", integer_session(), 0.0, exact=True),
 )
 """Eager first: what people run unless told otherwise."""
