@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from gateformer.baselines.pinning import HUGE_PAGES, choose, environment
 from gateformer.baselines.record import Hardware, Record, Setup, Tier
 from gateformer.baselines.registry import PLACES
 from gateformer.baselines.runtime import Candidate
-from gateformer.baselines.work import Work
+from gateformer.baselines.work import DecoderWork, Work
 from gateformer.flow.files import write_whole
 from gateformer.quant.errors import BaselineError, GateformerError, ToolError
 from gateformer.toolchains.process import TimeUp, stream
@@ -110,32 +111,43 @@ def measure(
     """
     found: list[Record | Failure] = []
     references: dict[bool, NDArray[np.float64] | GateformerError] = {}
-    desk = _Desk(work, threads, seconds, timeout_s, huge_pages, estimate)
-    for candidate in candidates:
-        if lacking := candidate.lacking():
-            what, fix = "Python package not installed", candidate.install
-            error = ToolError("E505", what, layer=", ".join(lacking), fix=fix)
-            found.append(_failure(candidate, error))
-            continue
-        if candidate.exact not in references:
-            say("reference")
-            references[candidate.exact] = desk.reference(candidate.exact)
-        reference = references[candidate.exact]
-        if isinstance(reference, GateformerError):
-            found.append(_failure(candidate, reference))
-            continue
-        say(candidate.key)
-        where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
-        try:
-            answer, outputs = desk.run(candidate, where)
-            difference = compared(candidate, outputs, reference)
-        except GateformerError as failed:
-            found.append(_failure(candidate, failed))
-            continue
-        record = desk.record(candidate, answer, difference, hardware, command)
-        keep(record)
-        found.append(record)
+    with _shared(work) as work:
+        desk = _Desk(work, threads, seconds, timeout_s, huge_pages, estimate)
+        for candidate in candidates:
+            if lacking := candidate.lacking():
+                what, fix = "Python package not installed", candidate.install
+                error = ToolError("E505", what, layer=", ".join(lacking), fix=fix)
+                found.append(_failure(candidate, error))
+                continue
+            if candidate.exact not in references:
+                say("reference")
+                references[candidate.exact] = desk.reference(candidate.exact)
+            reference = references[candidate.exact]
+            if isinstance(reference, GateformerError):
+                found.append(_failure(candidate, reference))
+                continue
+            say(candidate.key)
+            where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
+            try:
+                answer, outputs = desk.run(candidate, where)
+                difference = compared(candidate, outputs, reference)
+            except GateformerError as failed:
+                found.append(_failure(candidate, failed))
+                continue
+            record = desk.record(candidate, answer, difference, hardware, command)
+            keep(record)
+            found.append(record)
     return found
+
+
+@contextmanager
+def _shared(work: Work) -> Iterator[Work]:
+    """Give the workers a file for what each of them needs of a decoder before its step."""
+    if not isinstance(work, DecoderWork):
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="gateformer-start-") as folder:
+        yield replace(work, kept=Path(folder) / "start.npz")
 
 
 def compared(

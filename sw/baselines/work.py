@@ -132,12 +132,16 @@ class DecoderWork:
         Of the weights, the caches' contents and the tokens.
     batch : int
         Sequences decoded together.
+    kept : Path or None
+        Where the prompt's cache and the right logits stand for all processes of one measurement:
+        the first that needs them writes the file.
     """
 
     decoder: Decoder
     context: int
     seed: int = 0
     batch: int = 1
+    kept: Path | None = None
     kind: Literal["decode"] = "decode"
 
     @property

@@ -1,6 +1,8 @@
 """A decoder's reference: its weights, its logits against one token at a time, its bytes."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,8 +150,19 @@ def test_the_context_ends_where_positions_do() -> None:
 
 
 def test_rows_that_end_inside_a_block_are_refused() -> None:
-    from dataclasses import replace
-
     refuse_parts(GPT, Storage(32, 18, 4, 4, 2))
     with pytest.raises(BaselineError, match=r"E851 .*blocks of 32"):
         refuse_parts(replace(GPT, d_ff=250), Storage(32, 18, 4, 4, 2))
+
+
+def test_a_start_is_kept_whole_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = DecoderWork(LLAMA, 7, 1, 2, kept=tmp_path / "start.npz")
+    first = reference.start(work)
+    assert [path.name for path in tmp_path.iterdir()] == ["start.npz"]
+    monkeypatch.setattr(reference, "_computed", lambda work: pytest.fail("computed again"))
+    again = reference.start(work)
+    for name in ("keys", "values", "logits"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert replace(work, kept=None).fingerprint() == work.fingerprint()

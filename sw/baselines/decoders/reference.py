@@ -52,13 +52,27 @@ def logits(work: DecoderWork) -> np.ndarray[tuple[int, int], np.dtype[np.float64
 
 
 def start(work: DecoderWork) -> Start:
-    """Return the prompt's cache and the step's logits, both from one pass over the layers.
+    """Return the prompt's cache and the step's logits: kept ones, or from one pass over the layers.
 
     Raises
     ------
     DataError
         E604 where the context and the step's token are more than the decoder has places for.
     """
+    if work.kept is None:
+        return _computed(work)
+    if work.kept.exists():
+        with np.load(work.kept, allow_pickle=False) as file:
+            return Start(file["keys"], file["values"], file["logits"])
+    found = _computed(work)
+    partial = work.kept.with_suffix(".partial")
+    with partial.open("wb") as whole:
+        np.savez(whole, keys=found.keys, values=found.values, logits=found.logits)
+    partial.replace(work.kept)
+    return found
+
+
+def _computed(work: DecoderWork) -> Start:
     shape, before = work.decoder, work.context
     if shape.positions == "learned" and before >= shape.context:
         raise DataError(
