@@ -17,14 +17,15 @@ from gateformer.quant.ops.layout import Reshape, Slice, Transpose
 KERNELS: dict[type[Op], int] = {
     Attention: 8,
     FoldedAttention: 6,
-    Quantize: 0,
+    Quantize: 4,
     Reshape: 0,
     Slice: 0,
     Transpose: 0,
 }
 """Launches of a node where they are not one. Attention: three projections, scores, scale, softmax,
 context, joining; folded, one matrix in place of two projections, and one in place of the value's
-and the joining. A view of the same memory launches nothing, nor what only hardware rounds."""
+and the joining. A quantizer of the framework: scaled, rounded, clipped, scaled back. A view of the
+same memory launches nothing."""
 
 
 def kernels(graph: Graph) -> int:

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from gateformer.baselines.fitting import Law, Sample, fit, predict
+from gateformer.baselines.launching import kernels, launching
 from gateformer.baselines.machines import launches
 from gateformer.baselines.record import Hardware, Record, Setup, Times, Workload
+from gateformer.quant.expand import Linear, Quantize
+from gateformer.quant.graph import Builder
+from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.types import Fixed
 
 
 def law_of(layer: float, share: float, hidden: bool = False) -> Law:
@@ -118,6 +123,22 @@ def test_eager_on_a_gpu_hides_launches_behind_reading() -> None:
     assert found is not None
     assert found.law.hidden
     assert found.error == pytest.approx(0)
+
+
+def test_operations_of_a_network_are_counted_as_a_framework_launches_them() -> None:
+    maker = Builder("net")
+    source = maker.input("x", (4, 6))
+    tight = maker.add(Quantize(Fixed(True, 8, 4)), source, name="tight", layer="tight")
+    wide = maker.add(Linear(np.ones((6, 3)), None, (3,)), tight, name="wide", layer="wide")
+    flat = maker.add(Reshape((12,)), wide, name="flat", layer="flat")
+    maker.output(flat)
+    graph = maker.build()
+    assert kernels(graph) == 4 + 1 + 0
+    eager, captured = launching(graph, "eager"), launching(graph, "fused")
+    assert eager.value == pytest.approx(5 * launches("eager").us * 1e-6)
+    assert captured.low is not None
+    assert captured.low < captured.value < eager.value
+    assert eager.kind == captured.kind == "modelled"
 
 
 def test_launches_are_ordered_and_sourced() -> None:
