@@ -172,6 +172,7 @@ def decoder(model: Decoder, options: Options) -> Gathered:
             f"{model.parameters / 1e6:,.0f} M parameters, {model.layers} layers of "
             f"{model.d_model}; one token after {context:,} others"
         ),
+        parameters=model.parameters,
         context=context,
         batch=batch,
     )
@@ -196,6 +197,7 @@ def network(config: Config, options: Options) -> Gathered:
         name=str(config.name),
         kind="network",
         words=f"{parameters:,} parameters, {metrics['import.layers']} layers",
+        parameters=parameters,
         batch=batch,
         accuracy=fpga.accuracy(metrics),
     )

@@ -106,9 +106,10 @@ def _together(found: Comparison) -> Section:
     """Return every model at a glance, and decoders over their sizes."""
     parts: list[Drawing | Words | Block] = []
     decoders = [one for one in found.subjects if one.kind == "decode"]
+    decoders.sort(key=lambda one: one.parameters)
     if len(decoders) > 1:
         drawn = plots.over_models(series(found, decoders), [one.name for one in decoders])
-        parts.append(Drawing(drawn, f"Median time of one token. {COLOURS}"))
+        parts.append(Drawing(drawn, f"Median time of one token, small decoders first. {COLOURS}"))
     parts.append(_untitled(tables.glance(found)))
     lead = (
         "The fastest row of each platform, whatever its precision; what ran goes before what was "

@@ -134,6 +134,7 @@ class Subject(Plain):
     """A whole network, or one token of a decoder."""
     words: str
     """Its size, as a sentence."""
+    parameters: Annotated[int, Field(ge=0)] = 0
     context: Annotated[int, Field(ge=0)] = 0
     """Tokens in the KV cache; 0 for a network."""
     batch: Annotated[int, Field(ge=1)] = 1

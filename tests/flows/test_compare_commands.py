@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flows.tiny import write_model
+from flows.tiny import Call
+from unit.baseline_candidates import DECODERS_PLACE, PLACE
 
-from gateformer.baselines import hardware, store
+from gateformer.baselines import bandwidth, hardware, registry, store
+from gateformer.baselines.bandwidth import Bandwidth
 from gateformer.baselines.opening import decoder_work
 from gateformer.baselines.record import Hardware, Record, Setup, Times
-from gateformer.cli import main
 from gateformer.comparing import fpga
 from gateformer.comparing.measuring import Measuring, fingerprint
 from gateformer.comparing.subjects import find
 from gateformer.config.schema import Config
 from gateformer.energy.figure import Energy
+from gateformer.energy.meters import estimate
+from gateformer.energy.meters.estimate import Constants
 from gateformer.quant.frontends import hf_config
 
 CONFIG = {
     "model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128,
     "vocab_size": 500,
 }  # fmt: skip
-Answer = tuple[int, dict[str, Any], str]
-Call = Callable[..., Answer]
+OFF = (
+    "-o", "simulate.verilator.enabled=false", "-o", "simulate.icarus.enabled=false",
+    "-o", "synth.enabled=false", "-o", "generate.adders=csd", "-o", "activity.enabled=false",
+)  # fmt: skip
+"""The model and its schedule alone."""
 
 
-@pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Run the command in a folder with a decoder; gives exit code, JSON and what was said."""
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Give every test a decoder, and hide the records that come with the package."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "config.json").write_text(json.dumps(CONFIG))
+    monkeypatch.setattr(store, "shipped", lambda: tmp_path / "none")
 
-    def do(*arguments: object) -> Answer:
-        capsys.readouterr()
-        code = main(["compare", *map(str, arguments), "--json"])
-        out, said = capsys.readouterr()
-        assert "Traceback" not in said
-        assert code != 70, said
-        return code, json.loads(out) if out else {}, said
 
-    return do
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the tests' candidates in the runtimes' place, and a constant in the bandwidth's."""
+    monkeypatch.setitem(registry.PLACES, ("network", "cpu"), PLACE)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.PLACES, ("decode", "cpu"), DECODERS_PLACE)  # type: ignore[arg-type]
+    monkeypatch.setattr(bandwidth, "measure", lambda threads: Bandwidth(10.0, "assumed"))
 
 
 def keep(mark: str, machine: Hardware, **changes: Any) -> None:
@@ -80,7 +82,7 @@ def of(data: dict[str, Any], platform: str, kind: str) -> list[dict[str, Any]]:
 
 
 def test_decoder_without_records(call: Call) -> None:
-    code, data, _ = call("small", "--context", 16, "--recorded")
+    code, data, _ = call("compare", "small", "--context", 16, "--recorded")
     assert code == 0
     (memory,) = of(data, "PIM", "simulated")
     assert memory["samples"] == 16 and memory["energy"]["kind"] == "modelled"
@@ -101,17 +103,19 @@ def test_records_of_this_machine_go_before_those_of_others(call: Call) -> None:
     keep("other weights", hardware.cpu())
     arguments = ("small", "--context", 16, "--recorded")
 
-    (row,) = of(call(*arguments)[1], "CPU", "measured")
+    (row,) = of(call("compare", *arguments)[1], "CPU", "measured")
     assert row["recorded"] == "ANOTHER (another), 2026-11-02"
     keep(mark, hardware.cpu())
-    data = call(*arguments)[1]
+    data = call("compare", *arguments)[1]
     (row,) = of(data, "CPU", "measured")
     assert row["recorded"] == "" and row["energy"] is None and "no RAPL" in row["energy_note"]
     assert row["gbs"] == pytest.approx(1000 / 2e-4 / 1e9)
     (metered,) = of(data, "GPU", "measured")
     assert metered["energy"]["kind"] == "measured" and "2026-11-02" in metered["recorded"]
     for wrong in (("--context", 17), ("--batch", 2), ("--threads", 2)):
-        assert not of(call("small", "--context", 16, "--recorded", *wrong)[1], "CPU", "measured")
+        assert not of(
+            call("compare", "small", "--context", 16, "--recorded", *wrong)[1], "CPU", "measured"
+        )
 
 
 def test_only_the_runtimes_that_are_asked_for(call: Call) -> None:
@@ -123,58 +127,55 @@ def test_only_the_runtimes_that_are_asked_for(call: Call) -> None:
         )  # fmt: skip
         keep(mark, hardware.cpu(), setup=setup)
     base = ("small", "--context", 16, "--recorded", "--runtime")
-    assert len(of(call(*base, "onnxruntime")[1], "CPU", "measured")) == 2
-    (one,) = of(call(*base, "onnxruntime:int8")[1], "CPU", "measured")
+    assert len(of(call("compare", *base, "onnxruntime")[1], "CPU", "measured")) == 2
+    (one,) = of(call("compare", *base, "onnxruntime:int8")[1], "CPU", "measured")
     assert one["precision"] == "int8"
-    assert not of(call(*base, "torch")[1], "CPU", "measured")
+    assert not of(call("compare", *base, "torch")[1], "CPU", "measured")
 
 
 def test_malformed_records_are_named(call: Call) -> None:
     keep("x", hardware.cpu())
     (path,) = Path("runs/baselines").rglob("small.json")
     path.write_text(path.read_text("utf-8").replace('"median": 0.0002', '"median": -1'))
-    code, _, said = call("small", "--context", 16, "--recorded")
+    code, _, said = call("compare", "small", "--context", 16, "--recorded")
     assert code == 16 and "E850" in said and "median" in said
 
 
 def test_network_and_page(call: Call, tmp_path: Path) -> None:
-    write_model(tmp_path / "tiny.h5")
-    fast = ("-o", "simulate.verilator.enabled=false", "-o", "simulate.icarus.enabled=false",
-            "-o", "synth.enabled=false", "-o", "generate.adders=csd",
-            "-o", "activity.enabled=false")  # fmt: skip
-    code, data, _ = call("tiny.h5", "small", "--context", 16, "--recorded", *fast, "--out", "page")
+    code, data, _ = call(
+        "compare", "net.h5", "small", "--context", 16, "--recorded", *OFF, "--out", "page"
+    )
     assert code == 0
     (row,) = of(data, "FPGA", "simulated")
-    assert row["model"] == "tiny" and "unrouted" in row["system"] and row["median"] == row["p99"]
-    metrics = json.loads(Path("runs/tiny/default/metrics.json").read_text("utf-8"))
+    assert row["model"] == "net" and "unrouted" in row["system"] and row["median"] == row["p99"]
+    metrics = json.loads(Path("runs/net/default/metrics.json").read_text("utf-8"))
     assert row["median"] == pytest.approx(metrics["schedule.latency_cycles"] * 5e-9)
     assert row["area"]["LUT"] == metrics["estimate.lut"]
     reasons = {one["model"]: one["reason"] for one in data["absent"] if one["platform"] == "PIM"}
-    assert "takes decoders" in reasons["tiny"]
+    assert "takes decoders" in reasons["net"]
     files = {path.name for path in (tmp_path / "page").iterdir()}
     assert files == {"compare.html", "compare.md", "compare.json", "sources.json"}
     assert json.loads((tmp_path / "page/compare.json").read_text("utf-8"))["rows"] == data["rows"]
     page = (tmp_path / "page/compare.html").read_text("utf-8")
-    assert "tiny" in page and "small" in page and "gateformer compare tiny.h5 small" in page
+    assert "net" in page and "small" in page and "gateformer compare net.h5 small" in page
     text = (tmp_path / "page/compare.md").read_text("utf-8")
-    assert text.startswith("# Side by side: tiny, small")
+    assert text.startswith("# Side by side: net, small")
     # The same folder takes the next page; another one's files are left alone.
-    assert call("small", "--context", 16, "--recorded", "--out", "page")[0] == 0
+    assert call("compare", "small", "--context", 16, "--recorded", "--out", "page")[0] == 0
     (tmp_path / "page/mine.txt").write_text("mine")
-    code, _, said = call("small", "--context", 16, "--recorded", "--out", "page")
+    code, _, said = call("compare", "small", "--context", 16, "--recorded", "--out", "page")
     assert code == 9 and "E703" in said and (tmp_path / "page/mine.txt").exists()
 
 
 @pytest.mark.verilator
 def test_simulated_cycles_and_modelled_joules_of_a_network(call: Call, tmp_path: Path) -> None:
-    write_model(tmp_path / "tiny.h5")
     code, data, _ = call(
-        "tiny.h5", "--recorded", "-o", "synth.enabled=false", "-o", "generate.adders=csd",
+        "compare", "net.h5", "--recorded", "-o", "synth.enabled=false", "-o", "generate.adders=csd",
         "-o", "simulate.verilator.vectors=50",
     )  # fmt: skip
     assert code == 0
     (row,) = of(data, "FPGA", "simulated")
-    metrics = json.loads(Path("runs/tiny/default/metrics.json").read_text("utf-8"))
+    metrics = json.loads(Path("runs/net/default/metrics.json").read_text("utf-8"))
     cycles = metrics["simulate.verilator.latency_cycles"]
     assert row["median"] == pytest.approx(cycles * 5e-9) and row["samples"] == 50
     assert f"{cycles} cycles" in row["source"] and "Verilator" in row["source"]
@@ -190,13 +191,11 @@ def test_design_that_differs_from_its_model_has_no_row(
     from gateformer.flow.result import Result
     from gateformer.quant.errors import MismatchError
 
-    write_model(tmp_path / "tiny.h5")
-
     def failing(*arguments: object) -> Result:
         return Result(tmp_path, errors=[MismatchError("E401", "outputs differ")])
 
     monkeypatch.setattr("gateformer.flow.run.run", failing)
-    code, data, said = call("tiny.h5", "--recorded")
+    code, data, said = call("compare", "net.h5", "--recorded")
     assert code == 6 and "E401" in said and "rows" not in data
 
 
@@ -214,8 +213,7 @@ def test_simulator_is_asked_for_one_after_the_other(
         return Result(folder, metrics={**found})
 
     monkeypatch.setattr("gateformer.flow.run.run", run)
-    write_model(tmp_path / "tiny.h5")
-    (config,) = find([str(tmp_path / "tiny.h5")])
+    (config,) = find([str(write_model(tmp_path / "net.h5"))])
     assert isinstance(config, Config)
     found = fpga.run_design(config, tmp_path, Quiet())
     assert found.metrics["simulate.icarus.latency_cycles"] == 9
@@ -242,11 +240,56 @@ def test_simulator_is_asked_for_one_after_the_other(
 def test_wrong_arguments_are_errors_before_any_work(
     call: Call, arguments: list[str], code: int, words: str
 ) -> None:
-    found, _, said = call(*arguments)
+    found, _, said = call("compare", *arguments)
     assert found == code and words in said
     assert not Path("runs").exists()
 
 
 def test_every_wrong_argument_is_named_at_once(call: Call) -> None:
-    code, _, said = call("small", "--context", 200, "--runtime", "nothing")
+    code, _, said = call("compare", "small", "--context", 200, "--runtime", "nothing")
     assert code == 2 and "--context" in said and "unknown --runtime" in said
+
+
+QUICK = ("--context", 16, "--seconds", 0.05, "--threads", 1)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_what_has_no_record_is_measured_once_and_anew_where_asked(call: Call) -> None:
+    arguments = ("compare", "small", *QUICK, "--runtime", "logits", "--runtime", "crash")
+    code, data, said = call(*arguments)
+    assert code == 0 and "measuring small: logits" in said
+    (row,) = of(data, "CPU", "measured")
+    assert row["system"] == "logits" and row["recorded"] == "" and row["share"] > 0
+    assert "--runtime logits" in row["source"]
+    (lacking,) = [one["reason"] for one in data["absent"] if one["platform"] == "CPU"]
+    assert lacking.startswith("crash:fp64: E851")
+    (path,) = Path("runs/baselines").rglob("small.json")
+    before = path.read_bytes()
+    again, _, said = call(*arguments[:-2])
+    assert again == 0 and "measuring" not in said and path.read_bytes() == before
+    assert "measuring small: logits" in call(*arguments[:-2], "--measure")[2]
+    assert "measuring" not in call(*arguments, "--recorded")[2]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_network_is_measured_with_its_own_inputs(call: Call) -> None:
+    code, data, _ = call("compare", "net.h5", *QUICK, *OFF, "--runtime", "reals", "--batch", 3)
+    assert code == 0
+    (row,) = of(data, "CPU", "measured")
+    assert row["batch"] == 3 and row["exactness"] == "equal to the reference"
+    (hardware_row,) = of(data, "FPGA", "simulated")
+    assert hardware_row["batch"] == 3
+    assert not of(data, "GPU", "modelled")
+
+
+@pytest.mark.usefixtures("fakes")
+def test_joules_without_a_meter_are_never_measured(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "constants", lambda: Constants(100.0, 10.0, 4, "a table"))
+    arguments = ("compare", "small", *QUICK, "--runtime", "logits")
+    (row,) = of(call(*arguments)[1], "CPU", "measured")
+    metered = row["energy"] is not None
+    (row,) = of(call(*arguments, "--estimate")[1], "CPU", "measured")
+    assert row["energy"]["kind"] == ("measured" if metered else "modelled")
+    assert metered or "nothing was metered" in row["energy"]["source"]
