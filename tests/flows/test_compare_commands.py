@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows.tiny import Call
+from flows.tiny import Call, write_model
 from unit.baseline_candidates import DECODERS_PLACE, PLACE
 
 from gateformer.baselines import bandwidth, hardware, registry, store
