@@ -100,7 +100,9 @@ def _row(model: str, record: Record, here: Container[str], constants: Constants 
 
 def _system(record: Record) -> str:
     pages = ", huge pages" if "GLIBC_TUNABLES" in record.setup.options else ""
-    return record.setup.runtime + (", eager" if record.setup.tier == "eager" else "") + pages
+    runtime = record.setup.runtime
+    eager = ", eager" if record.setup.tier == "eager" and "eager" not in runtime else ""
+    return runtime + eager + pages
 
 
 def _transfer(record: Record) -> str:
