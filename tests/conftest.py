@@ -22,6 +22,7 @@ NEEDS = {
     "synth": ({"pyosys"}, set()),
     "nextpnr": ({"pyosys"}, {"nextpnr-ecp5", "ecppack", "nextpnr-himbaechel", "gowin_pack"}),
     "hls": ({"hls4ml"}, {"g++"}),
+    "baselines": ({"torch", "onnx", "onnxruntime", "openvino"}, {"g++"}),
 }
 """Each marker's Python packages and programs."""
 
