@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gateformer.baselines.listing import CROWDED
 from gateformer.baselines.registry import Device
 from gateformer.comparing import fpga, measured, measuring, modelled, page, pim, tables
 from gateformer.comparing.measuring import Measuring
@@ -217,6 +218,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
     others = dict.fromkeys(row.recorded for row in rows if row.recorded)
     if others:
         found.append(f"Measured elsewhere: {'; '.join(others)}.")
+    load = max((row.load or 0.0 for row in rows if row.platform == "CPU"), default=0.0)
+    if load > CROWDED:
+        found.append(
+            f"Up to {load:.1f} processes a core wanted to run beside a measurement: its times are "
+            "upper bounds. Measure again on a quiet machine, with --measure."
+        )
     if any(row.kind == "modelled" and row.platform == "GPU" for row in rows):
         found.append("GPUs that were not at hand are modelled: docs/roofline.md checks the models.")
     return found

@@ -93,6 +93,7 @@ def _row(model: str, record: Record, here: Container[str], constants: Constants 
         energy_note=record.energy_note,
         transfer=_transfer(record),
         exactness=_exactness(record),
+        load=max(record.load, 0.0) / max(hardware.cores, 1),
         source=record.command,
         recorded="" if own else f"{hardware.name} ({hardware.id}), {record.date}",
     )

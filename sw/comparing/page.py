@@ -76,7 +76,7 @@ def markdown(found: Comparison, command: str) -> str:
         for one in found.subjects
     ]
     rows = _rows(found)
-    more = list(_behind(rows))
+    more = _behind(rows, {one.name for one in found.subjects if one.kind == "decode"})
     for block in (*tables.all_blocks(found), *more):
         if block.rows:
             parts.append(f"## {block.title}\n\n{as_markdown(block)}")
@@ -159,16 +159,17 @@ def _subject(found: Comparison, subject: Subject) -> Section:
         parts += [_alone(ratios, ratios.title), Words(DIVIDED)]
     if (absent := tables.absent(alone)).rows:
         parts.append(_alone(absent, absent.title))
-    parts += [_alone(one, folded=one.title) for one in _behind(rows) if one.rows]
+    more = _behind(rows, {subject.name} if subject.kind == "decode" else set())
+    parts += [_alone(one, folded=one.title) for one in more if one.rows]
     lead = f"{subject.words}." + (f" {subject.accuracy}." if subject.accuracy else "")
     return Section(_anchor(subject.name), subject.name, "", lead, tuple(parts))
 
 
-def _behind(rows: list[Row]) -> tuple[Block, ...]:
-    """Return the tables of what stands behind rows."""
+def _behind(rows: list[Row], decoders: set[str]) -> tuple[Block, ...]:
+    """Return the tables of what stands behind rows; a network's weights stay in the caches."""
     return (
         tables.parts(rows),
-        tables.bandwidths(rows),
+        tables.bandwidths([row for row in rows if row.model in decoders]),
         tables.sources(rows),
         tables.energy_sources(rows),
     )

@@ -87,6 +87,8 @@ class Row(Plain):
     """Whether moving inputs in and outputs out is in the times."""
     exactness: str = ""
     """What its outputs were held to, and how far they were off."""
+    load: Annotated[float, Field(ge=0)] | None = None
+    """Processes a core that wanted to run as it was measured; None where it was not."""
     source: str
     """The command, simulation or formula that it comes from."""
     recorded: str = ""

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gateformer.baselines.record import Hardware, Record, Setup, Times, Workload
-from gateformer.comparing import fpga, measured, modelled, page, pim, plots, tables
+from gateformer.comparing import collect, fpga, measured, modelled, page, pim, plots, tables
 from gateformer.comparing.rows import (
     Absent,
     Comparison,
@@ -125,6 +125,15 @@ def test_estimates_are_modelled_of_this_machine_alone_and_never_replace_a_meter(
     assert here.energy.value == pytest.approx((100 / 4 + 10) * 2e-6)
     assert "nothing was metered" in here.energy.source and "a table" in here.energy.source
     assert read.energy == metered and other.energy is None
+
+
+def test_a_crowded_machine_is_told() -> None:
+    (alone,) = measured.rows("net", [record()], {"here"})
+    assert alone.load == pytest.approx(0.05)
+    (crowded,) = measured.rows("net", [record(load=8.0)], {"here"})
+    assert not [one for one in collect.notes([alone]) if "beside" in one]
+    (note,) = (one for one in collect.notes([alone, crowded]) if "beside" in one)
+    assert note.startswith("Up to 4.0 processes a core")
 
 
 def test_what_shares_a_reason_shares_a_row() -> None:
