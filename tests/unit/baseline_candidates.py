@@ -102,6 +102,12 @@ def hang(work: Any, threads: int) -> Reals:
     raise AssertionError
 
 
+def idle(work: Any, threads: int) -> Reals:
+    """Never come back, alone."""
+    time.sleep(600)
+    raise AssertionError
+
+
 def refuse(work: Any, threads: int) -> Reals:
     """Say no as a framework does."""
     raise RuntimeError("no kernel for this\n  operation")
@@ -129,6 +135,7 @@ CANDIDATES = (
     named("crash", crash),
     named("starve", starve),
     named("hang", hang),
+    named("idle", idle),
     named("refuse", refuse),
     named("leave", leave),
     named("lack", lack),

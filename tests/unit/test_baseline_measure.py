@@ -173,7 +173,7 @@ from pathlib import Path
 from gateformer.baselines.jobs import JOBS, Job
 from gateformer.baselines.work import NetworkWork
 work = NetworkWork("dense", Path({str(work.graph)!r}), Path({str(work.inputs)!r}))
-job = Job("measure", work, os.getpid(), (0,), 1, {PLACE!r}, "hang:fp64", 1.0)
+job = Job("measure", work, os.getpid(), (0,), 1, {PLACE!r}, "idle:fp64", 1.0)
 Path({str(folder)!r}, "job.json").write_bytes(JOBS.dump_json(job))
 command = [sys.executable, "-m", "gateformer.baselines.worker", {str(folder)!r}]
 print(subprocess.Popen(command).pid, flush=True)
