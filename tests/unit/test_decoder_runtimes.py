@@ -53,7 +53,14 @@ def test_a_runtime_gives_the_reference_logits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("candidate", [one for one in CANDIDATES if one.tier == "compiled"])
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # torch's compiler loads its own old parts
+@pytest.mark.parametrize(
+    "candidate",
+    [one for one in CANDIDATES if one.tier == "compiled"],
+    ids=lambda one: one.key,
+)
 def test_the_compiled_decoder_gives_the_reference_logits(candidate: Candidate) -> None:
     assert difference(candidate, DecoderWork(LLAMA, 20, 1, 2)) <= candidate.tolerance
 
