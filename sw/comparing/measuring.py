@@ -5,21 +5,18 @@ Owns ``Measuring``, ``records``, ``check`` and ``measure``. Imports the baseline
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal
 
 from gateformer.baselines import running, store
 from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import Failure
-from gateformer.baselines.opening import decoder_work
+from gateformer.baselines.opening import fingerprint
 from gateformer.baselines.record import Record
 from gateformer.baselines.registry import PLACES, Device, candidates
 from gateformer.baselines.runtime import Candidate
-from gateformer.baselines.work import NetworkWork
 from gateformer.config.schema import Config
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import BaselineError, ConfigError, Problems
@@ -62,20 +59,6 @@ class Measuring:
         )
 
 
-def fingerprint(model: Model, how: Measuring) -> str:
-    """Return what tells a model's records from those of other weights and shapes."""
-    if isinstance(model, Decoder):
-        return decoder_work(model, context=how.context, batch=how.batch).fingerprint()
-    from gateformer.flow.steps.importing import Import
-    from gateformer.flow.view import Memory
-    from gateformer.quant.serialize import save
-
-    with tempfile.TemporaryDirectory(prefix="gateformer-compare-") as folder:
-        path = Path(folder) / "graph.json"
-        save(Memory(model).get(Import), path)
-        return NetworkWork(str(model.name), path, path).fingerprint()
-
-
 def records(model: Model, how: Measuring, here: str) -> list[Record]:
     """Return a model's records: this machine's and all GPUs', other processors' where it has none.
 
@@ -84,7 +67,7 @@ def records(model: Model, how: Measuring, here: str) -> list[Record]:
     BaselineError, Problems
         E850 where a file of records is malformed.
     """
-    stored = store.find(workload=str(model.name), fingerprint=fingerprint(model, how))
+    stored = store.find(workload=str(model.name), fingerprint=fingerprint(model))
     context = how.context if isinstance(model, Decoder) else 0
     found = [
         one.record

@@ -113,23 +113,18 @@ def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
     shown = [row for row in rows if row.energy is not None and row.energy.value > 0]
     if len(shown) < 2:
         return None
-    x = _decades([row.median for row in shown], 76, 190)
-    energies = [row.energy.value for row in shown if row.energy is not None]
-    y = _decades(energies, 470, WIDTH - 20)
+    x = _decades([row.median for row in shown], 76, 290)
+    y = _decades([row.energy.value for row in shown if row.energy is not None], 470, WIDTH - 20)
     parts: list[Markup] = []
-    for scale, across in ((x, True), (y, False)):
-        for tick in scale.ticks(12):
-            at = scale(tick)
-            words = _tick(tick, "s" if across else "J")
-            if across:
-                parts.append(svg.line(at, y.end, at, y.start, "grid"))
-                parts.append(svg.text(at, y.start + 16, words, "tick", "middle"))
-            else:
-                parts.append(svg.line(x.start, at, x.end, at, "grid"))
-                parts.append(svg.text(x.start - 6, at + 4, words, "tick", "end"))
+    for tick in x.ticks(12):
+        parts.append(svg.line(x(tick), y.end, x(tick), y.start, "grid"))
+        parts.append(svg.text(x(tick), y.start + 16, _tick(tick, "s"), "tick", "middle"))
+    for tick in y.ticks(12):
+        parts.append(svg.line(x.start, y(tick), x.end, y(tick), "grid"))
+        parts.append(svg.text(x.start - 6, y(tick) + 4, _tick(tick, "J"), "tick", "end"))
     parts += _equal_products(x, y)
-    taken: list[tuple[float, float]] = []
-    for row in sorted(shown, key=lambda one: one.median):
+    named: list[tuple[float, float, str, Kind]] = []
+    for row in shown:
         if row.energy is None:
             continue
         at, height = x(row.median), y(row.energy.value)
@@ -138,16 +133,27 @@ def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
         if high > low:
             parts.append(svg.line(at, y(low), at, y(high), "axis"))
         parts.append(svg.rect(at - 5, height - 5, 10, 10, COLOURS[row.energy.kind], tip, 5))
-        point = height
-        while any(abs(at - a) < 190 and abs(height - b) < 13 for a, b in taken):
-            height += 13
-        taken.append((at, height))
-        if height > point + 13:
-            parts.append(svg.line(at + 3, point + 3, at + 9, height, "axis"))
-        parts.append(svg.text(at + 10, height + 4, shortened(_name(row, models), 34), "row"))
+        named.append((height, at + 5, _name(row, models), row.energy.kind))
+    labels, last = _labels(named, x.end)
     parts.append(svg.text((x.start + x.end) / 2, y.start + 34, "median time", "name", "middle"))
     parts.append(svg.text(x.start, y.end - 8, "energy", "name"))
-    return svg.drawing(WIDTH, y.start + 44, "Energy over time; dashed: equal products", *parts)
+    bottom = max(y.start + 44, last + 12)
+    words = "Energy over time; dashed: equal products"
+    return svg.drawing(WIDTH, bottom, words, *labels, *parts)
+
+
+def _labels(
+    named: Sequence[tuple[float, float, str, Kind]], right: float
+) -> tuple[list[Markup], float]:
+    """Return names at the right of points (height, place, name, kind), none upon another."""
+    parts: list[Markup] = []
+    last = -math.inf
+    for height, at, name, kind in sorted(named):
+        last = max(height, last + 14)
+        parts.append(svg.line(at, height, right + 12, last, "grid"))
+        parts.append(svg.rect(right + 16, last - 4, 8, 8, COLOURS[kind], kind, 4))
+        parts.append(svg.text(right + 30, last + 4, shortened(name, 38), "row"))
+    return parts, last
 
 
 def over_models(
@@ -183,13 +189,9 @@ def over_models(
             svg.rect(a - 3.5, b - 3.5, 7, 7, COLOURS[kind], f"{name}, {kind}", 3.5)
             for a, b in points
         ]
-        ends.append((points[-1][1], points[-1][0], name, kind))
-    last = -math.inf
-    for height, at, name, kind in sorted(ends):
-        last = max(height, last + 14)
-        parts.append(svg.line(at + 5, height, right + 12, last, "grid"))
-        parts.append(svg.rect(right + 16, last - 4, 8, 8, COLOURS[kind], kind, 4))
-        parts.append(svg.text(right + 30, last + 4, shortened(name, 38), "row"))
+        ends.append((points[-1][1], points[-1][0] + 5, name, kind))
+    labels, last = _labels(ends, right)
+    parts += labels
     bottom = max(y.start + 28, last + 12)
     return svg.drawing(WIDTH, bottom, "Median time of one token over models", *parts)
 
