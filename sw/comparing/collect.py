@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateformer.baselines.listing import CROWDED
+from gateformer.baselines.opening import network_graph
 from gateformer.baselines.registry import Device
 from gateformer.comparing import fpga, measured, measuring, modelled, page, pim, tables
 from gateformer.comparing.measuring import Measuring
@@ -185,7 +186,6 @@ def network(config: Config, options: Options) -> Gathered:
     from rich.console import Console
 
     from gateformer.flow.progress import watching
-    from gateformer.flow.steps.importing import Import
     from gateformer.flow.view import Memory
 
     batch = options.measuring.batch
@@ -203,7 +203,7 @@ def network(config: Config, options: Options) -> Gathered:
         accuracy=fpga.accuracy(metrics),
     )
     rows = [fpga.row(config, metrics, batch)]
-    rows += modelled.network(subject.name, Memory(config).get(Import), batch)
+    rows += modelled.network(subject.name, network_graph(Memory(config)), batch)
     return subject, rows, [pim.network(subject.name, parameters)]
 
 

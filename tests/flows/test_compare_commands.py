@@ -12,10 +12,9 @@ from unit.baseline_candidates import DECODERS_PLACE, PLACE
 
 from gateformer.baselines import bandwidth, hardware, registry, store
 from gateformer.baselines.bandwidth import Bandwidth
-from gateformer.baselines.opening import decoder_work
+from gateformer.baselines.opening import decoder_work, fingerprint
 from gateformer.baselines.record import Hardware, Record, Setup, Times
 from gateformer.comparing import fpga
-from gateformer.comparing.measuring import Measuring, fingerprint
 from gateformer.comparing.subjects import find
 from gateformer.config.schema import Config
 from gateformer.energy.figure import Energy
@@ -95,7 +94,7 @@ def test_decoder_without_records(call: Call) -> None:
 
 
 def test_records_of_this_machine_go_before_those_of_others(call: Call) -> None:
-    mark = fingerprint(hf_config.load("small"), Measuring(context=16))
+    mark = fingerprint(hf_config.load("small"))
     other = machine("another")
     keep(mark, other)
     gpu = machine("h100", "gpu")
@@ -119,7 +118,7 @@ def test_records_of_this_machine_go_before_those_of_others(call: Call) -> None:
 
 
 def test_only_the_runtimes_that_are_asked_for(call: Call) -> None:
-    mark = fingerprint(hf_config.load("small"), Measuring(context=16))
+    mark = fingerprint(hf_config.load("small"))
     for precision in ("fp32", "int8"):
         setup = Setup(
             runtime="onnxruntime", version="1", precision=precision, tier="tuned", threads=1,
