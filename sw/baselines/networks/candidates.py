@@ -2,11 +2,13 @@
 
 Owns ``CANDIDATES``. Imports the sessions; each imports its runtime when it is opened.
 
-All of them compute the imported or folded graph with its own weights and quantizers; the last one
-computes the lowered graph's integers, the hardware's own precision. A tolerance is the largest
-difference of an output, of the largest output. A value that lies at a quantizer's threshold may
-fall one step away where float32 rounds it otherwise, so that one frame in hundreds differs by
-about a hundredth; in bfloat16 and eight bits values do so often.
+All of them compute the folded graph with its own weights and quantizers; the last one computes the
+lowered graph's integers, the hardware's own precision, and has to be equal to the last bit. A
+tolerance is the largest difference of an output, of the largest output. Without quantizers float32
+agrees to 1e-6; a value at a quantizer's threshold may fall one step away and move its frame's
+outputs by some hundredths (seen in none of 4,000 frames of the projects' own data, in one of 64
+frames of noise). In bfloat16 values fall so in every second frame: by 0.2 at most in those 4,000,
+where 98 in a hundred classes stayed the same.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from gateformer.baselines.networks.sessions import (
 from gateformer.baselines.record import Tier
 from gateformer.baselines.runtime import Candidate
 
-STEP, HALF = 0.05, 0.3
+STEP, HALF = 0.15, 0.4
 """Tolerances of float32 and of exact integers between float32, and of bfloat16."""
 
 
