@@ -1,6 +1,7 @@
 """The page docs/seeds.md: the headline tables of the two published systems, with ours beside them.
 
-``python -m gateformer.comparing.seeds docs/seeds.md``, in the folder that holds ``fpga_projects``.
+``python -m gateformer.comparing.seeds docs/seeds.md``, in the folder that holds ``fpga_projects``;
+what follows the page's path are overrides of the design, such as ``synth.enabled=false``.
 Owns ``page`` and ``main``. Imports the comparison, the simulation of memories and what the papers
 claim. Baselines are records: nothing is measured by this command.
 """
@@ -30,7 +31,7 @@ Beside = Mapping[str, Sequence[Versus]]
 HALF = FORMATS["bf16"]
 
 
-def page(found: Comparison, beside: Beside) -> str:
+def page(found: Comparison, beside: Beside, overrides: Sequence[str] = ()) -> str:
     """Return the page.
 
     Parameters
@@ -39,6 +40,8 @@ def page(found: Comparison, beside: Beside) -> str:
         The b-tagging design and the decoders.
     beside : mapping of str to sequence of Versus
         Whole generations of the same decoders.
+    overrides : sequence of str
+        Of the design, as on the command line.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -54,6 +57,7 @@ def page(found: Comparison, beside: Beside) -> str:
     decoders = [one for one in found.subjects if one.kind == "decode"]
     ours = [row for one in networks for row in found.of(one.name, "FPGA")]
     return environment.get_template("page").render(
+        command=" ".join(["python -m gateformer.comparing.seeds docs/seeds.md", *overrides]),
         networks=networks,
         network=markdown(trigger(found)),
         fpga=ours,
@@ -89,6 +93,9 @@ def _published() -> list[dict[str, str]]:
 
 def _trigger_row(row: Row) -> tuple[Cell, ...]:
     p99 = None if row.p99 is None else row.p99 * 1e6
+    median: Cell = row.median * 1e6
+    if row.low is not None and row.high is not None:
+        median = f"{digits(row.median * 1e6, 3)} ({span((row.low * 1e6, row.high * 1e6))})"
     energy: Cell = None
     if row.energy is not None:
         low, high = (f"{digits(end * 1e6, 3)}" for end in row.energy_ends)
@@ -97,14 +104,14 @@ def _trigger_row(row: Row) -> tuple[Cell, ...]:
     return (
         f"{row.platform}: {row.name.removesuffix(f', {row.precision}')}",
         row.precision,
-        row.median * 1e6,
+        median,
         p99,
         row.samples,
         1e6 / row.per_second,
         energy,
         row.area.get("DSP"),
         row.kind,
-        row.recorded or row.source,
+        row.recorded or (row.source if row.kind != "modelled" else row.source.split(" (")[0]),
     )
 
 
@@ -214,17 +221,18 @@ def generations(names: Iterable[str], tokens: int = TOKENS) -> dict[str, list[Ve
     return found
 
 
-def main(out: Path) -> None:
+def main(out: Path, overrides: Sequence[str] = ()) -> None:
     """Write the page."""
     from gateformer.comparing.collect import Options, gather
     from gateformer.comparing.measuring import Measuring
     from gateformer.comparing.subjects import find
     from gateformer.flow.files import write_whole
 
-    subjects = find([DESIGN, *models.names()])
-    found = gather(subjects, Options(Measuring("recorded")), "gateformer compare")
-    write_whole(out, page(found, generations(models.names())))
+    subjects = find([DESIGN, *models.names()], overrides)
+    options = Options(Measuring("recorded"), tuple(overrides))
+    found = gather(subjects, options, "gateformer compare")
+    write_whole(out, page(found, generations(models.names()), overrides))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

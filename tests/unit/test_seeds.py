@@ -69,7 +69,7 @@ def test_our_rows_say_what_they_are() -> None:
     assert "1,314" in line
     assert "| simulated |" in line
     assert "No clock was routed" in page()
-    assert "gpt2-xl (nothing is recorded of it)" in page()
+    assert "No CPU's time of gpt2-xl: nothing is recorded of it" in page()
 
 
 def test_only_rows_of_one_precision_are_divided() -> None:
@@ -84,6 +84,19 @@ def test_columns_that_nobody_has_are_left_out() -> None:
     text = page()
     assert "H100, tuned" not in text
     assert "GPU, measured" not in text
+
+
+def test_modelled_times_have_their_error_bar_and_the_command_its_overrides() -> None:
+    gpu = row(
+        "btag", "GPU", 2e-4, "fp32", kind="modelled", low=1e-4, high=3e-4,
+        source="93 operations x 2 us (a manual)",
+    )  # fmt: skip
+    some = Comparison(FOUND.subjects, (*FOUND.rows, gpu), FOUND.absent)
+    text = seeds.page(some, {"gpt2-small": versus(simulate("gpt2-small", 2))}, ("synth=off",))
+    line = next(line for line in text.splitlines() if line.startswith("| GPU: "))
+    assert "| 200 (100 to 300) |" in line
+    assert line.endswith("| 93 operations x 2 us |")
+    assert "docs/seeds.md synth=off`" in text
 
 
 def test_same_rows_same_page() -> None:
