@@ -136,11 +136,11 @@ def figures(run: Run) -> list[Figure]:
     if get("synth.logic_ns") is not None:
         words = f"between registers, of {run.clock_ns:g} ns; no wires"
         found.append(Figure("Logic", f"{get('synth.logic_ns'):.2f} ns", words, "modelled"))
-    joules = [get(f"energy.frame{end}_j") for end in ("", "_low", "_high")]
-    if all(value is not None for value in joules):
-        value, low, high = (1e6 * joule for joule in joules)
-        words = f"a frame at full rate; {low:.3g} to {high:.3g}"
-        found.append(Figure("Energy", f"{value:.3g} µJ", words, "modelled"))
+    ends = [get(f"energy.frame{end}_j") for end in ("", "_low", "_high")]
+    joules = [1e6 * value for value in ends if value is not None]
+    if len(joules) == len(ends):
+        words = f"a frame at full rate; {joules[1]:.3g} to {joules[2]:.3g}"
+        found.append(Figure("Energy", f"{joules[0]:.3g} µJ", words, "modelled"))
     return found
 
 
