@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from gateformer.quant.errors import ToolError
 from gateformer.quant.tools import find_tool
 
 FLAGS = ("-x", "c", "-std=gnu11", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fwrapv")
-FAST = ("-ffast-math", "-mprefer-vector-width=512")
+EXACT = ("-mprefer-vector-width=512",) if machine() == "x86_64" else ()
+"""For integers: a vector is as wide as the tokens, where the processor has such."""
+FAST = (*EXACT, "-ffast-math")
 """For float32: sums in any order, and the C library's vector functions."""
-EXACT = ("-mprefer-vector-width=512",)
 TIMEOUT_S = 300.0
 
 
@@ -53,7 +55,7 @@ def compiled(text: str, folder: Path, flags: Sequence[str]) -> tuple[Any, str]:
     (folder / "network.c").write_text(text, encoding="utf-8")
     # In two steps: linked with -ffast-math, a library changes the arithmetic of its whole process.
     _said([compiler, *FLAGS, *flags, "-c", "network.c", "-o", "network.o"], folder)
-    linking = ["-shared", "-fopenmp", "network.o", "-o", "network.so", "-lmvec", "-lm"]
+    linking = ["-shared", "-fopenmp", "network.o", "-o", "network.so", "-lm"]
     _said([compiler, *linking], folder)
     version = _said([compiler, "-dumpfullversion"], folder).strip()
     return ctypes.CDLL(str(folder / "network.so")).run, version

@@ -154,10 +154,11 @@ class _Torch:
         if compiled:
             import torch._inductor.config as inductor
 
-            # Weights are constants of inference: the compiler may pack them as it likes.
-            inductor.freezing = True
-            self.options = {"compiler": "inductor, weights frozen"}
-            self.run = torch.compile(self.run)
+            # Weights are constants of inference: the compiler may pack them as it likes. Its calls
+            # in C++ take two thirds of the time of those in Python.
+            inductor.freezing = inductor.cpp_wrapper = True
+            self.options = {"compiler": "inductor, weights frozen, calls in C++"}
+            self.run = torch.compile(self.run, fullgraph=True, dynamic=False)
 
     def step(self) -> None:
         """Run the batch."""
