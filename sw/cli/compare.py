@@ -32,10 +32,10 @@ def command(
         typer.Option(metavar="NAME[:PRECISION]", help="Only these runtimes; repeatable."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of each runtime; by default one a core.")
+        int | None, typer.Option(min=1, help="Of each runtime; as `baseline cpu` has it.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.01, help="Of timed calls, for each runtime.")
+        float, typer.Option(min=0.05, max=3600, help="Of timed calls, for each runtime.")
     ] = 3.0,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure anew what has a record here.")

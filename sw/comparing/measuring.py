@@ -14,6 +14,7 @@ from gateformer.baselines import running, store
 from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import Failure
 from gateformer.baselines.opening import fingerprint
+from gateformer.baselines.pinning import available
 from gateformer.baselines.record import Record
 from gateformer.baselines.registry import PLACES, Device, candidates
 from gateformer.baselines.runtime import Candidate
@@ -82,19 +83,23 @@ def records(model: Model, how: Measuring, here: str) -> list[Record]:
 
 
 def check(models: Sequence[Model], how: Measuring) -> None:
-    """Raise where no model has a runtime that is asked for.
+    """Raise where no model has a runtime that is asked for, or threads would only wait.
 
     Raises
     ------
     ConfigError, Problems
-        E005 for each.
+        E005 for each unknown runtime, E022 for more threads than processors.
     """
-    if not how.runtimes:
-        return
-    places = {PLACES[running.KINDS[type(model)], device] for model in models for device in DEVICES}
-    known = [one for place in sorted(places) for one in candidates(place)]
+    problems: list[ConfigError] = []
+    processors = len(available())
+    if how.mode != "recorded" and (how.threads or 1) > processors:
+        cause = f"This process may use {processors} processors: more threads would only wait"
+        problems.append(ConfigError("E022", "setting out of range", layer="--threads", cause=cause))
+    kinds = {running.KINDS[type(model)] for model in models} if how.runtimes else set()
+    places = sorted({PLACES[kind, device] for kind in kinds for device in DEVICES})
+    known = [one for place in places for one in candidates(place)]
     names = sorted({one.key for one in known} | {one.runtime for one in known})
-    Problems.raise_if_any(
+    problems += [
         ConfigError(
             "E005",
             "unknown --runtime",
@@ -104,7 +109,8 @@ def check(models: Sequence[Model], how: Measuring) -> None:
         )
         for one in how.runtimes
         if one not in names
-    )
+    ]
+    Problems.raise_if_any(problems)
 
 
 def measure(

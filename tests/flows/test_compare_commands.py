@@ -230,6 +230,7 @@ def test_simulator_is_asked_for_one_after_the_other(
         (["small", "--batch", "0"], 2, "E005"),
         (["small", "--runtime", "onxruntime"], 2, "Did you mean 'onnxruntime"),
         (["small", "--measure", "--recorded"], 2, "E006"),
+        (["small", "--threads", "9999"], 2, "E022 setting out of range: '--threads'"),
         (["small", "-o", "schedule.clock_ns=1"], 2, "E006"),
         ([], 2, "E005"),
         (["small", "small/config.json"], 2, "E006 two models of one name"),
