@@ -4,7 +4,7 @@ Owns ``CANDIDATES``. Imports the sessions; each imports its runtime when it is o
 
 A tolerance is the largest difference of a logit, of the largest logit. Logits that have nothing to
 do with the reference's differ by 1.2 to 1.5 of it. Four-bit weights of random numbers, which no
-training has made robust, change logits by 0.15 to 0.7, the more so the smaller the decoder; all
+training has made robust, change logits by 0.13 to 0.71, the more so the smaller the decoder; all
 other precisions stay within half of their tolerance on the shapes that were tried.
 """
 
