@@ -282,6 +282,7 @@ def command(wanted: Sequence[str], options: Options) -> str:
 def settings(options: Options) -> Block:
     """Return what was asked for, as a table."""
     values = {one.name: getattr(options.measuring, one.name) for one in fields(options.measuring)}
+    values["runtimes"] = options.measuring.runtimes or "all"
     values |= {"estimate": "yes" if options.estimate else "no"}
     values |= {"overrides": options.overrides, "tag": options.tag}
     rows = tuple((name, _words(value)) for name, value in values.items())
