@@ -53,6 +53,15 @@ def test_one_step_or_proportional_ones_give_a_share_alone() -> None:
     assert fit([Sample(12, 0.01, 0.02), Sample(24, 0.02, 0.04)]).layer == 0
 
 
+def test_one_shape_measured_twice_is_one_shape() -> None:
+    twice = [Sample(12, 0.0100, 0.0200), Sample(12, 0.0104, 0.0205)]
+    for hidden in (False, True):
+        found = fit(twice, hidden=hidden)
+        assert (found.layer, found.samples) == (0.0, 1)
+        assert found.slowness == pytest.approx(2, rel=0.05)
+    assert fit([*twice, Sample(24, 0.03, 0.06)]).samples == 3
+
+
 def record(name: str, layers: int, mega: int, ms: float, **more: Any) -> Record:
     """Return a record of a decoder with so many million parameters of four bytes."""
     setup = {"runtime": "r", "precision": "fp32", "tier": "tuned", "threads": 2} | more
@@ -101,6 +110,7 @@ def test_a_prediction_is_made_of_smaller_decoders_alone() -> None:
     assert found.error == pytest.approx(1 / 1.1 - 1)
     assert found.law.share == pytest.approx(0.8)
     assert predict(cut, [small, medium, large]) is None
+    assert predict(record("again", 12, 125, 20.0), [small]) is None
 
 
 def test_other_runtimes_batches_and_kinds_are_left_aside() -> None:
