@@ -57,7 +57,7 @@ class GateformerError(Exception):
         place = "" if self.layer is None else f": '{self.layer}'"
         kind = "" if self.kind is None else f" ({self.kind})"
         sentences = [f"{self.code} {self.what}{place}{kind}", self.cause, _capital(self.fix)]
-        return " ".join(_sentence(text.strip()) for text in sentences if text.strip())
+        return visible(" ".join(_sentence(text.strip()) for text in sentences if text.strip()))
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str], dict[str, object]]:
         """Support pickling, so that errors cross process boundaries whole."""
@@ -229,6 +229,17 @@ class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of i
             raise found[0]
         if found:
             raise cls(found)
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are spelt out: names in files may hold a terminal's.
+
+    Line ends and tabs stay.
+    """
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode("ascii")
+        for one in text
+    )
 
 
 def _capital(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Container, Mapping
 from pathlib import Path, PurePath
 
@@ -11,6 +12,8 @@ from gateformer.flow.files import discard, disk_full, write_whole
 from gateformer.quant.errors import RunError
 
 MANIFEST = "sources.json"
+OWN = "written by gateformer"
+"""Key of the manifest's list: a file of that name alone makes no folder ours."""
 COMPILED = "tb.vvp"
 """What the command in the testbench's comment makes; it goes with the sources."""
 
@@ -33,16 +36,17 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
     """
     folder = Path(os.path.realpath(folder))
     refuse_strangers(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    old = folder.with_name(f".{folder.name}.old")
+    staging: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        discard(partial)
+        # Beside the folder, so that renaming moves no data; of a name that nothing else has.
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial, old = staging / "new", staging / "old"
         partial.mkdir()
         for name, text in files.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             write_whole(partial / name, text)
-        write_whole(partial / MANIFEST, json.dumps(sorted(files), indent=1) + "\n")
+        write_whole(partial / MANIFEST, json.dumps({OWN: sorted(files)}, indent=1) + "\n")
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
@@ -51,10 +55,10 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
             raise full from error
         raise
     finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        discard(partial)
-        discard(old)
+        if staging is not None:
+            if (staging / "old").exists() and not folder.exists():
+                (staging / "old").rename(folder)
+            discard(staging)
     return folder
 
 
@@ -70,9 +74,9 @@ def refuse_strangers(folder: Path) -> None:
             fix="Choose a new or an empty folder with --out",
         )
     try:
-        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))) | {MANIFEST, COMPILED}
+        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))[OWN]) | {MANIFEST, COMPILED}
         known |= {str(above) for name in known for above in PurePath(name).parents}
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         known = set()
     if stranger := _stranger(folder, known):
         raise RunError(

@@ -1,10 +1,11 @@
 """The page beside the PIM-GPT paper, in Markdown: prose from a template, numbers from a study.
 
-Owns ``page`` and ``markdown``. Imports the tables.
+Owns ``page``, ``markdown`` and ``marked``. Imports the tables.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
@@ -57,4 +58,10 @@ def markdown(block: Block) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(marked(cell) for cell in cells)} |"
+
+
+def marked(text: str) -> str:
+    """Return a text on one line that Markdown shows as it is: no tag of HTML, no cell's end."""
+    plain = " ".join(text.split()).replace("|", "/")
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", plain)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from gateformer.quant.errors import visible
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -83,12 +85,12 @@ class Answer:
 
         console = Console(highlight=False)
         for block in self.blocks:
-            console.print(Text(block.title, style="bold"))
+            console.print(Text(visible(block.title), style="bold"))
             table, width = _table(block, console.width)
             wide = console if width <= console.width else Console(highlight=False, width=width)
             wide.print(table)
         for note in self.notes:
-            console.print(Text(note))
+            console.print(Text(visible(note)))
         return self.exit_code
 
 
@@ -97,7 +99,7 @@ def written(cell: Cell) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, str):
-        return cell
+        return visible(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
     return digits(cell)

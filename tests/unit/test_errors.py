@@ -49,6 +49,11 @@ def test_parts_left_out_leave_no_trace() -> None:
     assert str(ConfigError("E001", "unknown key", fix="Did you mean 'out'?")).endswith("'out'?")
 
 
+def test_a_terminal_s_own_characters_are_spelt_out() -> None:
+    error = ModelError("E102", "unsupported layer", layer="\x1b]0;owned\x07é\x9b2J", cause="a\nb")
+    assert str(error) == "E102 unsupported layer: '\\x1b]0;owned\\x07é\\x9b2J'. a\nb."
+
+
 def test_naming_the_layer_later_keeps_the_first_name() -> None:
     error = ModelError("E105", "NaN weights").at("dense_1").at("dense_2")
     assert error.layer == "dense_1"

@@ -293,3 +293,20 @@ def test_a_memory_without_currents_says_so() -> None:
     constant = Constant("timing", "nRP", 12.0)
     moved = [Sensitivity(constant, 10.0, 14.0, (-0.01, 0.01), (0.0, 0.0))]
     assert figures.sensitivity(moved).heads == ("assumed: moved to", "time, lowered", "raised")
+
+
+def test_tables_hold_no_markup_and_no_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    block = screen.Block(
+        "a\x1b[31m", ("name", "value"), (("<img src=x>|\n# head", "\x1b]0;own\x07 < 3"),)
+    )
+    screen.Answer({}, (block,), ("note\x1b[2J",)).give(as_json=False)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\\x1b[31m" in shown
+    assert "\\x1b[2J" in shown
+    last = replication_page.markdown(block).splitlines()[-1]
+    assert last.startswith("| &lt;img src=x>/ # head |")
+    assert len(replication_page.markdown(block).splitlines()) == 3
+    assert last.endswith("< 3 |")

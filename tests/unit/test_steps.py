@@ -275,6 +275,25 @@ def test_publish_is_whole_and_keeps_strangers(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"rtl"}
 
 
+def test_publish_takes_nobody_s_files_for_its_own(tmp_path: Path) -> None:
+    thesis = tmp_path / "o"
+    thesis.mkdir()
+    (thesis / "thesis.tex").write_text("mine")
+    for claim in ('["thesis.tex"]', '{"files": ["thesis.tex"]}', "{", "7"):
+        (thesis / "sources.json").write_text(claim)
+        with pytest.raises(RunError, match="E703"):
+            publish({"a.v": "1"}, thesis)
+    for neighbour in (".rtl.partial", ".rtl.old"):
+        (tmp_path / neighbour).mkdir()
+        (tmp_path / neighbour / "data").write_text("mine")
+    publish({"a.v": "1"}, tmp_path / "rtl")
+    publish({"a.v": "2"}, tmp_path / "rtl")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"o", "rtl", ".rtl.partial", ".rtl.old"}
+    assert (tmp_path / ".rtl.old/data").read_text() == "mine"
+    assert (thesis / "thesis.tex").read_text() == "mine"
+
+
 @pytest.mark.parametrize("folder", ["pipe", "link"])
 def test_publish_leaves_what_is_no_folder(tmp_path: Path, folder: str) -> None:
     os.mkfifo(tmp_path / "pipe")
