@@ -16,6 +16,9 @@ Kind = Literal["measured", "simulated", "modelled", "published"]
 Boundary = Literal["chip", "package", "package and memory", "board", "wall"]
 """What a joule's count takes in."""
 
+MOST_J = 1e12
+"""More than an inference can take: 30 kW for a year."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -51,4 +54,7 @@ class Figure(Plain):
 class Energy(Figure):
     """Joules an inference, or a token."""
 
+    value: Annotated[Finite, Field(gt=0, le=MOST_J)]
+    low: Annotated[Finite, Field(ge=0)] | None = None
+    high: Annotated[Finite, Field(le=MOST_J)] | None = None
     boundary: Boundary

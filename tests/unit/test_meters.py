@@ -166,6 +166,56 @@ def test_a_window_in_which_a_counter_may_wrap_twice_is_refused(tmp_path: Path) -
         meter.stop()
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        (5_000_000_000, 0, "leapt or began anew"),
+        (0, 60_000_000_000, "leapt or began anew"),
+        (0, RANGE + 10**7, "beyond its own end"),
+        (0, 10**36, "It cannot be read"),
+        (0, 10**400, "It cannot be read"),
+        (0, -7, "It cannot be read"),
+    ],
+)
+def test_a_counter_that_leaps_is_no_joule(tmp_path: Path, first: int, then: int, said: str) -> None:
+    world = Powercap(tmp_path, {"intel-rapl:0": ("package-0", 20.0, first, RANGE)})
+    meter = world.meter()
+    meter.start()
+    world.pause(1)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text(f"{then}\n")
+    with pytest.raises(BaselineError, match=said):
+        meter.stop()
+    (tmp_path / "intel-rapl:0" / "max_energy_range_uj").write_text(f"{10**400}\n")
+    assert (meter.available() or "").startswith("RAPL is there but cannot be read")
+
+
+def test_two_names_of_one_counter_count_once(tmp_path: Path) -> None:
+    world = Powercap(tmp_path / "cap", {"intel-rapl:0": ("package-0", 20.0, 0, RANGE)})
+    (tmp_path / "cap" / "intel-rapl:1").symlink_to(tmp_path / "cap" / "intel-rapl:0")
+    meter = world.meter()
+    meter.start()
+    world.pause(1)
+    assert meter.stop().joules == pytest.approx(20)
+
+
+def test_windows_of_two_boundaries_have_no_median(tmp_path: Path) -> None:
+    zones = {
+        "intel-rapl:0": ("package-0", 20.0, 0, RANGE),
+        "intel-rapl:0:0": ("dram", 5.0, 0, RANGE),
+    }
+    world = Powercap(tmp_path, zones)
+    meter = world.meter()
+
+    def step() -> None:
+        if world.now == 2:
+            world.zones["intel-rapl:0:0"] = ("dram", 0.0, 10_000_000, RANGE)
+        world.pause(1)
+
+    energy, note = metered(step, 1, chosen(meter), rest=0, clock=world.clock, pause=world.pause)
+    assert energy is None
+    assert "Its windows are not of one boundary: package, package and memory" in note
+
+
 class FakeNvml(SimpleNamespace):
     """pynvml's few functions, over a board of constant power."""
 
@@ -286,6 +336,15 @@ def test_a_driver_loaded_anew_is_no_joule() -> None:
     world.pause(1)
     library.watts = -40.0
     with pytest.raises(BaselineError, match="the driver was loaded again"):
+        meter.stop()
+
+
+def test_a_boards_counter_that_leaps_is_no_joule() -> None:
+    world, library, meter = gpu()
+    meter.start()
+    world.pause(1)
+    library.watts = 1e7
+    with pytest.raises(BaselineError, match="The counter leapt"):
         meter.stop()
 
 

@@ -20,6 +20,8 @@ from gateformer.energy.meters.meter import Reading, failed
 
 TOLERANCE = 0.05
 """Of the sensor, against an outside meter: arXiv 2312.02741."""
+MOST_WATTS = 5000.0
+"""More than any board draws (assumed: the largest are sold at 1.2 kW)."""
 PROBE_S = 0.5
 """A counter that has not moved in this time stands still: it is renewed about every 100 ms, and no
 board draws less than a watt."""
@@ -102,6 +104,9 @@ class NvmlMeter:
         if spent < 0:
             raise failed(self.name, "The counter began anew: the driver was loaded again")
         joules = spent / 1e3
+        # It is renewed in steps, so that a short window may hold one step more than its own.
+        if joules > (seconds + PROBE_S) * MOST_WATTS:
+            raise failed(self.name, f"The counter leapt: {joules:.3g} J in {seconds:.1f} s")
         parts = {"board": joules}
         return Reading(joules, seconds, "board", "measured", method, parts, TOLERANCE)
 

@@ -23,6 +23,8 @@ CPUINFO = Path("/proc/cpuinfo")
 MOST_WATTS = 1000.0
 """More than any package draws (assumed: the largest are sold at 500 W): a counter that this power
 could take round more than once in a window is not trusted."""
+COUNTED = ("package", "dram")
+"""Counters that make up a reading; ``psys`` may see many packages, and is not added."""
 PROBE_S = 0.1
 """A counter that has not moved in this time stands still; it is renewed about every millisecond
 (Intel's manual, volume 3B, "Power and thermal management")."""
@@ -53,7 +55,17 @@ class Zone:
 
     def joules(self) -> float:
         """Read it."""
-        return int(self.energy.read_text()) / 1e6
+        return _joules(self.energy)
+
+
+def _joules(file: Path) -> float:
+    """Return a file's microjoules as joules; ValueError where it holds no number of 64 bits."""
+    count = int(file.read_text())
+    if not 0 <= count < 1 << 64:
+        raise ValueError(
+            f"{file} holds {count:.3g}" if abs(count) < 1 << 1000 else f"{file} is odd"
+        )
+    return count / 1e6
 
 
 class RaplMeter:
@@ -138,11 +150,16 @@ class RaplMeter:
         """Return the counters; their order is the folder's."""
         names: dict[str, str] = {}
         zones: list[Zone] = []
+        seen: set[Path] = set()
         for folder in sorted(self.root.glob("intel-rapl:*")):
+            # The kernel's own entries are links; two to one folder are one counter.
+            if (place := folder.resolve()) in seen:
+                continue
+            seen.add(place)
             name = (folder / "name").read_text().strip()
             names[folder.name] = name
             above = names.get(folder.name.rpartition(":")[0])
-            reach = int((folder / "max_energy_range_uj").read_text()) / 1e6
+            reach = _joules(folder / "max_energy_range_uj")
             title = f"{name} of {above}" if above else name
             if any(zone.name == title for zone in zones):
                 title += f" ({folder.name})"
@@ -166,8 +183,17 @@ class RaplMeter:
                 f"{zone.range_j:.0f} J",
                 "Measure in shorter windows",
             )
+        if after > zone.range_j:
+            raise failed(self.name, f"{zone.name} is beyond its own end, {zone.range_j:.0f} J")
         spent = after - self._before[zone.name]
-        return spent if spent >= 0 else spent + zone.range_j
+        spent = spent if spent >= 0 else spent + zone.range_j
+        if zone.role in COUNTED and spent > seconds * MOST_WATTS:
+            raise failed(
+                self.name,
+                f"{zone.name} leapt or began anew: {spent:.3g} J in {seconds:.1f} s",
+                "Measure again; a suspended machine and a loaded driver reset it",
+            )
+        return spent
 
     def _vendor(self) -> str:
         """Tell what is known of the counters' truth.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from gateformer.energy.figure import Energy
 from gateformer.energy.meters.estimate import EstimateMeter
-from gateformer.energy.meters.meter import Meter, Reading
+from gateformer.energy.meters.meter import Meter, Reading, failed
 from gateformer.energy.meters.nvml import NvmlMeter
 from gateformer.energy.meters.rapl import RaplMeter
 from gateformer.quant.errors import BaselineError
@@ -113,6 +113,9 @@ def metered(
                 step()
                 steps += 1
             found.append((meter.stop(), steps))
+        # A median is one of like things: a counter of memory may stand still in one window.
+        if len(seen := sorted({reading.boundary for reading, _ in found})) > 1:
+            raise failed(meter.name, f"Its windows are not of one boundary: {', '.join(seen)}")
     except BaselineError as error:
         if error.code != "E854":
             raise
