@@ -207,8 +207,8 @@ def test_windows_of_two_boundaries_have_no_median(tmp_path: Path) -> None:
     meter = world.meter()
 
     def step() -> None:
-        if world.now == 2:
-            world.zones["intel-rapl:0:0"] = ("dram", 0.0, 10_000_000, RANGE)
+        if 2 < world.now < 3:
+            world.zones["intel-rapl:0:0"] = ("dram", 0.0, round(5e6 * world.now), RANGE)
         world.pause(1)
 
     energy, note = metered(step, 1, chosen(meter), rest=0, clock=world.clock, pause=world.pause)
