@@ -9,9 +9,8 @@ each other: ``t`` is the larger of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import NamedTuple
 
 from gateformer.baselines.record import Record
@@ -103,10 +102,7 @@ def fit(samples: Sequence[Sample], *, hidden: bool = False) -> Law:
     rows = [(one.layers / one.seconds, one.reading / one.seconds) for one in samples]
     both = _apart(rows)
     count = len({(one.layers, one.reading) for one in samples}) if both else 1
-    if hidden and both:
-        found = [_split(rows, sides) for sides in product((0, 1), repeat=len(rows))]
-    else:
-        found = [_sum(rows, both)]
+    found = list(_splits(rows)) if hidden and both else [_sum(rows, both)]
     laws = [Law(layer, slowness, hidden, count) for layer, slowness in found]
     return min(laws, key=lambda law: _error(law, samples))
 
@@ -130,13 +126,15 @@ def _one(rows: Sequence[tuple[float, float]], column: int) -> float:
     return sum(row[column] for row in rows) / squares if squares else 0.0
 
 
-def _split(rows: Sequence[tuple[float, float]], sides: Sequence[int]) -> tuple[float, float]:
-    """Fit each constant to the rows where it is said to be the larger one."""
-    first, second = (
-        _one([row for row, side in zip(rows, sides, strict=True) if side == column], column)
-        for column in (0, 1)
-    )
-    return first, second
+def _splits(rows: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Fit each constant to the steps where it is the larger one, for every place of the border.
+
+    Steps with the most reading a layer are bound by reading: whatever the constants are, a border
+    in that order tells the two kinds apart.
+    """
+    ordered = sorted(rows, key=lambda row: row[1] / row[0] if row[0] else float("inf"))
+    for border in range(len(ordered) + 1):
+        yield _one(ordered[:border], 0), _one(ordered[border:], 1)
 
 
 def _sum(rows: Sequence[tuple[float, float]], both: bool) -> tuple[float, float]:
@@ -155,22 +153,41 @@ def _sum(rows: Sequence[tuple[float, float]], both: bool) -> tuple[float, float]
 
 def group(record: Record) -> tuple[object, ...]:
     """Return what two records have to share for one law to hold for both."""
-    hardware, setup = record.hardware, record.setup
+    setup = record.setup
     return (
-        hardware.id,
-        hardware.bandwidth_gbs is None,
+        record.hardware.id,
         setup.runtime,
+        setup.version,
         setup.precision,
         setup.tier,
         setup.threads,
-        setup.options.get("GLIBC_TUNABLES"),
+        record.pages,
         record.transfer,
     )
 
 
-def sample(record: Record) -> Sample:
-    """Return a record as a fit takes it: with the bandwidth measured beside it, or with 1 GB/s."""
-    gbs = record.hardware.bandwidth_gbs or 1.0
+def bandwidth(record: Record, others: Iterable[Record]) -> float:
+    """Return the GB/s that a machine's memory gives to a kind of pages; 1 where none was measured.
+
+    Parameters
+    ----------
+    record : Record
+        Of this machine and kind of pages.
+    others : iterable of Record
+        The best that was measured beside any of them is taken: on a shared machine the same memory
+        gives half as much in another minute, and that has no place in a law.
+    """
+    mine = (record.hardware.id, record.pages)
+    found = [
+        one.hardware.bandwidth_gbs
+        for one in (record, *others)
+        if (one.hardware.id, one.pages) == mine
+    ]
+    return max((gbs for gbs in found if gbs is not None), default=1.0)
+
+
+def sample(record: Record, gbs: float) -> Sample:
+    """Return a record as a fit takes it, where memory gives so many GB/s."""
     return Sample(record.workload.layers, record.workload.bytes / (gbs * 1e9), record.times.median)
 
 
@@ -191,6 +208,7 @@ def predict(record: Record, others: Iterable[Record]) -> Prediction | None:
     """
     if record.workload.kind != "decode" or record.workload.batch != 1:
         return None
+    others = tuple(others)
     smaller = {
         (one.workload.name, one.workload.context): one
         for one in others
@@ -202,8 +220,9 @@ def predict(record: Record, others: Iterable[Record]) -> Prediction | None:
     if not smaller:
         return None
     hidden = record.hardware.kind == "gpu" and record.setup.tier == "eager"
-    law = fit([sample(one) for one in smaller.values()], hidden=hidden)
-    asked = sample(record)
+    gbs = bandwidth(record, others)
+    law = fit([sample(one, gbs) for one in smaller.values()], hidden=hidden)
+    asked = sample(record, gbs)
     seconds = law.seconds(asked.layers, asked.reading)
     return Prediction(
         seconds, seconds / asked.seconds - 1, law, tuple(dict.fromkeys(name for name, _ in smaller))

@@ -19,6 +19,9 @@ from gateformer.quant.decoder import Decoder
 
 ENOUGH = 3
 """Points that an error bar takes at the least, those of the fit apart."""
+PREFILL = (0.3, 0.5, 0.7)
+"""Of the peak rate, that a prompt's large matrix products reach: least, taken, most. Assumed: what
+libraries reach at some hundred rows of 16-bit floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,10 @@ class Point:
         Tokens in the cache; 0 where the source does not say.
     devices : int
         How many machines share every matrix.
-    ms : float
-        The published time.
+    published : float
+        Milliseconds of a step as published, with the prefill's share in it.
+    prefill, over : int
+        Tokens of a prompt that were read within the time of so many steps; 0 where none were.
     how : str
         What it is made of.
     source : str
@@ -54,11 +59,28 @@ class Point:
     bits: float
     context: int
     devices: int
-    ms: float
+    published: float
+    prefill: int
+    over: int
     how: str
     source: str
     tier: Tier
     fitted: bool
+
+    @property
+    def ms(self) -> float:
+        """The time of a step alone, in milliseconds."""
+        return self.published - self._reading(PREFILL[1])
+
+    @property
+    def uncertain(self) -> float:
+        """Milliseconds by which that is off at most, as the prefill's rate is assumed."""
+        return self._reading(PREFILL[0]) - self._reading(PREFILL[1])
+
+    def _reading(self, share: float) -> float:
+        """Return a step's share of reading the prompt: the head makes no logits for it."""
+        operations = 2 * self.decoder.block_weights * self.prefill / self.devices
+        return operations / (share * self.machine.peak_tflops * 1e9) / max(self.over, 1)
 
     @property
     def work(self) -> Work:
@@ -102,7 +124,9 @@ def points() -> tuple[Point, ...]:
             bits=one["bits"],
             context=one["context"],
             devices=one.get("devices", 1),
-            ms=one["ms"],
+            published=one["ms"],
+            prefill=one.get("prefill", 0),
+            over=one.get("over", 0),
             how=one["how"],
             source=data["source"][one["source"]]["title"],
             tier=one.get("tier", "fused"),

@@ -54,7 +54,8 @@ class Hardware(Plain):
     """Cores that the process may use; streaming multiprocessors of a GPU."""
     memory_gb: Positive
     bandwidth_gbs: Positive | None
-    """Reads from memory, measured beside the run with all its threads; None: not measured."""
+    """Reads from memory on the kind of pages that the run had, measured beside it with all its
+    threads; None: not measured."""
     bandwidth_method: str
     details: dict[str, str]
     """Kernel, microcode, caches, driver, clocks: whatever a peer would ask for."""
@@ -122,6 +123,11 @@ class Record(Plain):
     def gbs(self) -> float:
         """GB/s that the step reads, by the median."""
         return self.workload.bytes / self.times.median / 1e9
+
+    @property
+    def pages(self) -> Literal["plain", "huge"]:
+        """What its memory was asked to be made of."""
+        return "huge" if "hugetlb=1" in self.setup.options.get("GLIBC_TUNABLES", "") else "plain"
 
     @property
     def share(self) -> float | None:

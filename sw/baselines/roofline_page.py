@@ -34,7 +34,7 @@ def page() -> str:
     given = points()
     names = titles(given)
     found = predicted(records())
-    firm = [two for _, two in found if two.law.samples > 1]
+    held = firm(found)
     return environment.get_template("page").render(
         machines=markdown(machines()),
         sources=markdown(sources()),
@@ -44,8 +44,8 @@ def page() -> str:
         law=fit([one.sample for one in given if one.group == "tuned, GPU" and one.bits >= 8]),
         launches=markdown(operations()),
         measured=markdown(measured(found)) if found else "",
-        firm=len(firm),
-        good=sum(abs(two.error) <= WITHIN for two in firm),
+        firm=len(held),
+        good=sum(abs(two.error) <= WITHIN for _, two in held),
         within=percent(WITHIN, 0),
     )
 
@@ -69,9 +69,9 @@ def machines() -> Block:
 
 
 def _eager(layer_us: float | None, share: float | None) -> str | None:
-    if layer_us is not None:
-        return f"{layer_us:g} us a layer"
-    return None if share is None else f"{percent(share)} of the bandwidth"
+    words = [] if layer_us is None else [f"{layer_us:g} us a layer"]
+    words += [] if share is None else [f"{percent(share)} of the bandwidth"]
+    return " or ".join(words) or None
 
 
 def sources() -> Block:
@@ -98,7 +98,7 @@ def published(given: Sequence[Point]) -> Block:
             one.machine.title + (f" x {one.devices}" if one.devices > 1 else ""),
             one.decoder.name,
             one.bits,
-            one.ms,
+            _read(one),
             round(one.modelled.ms, 2),
             _signed(one.error),
             "fit" if one.fitted else "check",
@@ -109,6 +109,11 @@ def published(given: Sequence[Point]) -> Block:
     heads = ("model", "machine", "decoder", "bits", "ms, published", "modelled", "error",
              "used to", "source")  # fmt: skip
     return Block("Published", heads, rows)
+
+
+def _read(point: Point) -> Cell:
+    """Return a published time, with what is uncertain of it where something was taken off."""
+    return f"{point.ms:.2f} ± {point.uncertain:.2f}" if point.prefill else point.ms
 
 
 def summary(given: Sequence[Point]) -> Block:
@@ -152,6 +157,11 @@ def predicted(given: Sequence[Record]) -> Predicted:
     return [(one, two) for one in given if (two := predict(one, given)) is not None]
 
 
+def firm(found: Predicted) -> Predicted:
+    """Return the predictions that rest on two and more shapes: as many as the law has constants."""
+    return [(one, two) for one, two in found if two.law.samples > 1]
+
+
 def measured(found: Predicted) -> Block:
     """Return predictions beside what was measured."""
     rows = tuple(_predicted(one, two) for one, two in found)
@@ -162,7 +172,7 @@ def measured(found: Predicted) -> Block:
 
 def _predicted(record: Record, found: Prediction) -> tuple[Cell, ...]:
     setup = record.setup
-    pages = ", huge pages" if "GLIBC_TUNABLES" in setup.options else ""
+    pages = ", huge pages" if record.pages == "huge" else ""
     return (
         record.hardware.id,
         record.workload.name,

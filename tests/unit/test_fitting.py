@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateformer.baselines.fitting import Law, Sample, fit, predict
+from gateformer.baselines.fitting import Law, Sample, bandwidth, fit, predict
 from gateformer.baselines.launching import kernels, launching
 from gateformer.baselines.machines import launches
 from gateformer.baselines.record import Hardware, Record, Setup, Times, Workload
@@ -38,6 +38,13 @@ def test_a_law_is_found_again_under_noise() -> None:
     assert fit(noisy).layer == pytest.approx(1e-4, rel=0.2)
 
 
+def test_many_hidden_steps_take_no_long_time() -> None:
+    random, true = np.random.default_rng(6), law_of(1e-3, 0.7, hidden=True)
+    steps = [(4.0 * one, random.uniform(0.001, 0.1)) for one in range(1, 200)]
+    found = fit([Sample(*one, true.seconds(*one)) for one in steps], hidden=True)
+    assert (found.layer, found.share) == (pytest.approx(1e-3), pytest.approx(0.7))
+
+
 def test_no_constant_goes_below_zero() -> None:
     shrinking = [Sample(2, 0.001, 0.010), Sample(4, 0.1, 0.011)]
     assert fit(shrinking).layer >= 0
@@ -62,9 +69,13 @@ def test_one_shape_measured_twice_is_one_shape() -> None:
     assert fit([*twice, Sample(24, 0.03, 0.06)]).samples == 3
 
 
-def record(name: str, layers: int, mega: int, ms: float, **more: Any) -> Record:
+def record(name: str, layers: int, mega: int, ms: float, gbs: float = 40.0, **more: Any) -> Record:
     """Return a record of a decoder with so many million parameters of four bytes."""
-    setup = {"runtime": "r", "precision": "fp32", "tier": "tuned", "threads": 2} | more
+    setup: dict[str, Any] = {
+        "runtime": "r", "version": "1", "precision": "fp32", "tier": "tuned", "threads": 2,
+        "options": {},
+    }  # fmt: skip
+    setup |= more
     return Record(
         workload=Workload(
             name=name,
@@ -78,10 +89,10 @@ def record(name: str, layers: int, mega: int, ms: float, **more: Any) -> Record:
             bytes=4 * mega * 10**6,
         ),
         hardware=Hardware(
-            id="m", kind="cpu", name="M", cores=2, memory_gb=8, bandwidth_gbs=40.0,
+            id="m", kind="cpu", name="M", cores=2, memory_gb=8, bandwidth_gbs=gbs,
             bandwidth_method="read", details={},
         ),
-        setup=Setup(version="1", options={}, **setup),
+        setup=Setup(**setup),
         times=Times(
             samples=9, warmup=1, minimum=ms / 1e3, median=ms / 1e3, p90=ms / 1e3, p99=ms / 1e3,
             mean=ms / 1e3,
@@ -113,9 +124,26 @@ def test_a_prediction_is_made_of_smaller_decoders_alone() -> None:
     assert predict(record("again", 12, 125, 20.0), [small]) is None
 
 
+def test_what_memory_gave_in_one_minute_changes_no_prediction() -> None:
+    calm = [record("small", 12, 124, ms(12, 124)), record("cut", 4, 67, ms(4, 67))]
+    noisy = [record("small", 12, 124, ms(12, 124), 11.0), record("cut", 4, 67, ms(4, 67), 40.0)]
+    medium, crowded = (record("medium", 24, 354, ms(24, 354), gbs) for gbs in (40.0, 9.0))
+    found = [predict(one, some) for one in (medium, crowded) for some in (calm, noisy)]
+    assert all(one is not None and one.error == pytest.approx(0) for one in found)
+    # The best of all of them is what the share is of, on the same pages alone.
+    assert {round(one.law.share or 0, 6) for one in found if one} == {0.8}
+    huge = record("small", 12, 124, 1.0, 90.0, options={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+    assert bandwidth(medium, [*noisy, huge]) == 40.0
+    assert bandwidth(huge, noisy) == 90.0
+
+
 def test_other_runtimes_batches_and_kinds_are_left_aside() -> None:
     medium = record("medium", 24, 354, 50.0)
-    for other in ({"runtime": "q"}, {"precision": "int8"}, {"threads": 1}, {"tier": "eager"}):
+    huge = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    for other in (
+        {"runtime": "q"}, {"version": "2"}, {"precision": "int8"}, {"threads": 1},
+        {"tier": "eager"}, {"options": huge},
+    ):  # fmt: skip
         assert predict(medium, [record("small", 12, 124, 20.0, **other)]) is None
     small = record("small", 12, 124, 20.0)
     batched = small.model_copy(update={"workload": small.workload.model_copy(update={"batch": 8})})
