@@ -6,16 +6,23 @@ Owns ``Record`` and its parts. Imports the figures. Files of records are read by
 
 from __future__ import annotations
 
+from datetime import date as day
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateformer.energy.figure import Energy, Finite, Plain
 
 SPEC_VERSION: Literal[1] = 1
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+PRINTED = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""No line ends and nothing that a terminal obeys."""
+METERS = ("RAPL", "NVML")
+"""What a measured joule's source names: the counters that are read here."""
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTED)]
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Field(ge=1e-10, le=1e7, allow_inf_nan=False)]
+"""From less than a clock's step to four months."""
 Tier = Literal["eager", "compiled", "tuned", "native"]
 """``eager``: as frameworks run unless told otherwise; ``compiled``: the same framework's compiler
 or graphs; ``tuned``: a runtime made for inference; ``native``: a program of this network alone."""
@@ -30,7 +37,7 @@ class Workload(Plain):
     """A whole network, or one token of a decoder."""
     fingerprint: Name
     """SHA-256 of the graph with its weights, or of the decoder's shape and its weights' seed."""
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1, le=2**31)]
     """Inferences, or sequences, at once."""
     context: Count
     """Tokens in the KV cache while the step is timed; 0 for a network."""
@@ -70,7 +77,7 @@ class Setup(Plain):
     precision: Name
     """Of the weights, such as ``fp32``, ``bf16``, ``int8``, ``q4_0``."""
     tier: Tier
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=2**31)]
     options: dict[str, str]
     """Settings that differ from the runtime's defaults, and versions of what it stands on."""
 
@@ -78,18 +85,21 @@ class Setup(Plain):
 class Times(Plain):
     """Seconds of one step of the whole batch."""
 
-    samples: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1, le=10**9)]
     warmup: Count
-    minimum: Positive
-    median: Positive
-    p90: Positive
-    p99: Positive
-    mean: Positive
+    minimum: Seconds
+    median: Seconds
+    p90: Seconds
+    p99: Seconds
+    mean: Seconds
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.minimum <= self.median <= self.p90 <= self.p99:
             raise ValueError("times are not in order: minimum, median, p90, p99")
+        # A sum of equal times rounds.
+        if self.mean < self.minimum * (1 - 1e-9):
+            raise ValueError("the mean is less than the minimum")
         return self
 
 
@@ -112,7 +122,25 @@ class Record(Plain):
     load: Finite
     """Processes that ran beside it: the last minute's mean, as it started."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    """Day on which it was measured."""
     command: Name
+
+    @field_validator("date")
+    @classmethod
+    def _real(cls, date: str) -> str:
+        day.fromisoformat(date)
+        return date
+
+    @model_validator(mode="after")
+    def _metered(self) -> Self:
+        """No joule is measured on a record's word alone."""
+        energy = self.energy
+        if energy is not None and energy.kind == "measured":
+            if not any(meter in energy.source for meter in METERS):
+                raise ValueError(f"measured energy names no meter ({' or '.join(METERS)})")
+            if self.energy_note.startswith("not meas"):
+                raise ValueError("measured energy beside a note that it was not measured")
+        return self
 
     @property
     def per_second(self) -> float:

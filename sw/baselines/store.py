@@ -1,15 +1,19 @@
 """Files of records: read as data, all faults named; written whole; found by machine and workload.
 
-Owns ``read``, ``keep``, ``find`` and ``Stored``. Imports the records. A machine's own files stand
-in ``runs/baselines/<hardware id>/<workload>.json``, those that come with the package in its
-``recorded`` folder; where both have a setup, the machine's own counts.
+Owns ``read``, ``keep``, ``ready``, ``find``, ``look`` and ``Stored``. Imports the records. A
+machine's own files stand in ``runs/baselines/<hardware id>/<workload>.json``, those that come with
+the package in its ``recorded`` folder; where both have a setup, the machine's own counts.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -72,7 +76,13 @@ def read(path: Path) -> list[Record]:
         size = path.stat().st_size
         if size > LARGEST:
             raise _malformed(path, f"It has {size:,} bytes, of {LARGEST:,} at most")
-        return File.model_validate_json(path.read_bytes()).records
+        content = path.read_bytes()
+        records = File.model_validate_json(content).records
+        # Pydantic takes the last of two equal keys.
+        json.loads(content, object_pairs_hook=_once)
+        return records
+    except _TwiceError as error:
+        raise _malformed(path, str(error)) from error
     except OSError as error:
         raise _malformed(path, f"It cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
@@ -122,13 +132,40 @@ def keep(records: Iterable[Record], folder: Path = OWN) -> list[Path]:
     for record in records:
         groups.setdefault(place(record, folder), []).append(record)
     for path, fresh in groups.items():
-        held = {key(one): one for one in (read(path) if path.exists() else [])}
-        held |= {key(one): one for one in fresh}
-        ordered = sorted(held.values(), key=lambda one: [str(part) for part in key(one)])
-        text = json.dumps(File(records=ordered).model_dump(mode="json"), indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text + "\n")
+        with _alone(path.parent):
+            held = {key(one): one for one in (read(path) if path.exists() else [])}
+            held |= {key(one): one for one in fresh}
+            ordered = sorted(held.values(), key=lambda one: [str(part) for part in key(one)])
+            text = json.dumps(File(records=ordered).model_dump(mode="json"), indent=1)
+            write_whole(path, text + "\n")
     return list(groups)
+
+
+def ready(folder: Path = OWN) -> None:
+    """Raise where records could not be written: better before measuring than after.
+
+    Raises
+    ------
+    OSError
+        The system's own reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"{}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process changes a folder's files: what it adds is not to be lost."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems have no locks; a single user of theirs loses nothing.
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def find(
@@ -153,12 +190,29 @@ def find(
     BaselineError, Problems
         E850 for each fault of all files.
     """
+    found, faults = look(
+        workload=workload, hardware=hardware, fingerprint=fingerprint, own=own, package=package
+    )
+    Problems.raise_if_any(faults)
+    return found
+
+
+def look(
+    *,
+    workload: str | None = None,
+    hardware: str | None = None,
+    fingerprint: str | None = None,
+    own: Path = OWN,
+    package: Path | None = None,
+) -> tuple[list[Stored], list[BaselineError]]:
+    """Return what ``find`` returns, and the faults of the files that were passed over."""
     found: dict[tuple[str | int | bool, ...], Stored] = {}
     faults: list[BaselineError] = []
     for folder, comes_along in ((package or shipped(), True), (own, False)):
         for path in _files(folder, hardware, workload):
             try:
                 records = read(path)
+                _placed(records, path)
             except Problems as several:
                 faults += [one for one in several.errors if isinstance(one, BaselineError)]
                 continue
@@ -168,8 +222,36 @@ def find(
             for record in records:
                 if fingerprint in (None, record.workload.fingerprint):
                     found[key(record)] = Stored(record, path, comes_along)
-    Problems.raise_if_any(faults)
-    return list(found.values())
+    return list(found.values()), _few(faults)
+
+
+def _placed(records: Iterable[Record], path: Path) -> None:
+    """Raise where a file holds another machine's records: a copy in a wrong place tells lies."""
+    for record in records:
+        name = record.hardware.id
+        if name != path.parent.name:
+            raise _malformed(path, f"It holds a record of {name}, whose folder is another one")
+
+
+def _few(faults: list[BaselineError]) -> list[BaselineError]:
+    """Return the first faults, and how many more there are."""
+    if len(faults) <= MOST:
+        return faults
+    more = f"{len(faults) - MOST} more faults are not named"
+    return [*faults[:MOST], BaselineError("E850", "malformed record", cause=more)]
+
+
+class _TwiceError(ValueError):
+    """A key stands twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _TwiceError(f"The key {twice!r} stands twice in it")
+    return found
 
 
 def _files(folder: Path, hardware: str | None, workload: str | None) -> Iterator[Path]:

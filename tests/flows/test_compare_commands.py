@@ -98,7 +98,8 @@ def test_records_of_this_machine_go_before_those_of_others(call: Call) -> None:
     other = machine("another")
     keep(mark, other)
     gpu = machine("h100", "gpu")
-    keep(mark, gpu, energy=Energy(value=0.5, kind="measured", source="NVML", boundary="board"))
+    board = Energy(value=0.5, kind="measured", source="NVML", boundary="board")
+    keep(mark, gpu, energy=board, energy_note="NVML")
     keep("other weights", hardware.cpu())
     arguments = ("small", "--context", 16, "--recorded")
 

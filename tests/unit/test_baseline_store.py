@@ -1,6 +1,9 @@
 """Files of records: kept by machine and workload, replaced by setup, refused by name."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,106 @@ def test_what_comes_with_the_package_is_well_formed() -> None:
 def test_times_are_in_order() -> None:
     with pytest.raises(ValueError, match="not in order"):
         Times.model_validate(PLAIN["times"] | {"p90": 1.0})
+
+
+def changed(path: Path, **changes: object) -> None:
+    """Write a file with one record, some keys of its parts changed past the checks."""
+    held = json.loads(record().model_dump_json())
+    for name, part in changes.items():
+        held[name] = held[name] | part if isinstance(part, dict) and held[name] else part
+    path.write_text(json.dumps({"spec_version": 1, "records": [held]}))
+
+
+METERED = {"value": 1.0, "kind": "measured", "boundary": "package", "source": "RAPL, 3 windows"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"energy": METERED | {"source": "trust me"}, "energy_note": "read"}, "names no meter"),
+        ({"energy": METERED}, "a note that it was not measured"),
+        ({"energy": METERED | {"value": -1.0}, "energy_note": "read"}, "greater than 0"),
+        ({"energy": METERED | {"value": 0.0}, "energy_note": "read"}, "greater than 0"),
+        ({"energy": METERED | {"value": 1e308}, "energy_note": "read"}, "records.0.energy.value"),
+        ({"times": {"p99": 1e306}}, "records.0.times.p99"),
+        ({"times": {"minimum": 5e-324, "median": 5e-324}}, "records.0.times.minimum"),
+        ({"times": {"mean": 1e-9}}, "the mean is less than the minimum"),
+        ({"times": {"samples": 10**30}}, "records.0.times.samples"),
+        ({"workload": {"bytes": 10**400}}, "records.0.workload.bytes"),
+        ({"hardware": {"cores": 10**30}}, "records.0.hardware.cores"),
+        ({"hardware": {"name": "a\x1b]0;pwn\x07"}}, "records.0.hardware.name"),
+        ({"setup": {"runtime": "a\n# b"}}, "records.0.setup.runtime"),
+        ({"date": "2026-13-40"}, "records.0.date"),
+    ],
+)
+def test_records_that_cannot_be_are_refused(
+    tmp_path: Path, changes: dict[str, object], told: str
+) -> None:
+    path = tmp_path / "a.json"
+    changed(path, **changes)
+    with pytest.raises(Problems) as caught:
+        store.read(path)
+    assert told in str(caught.value)
+
+
+def test_a_joule_with_its_meter_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    changed(path, energy=METERED, energy_note="RAPL, 3 windows of 10 s")
+    (one,) = store.read(path)
+    assert one.energy is not None
+    assert one.energy.kind == "measured"
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    changed(path)
+    path.write_text(path.read_text().replace('"load": 0.5', '"load": 9.0, "load": 0.5'))
+    with pytest.raises(BaselineError, match="The key 'load' stands twice"):
+        store.read(path)
+
+
+def test_a_file_in_another_machine_s_folder_is_not_that_machine_s(tmp_path: Path) -> None:
+    (path,) = store.keep([record()], tmp_path)
+    path.parent.rename(tmp_path / "somebody-else")
+    with pytest.raises(BaselineError, match="a record of a-machine, whose folder is another one"):
+        store.find(own=tmp_path, package=tmp_path / "none")
+
+
+def test_malformed_files_hide_no_others(tmp_path: Path) -> None:
+    store.keep([record(), record(workload={"name": "gpt2-medium"})], tmp_path)
+    for number in range(store.MOST + 5):
+        (tmp_path / "a-machine" / f"bad{number}.json").write_text("{")
+    found, faults = store.look(own=tmp_path, package=tmp_path / "none")
+    assert len(found) == 2
+    assert len(faults) == store.MOST + 1
+    assert "5 more faults" in str(faults[-1])
+
+
+KEEPING = """
+import sys
+from pathlib import Path
+from unit.baseline_records import record
+from gateformer.baselines import store
+for number in range(12):
+    store.keep([record(workload={"context": 1000 * int(sys.argv[1]) + number})], Path(sys.argv[2]))
+"""
+
+
+def test_two_runs_that_keep_at_once_lose_nothing(tmp_path: Path) -> None:
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", KEEPING, str(number), str(tmp_path)], env=surroundings
+        )
+        for number in range(3)
+    ]
+    assert [one.wait(60) for one in runs] == [0, 0, 0]
+    assert len(store.read(tmp_path / "a-machine" / "gpt2-small.json")) == 36
+
+
+def test_a_place_that_takes_no_files_is_known_before(tmp_path: Path) -> None:
+    store.ready(tmp_path / "new" / "place")
+    assert not list((tmp_path / "new" / "place").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        store.ready(tmp_path / "file" / "inside")
