@@ -61,10 +61,27 @@ def fingerprint(model: Decoder | Config, *, seed: int = 0) -> str:
     from gateformer.flow.view import Memory
     from gateformer.quant.serialize import save
 
+    view = Memory(model)
     with tempfile.TemporaryDirectory(prefix="gateformer-graph-") as folder:
-        path = Path(folder) / "graph.json"
-        save(network_graph(Memory(model)), path)
-        return NetworkWork(str(model.name), path, path).fingerprint()
+        path, lowered = Path(folder) / "graph.json", Path(folder) / "lowered.json"
+        save(network_graph(view), path)
+        asked = model.model_dump_json(), path.read_bytes()
+        if asked not in _FOUND:
+            save(_integers(view), lowered)
+            work = NetworkWork(str(model.name), path, path, lowered=lowered)
+            _FOUND[asked] = work.fingerprint()
+        return _FOUND[asked]
+
+
+_FOUND: dict[tuple[str, bytes], str] = {}
+"""Fingerprints of this process: choosing types takes seconds, and each table asks again."""
+
+
+def _integers(view: Memory) -> Graph:
+    """Return the typed graph."""
+    from gateformer.flow.steps.lowering import Lower
+
+    return view.get(Lower).graph
 
 
 def network_work(config: Config, folder: Path, *, batch: int = 1) -> NetworkWork:
@@ -85,13 +102,12 @@ def network_work(config: Config, folder: Path, *, batch: int = 1) -> NetworkWork
         What is wrong with the model, its data or its types.
     """
     from gateformer.flow.data import read_samples
-    from gateformer.flow.steps.lowering import Lower
     from gateformer.flow.vectors import drawn
     from gateformer.flow.view import Memory
     from gateformer.quant.serialize import save
 
     view = Memory(config)
-    graph, lowered = network_graph(view), view.get(Lower).graph
+    graph, lowered = network_graph(view), _integers(view)
     if config.data.file is not None:
         samples = read_samples(config.data, graph, "test").inputs
         inputs = {name: samples[name][:FRAMES] for name in graph.inputs}

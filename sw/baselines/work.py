@@ -99,8 +99,14 @@ class NetworkWork:
         return joined([graph.values[name].fixed.to_real(raw) for name, raw in found.items()])
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the graph's file."""
-        return sha256(self.graph.read_bytes()).hexdigest()
+        """Return the SHA-256 of the graph's file, and of the integers' where there are some.
+
+        A design of other types has the same reals and other integers.
+        """
+        found = sha256(self.graph.read_bytes())
+        if self.lowered is not None:
+            found.update(sha256(self.lowered.read_bytes()).digest())
+        return found.hexdigest()
 
     def workload(self, bytes_read: int) -> Workload:
         """Return what a record says of it; ``bytes_read`` is the session's own count."""

@@ -21,6 +21,15 @@ def test_a_design_s_work_has_the_fingerprint_that_is_looked_for(tmp_path: Path) 
     assert fingerprint(config) != found
 
 
+def test_a_design_of_other_types_has_another_fingerprint(tmp_path: Path) -> None:
+    """Its integers are others, and one of the runtimes computes them."""
+    model = write_model(tmp_path / "net.h5")
+    wide = TYPES.removeprefix("-o").replace("fixed<8,4>", "fixed<9,5>")
+    first, other = (load(model, [one]) for one in (TYPES.removeprefix("-o"), wide))
+    assert fingerprint(first) != fingerprint(other)
+    assert fingerprint(first) == fingerprint(load(model, [TYPES.removeprefix("-o")]))
+
+
 def test_a_design_without_data_gets_drawn_inputs_of_its_types(tmp_path: Path) -> None:
     config = load(write_model(tmp_path / "net.h5"), [TYPES.removeprefix("-o")])
     work = network_work(config, tmp_path, batch=3)
