@@ -25,8 +25,8 @@ LOGIC = (("lut_toggle", "lut", 400), ("ff_toggle", "ff", 5000), ("carry_toggle",
 """Field, row, and the primitives below which a report is left out: its row rounds to naught."""
 
 FEW = 5
-"""Below so many reports a bar is at least a factor of two, and that of blocks that may idle reaches
-the other family's figure."""
+"""Below so many reports a bar is at least a factor of two, and blocks that may idle take the middle
+between their own figure and the other family's."""
 
 Bar = tuple[float, float, float]
 """Value, low, high."""
@@ -126,8 +126,11 @@ def fit(among: Sequence[Report], family: str, other: Fitted | None = None) -> Fi
         ]
         bar = _busiest(each)
         if bar is not None and other is not None and len(each) < FEW:
-            bar = (*bar[:2], max(bar[2], other.value(name)))
-        put(name, bar, f"{_count(each)}, the busiest third")
+            bar = _middle(bar, other.value(name))
+            how = f"{_count(each)}, mostly idle: between their busiest third and {other.family}"
+        else:
+            how = f"{_count(each)}, the busiest third"
+        put(name, bar, how)
     static = _static(mine)
     put("static_base_w", static[0], f"{_count(mine)}, static W = base + LUTs of the device x each")
     put("static_lut_w", static[1], f"{_count(mine)}, static W = base + LUTs of the device x each")
@@ -156,8 +159,9 @@ def _net(seen: Sequence[Report]) -> Bar | None:
     ]
     if not parts:
         return None
-    value, low, high = np.exp(np.mean(np.log(parts), axis=0))
-    return float(value), float(low), float(high)
+    values, lows, highs = zip(*parts, strict=True)
+    # As wide as they differ: from the least that one of them allows to the most.
+    return float(np.exp(np.mean(np.log(values)))), min(lows), max(highs)
 
 
 def _spread(values: Sequence[float]) -> Bar | None:
@@ -191,6 +195,13 @@ def _busiest(values: Sequence[float]) -> Bar | None:
     ordered = sorted(values)
     top = ordered[-max(1, len(ordered) // 3) :]
     return float(np.mean(top)), float(np.median(ordered)), 2 * ordered[-1]
+
+
+def _middle(bar: Bar, other: float) -> Bar:
+    """Return the geometric middle of idle blocks' figure and another family's, and both ends."""
+    value, low, high = bar
+    middle = math.sqrt(value * other)
+    return middle, min(low, middle, other), max(high, middle, other)
 
 
 def _line(

@@ -1,7 +1,8 @@
 """How far the fitted coefficients are off on power reports that the fit did not see.
 
 Owns ``Check``, ``check``, ``held_out``, ``left_out`` and ``tables``; ``python -m
-gateformer.energy.held_out`` prints the tables of docs/energy.md. Imports numpy, the fit and the
+gateformer.energy.held_out`` prints the tables of docs/energy.md and
+docs/power_reports.md. Imports numpy, the fit and the
 reports.
 """
 
@@ -162,8 +163,12 @@ def _summary(checks: Sequence[Check]) -> list[str]:
             some = [each for each in checks if each.row == row and each.report.family == family]
             if some:
                 middle, most, worst = spread(some)
+                number = str(len(some))
+                if row == "static":
+                    # Reports of one device say one thing about it, however many they are.
+                    number += f" of {len({each.report.device for each in some})} devices"
                 lines.append(
-                    f"| {meaning} | {family} | {len(some)} | {middle:.2f} | "
+                    f"| {meaning} | {family} | {number} | {middle:.2f} | "
                     f"x {most:.2f} | x {worst:.2f} |"
                 )
     return lines
@@ -206,7 +211,7 @@ def _coefficients(fitted: dict[str, Fitted]) -> list[str]:
 
 
 def tables(among: Sequence[Report]) -> dict[str, str]:
-    """Return the tables of docs/energy.md by name."""
+    """Return the tables by name: ``reports`` is of docs/power_reports.md, the others of energy.md."""
     outside, (each, impossible) = held_out(among), left_out(among)
     fitted = fit_all(training(tuple(among)))
     net = {name: one.value("net_toggle") for name, one in fitted.items()}

@@ -142,8 +142,12 @@ def reports() -> tuple[Report, ...]:
 
 
 def training(among: tuple[Report, ...]) -> tuple[Report, ...]:
-    """Return the part that the fit sees: every other repository of a family, by the alphabet."""
-    kept: set[str] = set()
+    """Return the part that the fit sees.
+
+    Every other repository of a family, by the alphabet, and all that tell their activity: they
+    are few, and ``held_out.left_out`` checks each of them by a fit of the others.
+    """
+    kept = {report.repo for report in among if report.known is not None}
     for family in sorted({report.family for report in among}):
         kept |= set(sorted({report.repo for report in among if report.family == family})[::2])
     return tuple(report for report in among if report.repo in kept)

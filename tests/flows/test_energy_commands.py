@@ -25,6 +25,11 @@ def test_a_run_models_the_energy_of_a_frame(call: Call, tmp_path: Path) -> None:
     low, value, high = (metrics[f"energy.frame{end}_j"] for end in ("_low", "", "_high"))
     assert 0 < low < value < high < 1e-3
     assert value == pytest.approx(metrics["energy.dynamic_j"] + metrics["energy.static_j"])
+    low, alone, high = (metrics[f"energy.joules_alone{end}"] for end in ("_low", "", "_high"))
+    waited = metrics["schedule.latency_cycles"] / metrics["schedule.interval_cycles"]
+    assert 0 < low < alone < high
+    assert value < alone < waited * value
+    assert metrics["energy.clock_ns"] == 5.0
     assert (metrics["energy.kind"], metrics["energy.boundary"]) == ("modelled", "chip")
     assert "predicted by the cost model" in metrics["energy.source"]
     documented = set(re.findall(r"^\| `([a-z0-9_.]+)` \|", PAGE.read_text("utf-8"), re.MULTILINE))

@@ -13,7 +13,7 @@ import pytest
 from gateformer.config.schema import Config
 from gateformer.energy.coefficients import Coefficients
 from gateformer.energy.figure import Figure
-from gateformer.energy.fpga import GLITCHES, RTL_ERROR, Budget, Cells, budget
+from gateformer.energy.fpga import CELLS_ERROR, CLOCKED, GLITCHES, RTL_ERROR, Budget, Cells, budget
 from gateformer.flow.steps.energy import ModelEnergy, synthesized
 from gateformer.flow.steps.toggles import Toggles, repeated
 from gateformer.flow.steps.vectors import Frames
@@ -48,6 +48,7 @@ COUNTS: dict[str, dict[Any, Count]] = {
 
 def modelled(factor: float = 2.0, **changes: Any) -> Budget:
     asked: dict[str, Any] = {"window": 10, "interval": 7, "clock_ns": 5.0, "source": "test"}
+    asked |= {"latency": 21}
     return budget(CELLS, COUNTS, known=known(factor), **(asked | changes))
 
 
@@ -60,7 +61,8 @@ def test_items_are_counts_times_rates_times_coefficients() -> None:
         ("top", "registers"): 200 * 0.1 * 7 * 2e-14,
         ("top", "clock"): 200 * 7 * 1e-14,
         ("top", "dsp"): 2 * 0.5 * 7 * 4e-12,
-        ("top", "bram"): 7 * 2e-11,
+        # A tenth of the registers change: a fifth of the words read are new, all are clocked.
+        ("top", "bram"): 0.6 * 7 * 2e-11,
         ("top", "lutram"): 3 * 7 * 1e-13,
         # A module without nets of its own toggles as the whole design does.
         ("rom", "logic"): 10 * 0.2 * 7 * 1e-13,
@@ -78,8 +80,57 @@ def test_items_are_counts_times_rates_times_coefficients() -> None:
     assert (found.frame.kind, found.frame.boundary) == ("modelled", "chip")
 
 
+def test_a_frame_alone_pays_for_clock_and_static_power_while_it_lasts() -> None:
+    found, same = modelled(), modelled(latency=7)
+    assert same.alone.value == pytest.approx(same.frame.value)
+    assert (same.alone.low, same.alone.high) == pytest.approx((same.frame.low, same.frame.high))
+    clocked = sum(found.total(part) for part in CLOCKED)
+    assert found.alone.value == pytest.approx(found.frame.value + 2 * clocked)
+    assert found.alone.low is not None and found.alone.high is not None
+    assert 0 < found.alone.low < found.alone.value < found.alone.high
+    assert "a frame alone" in found.alone.source and "back to back" in found.frame.source
+
+
+def test_products_without_a_multiplier_are_gates() -> None:
+    cells = {"top": Cells(lut=100), "other": Cells(lut=10, dsp=1)}
+    counts: dict[str, dict[Any, Count]] = {
+        "top": {"logic": Count(50, 100), "product": Count(50, 300)},
+        "other": {"logic": Count(10, 20), "register": Count(10, 10)},
+    }
+    found = budget(cells, counts, 10, 1, 5.0, known(), "test", latency=9)
+    rates = {(item.module, item.part): item.rate for item in found.items}
+    assert rates[("top", "logic")] == pytest.approx(0.4)
+    assert rates[("other", "logic")] == pytest.approx(0.2)
+    # A multiplier without products of its own works as often as the whole design's.
+    assert rates[("other", "dsp")] == 1.0
+    counts["top"]["product"] = Count(50, 100)
+    found = budget(cells, counts, 10, 1, 5.0, known(), "test", latency=9)
+    (dsp,) = (item for item in found.items if item.part == "dsp")
+    assert dsp.rate == pytest.approx(0.4)
+
+
+def test_a_memory_s_bar_runs_from_reads_that_change_to_all_that_are_clocked() -> None:
+    (found,) = (item for item in modelled(1.0).items if item.part == "bram")
+    every = 7 * 2e-11
+    assert (found.low, found.joules, found.high) == pytest.approx((0.2 * every, 0.6 * every, every))
+
+
+def test_predicted_cells_widen_the_bar() -> None:
+    counted, predicted = modelled(1.0).dynamic, modelled(1.0, predicted=True).dynamic
+    value = counted.value
+    assert predicted.value == value
+    assert counted.low is not None and predicted.low is not None
+    assert counted.high is not None and predicted.high is not None
+    for narrow, wide in (
+        (value / counted.low, value / predicted.low),
+        (counted.high / value, predicted.high / value),
+    ):
+        assert narrow < wide < narrow * CELLS_ERROR
+
+
 def test_the_error_bar_joins_coefficients_activity_and_glitches() -> None:
-    exact = modelled(1.0)
+    # Half of the registers change a clock, and so every word that is read.
+    exact = modelled(1.0, window=2)
     value, low, high = exact.dynamic.value, exact.dynamic.low, exact.dynamic.high
     assert low is not None and high is not None
     assert value / low == pytest.approx(RTL_ERROR)
@@ -87,7 +138,7 @@ def test_the_error_bar_joins_coefficients_activity_and_glitches() -> None:
     glitched = 1 + (GLITCHES - 1) * gates
     assert RTL_ERROR < high / value < RTL_ERROR * glitched
     assert exact.static.low == exact.static.value == exact.static.high
-    wide = modelled(3.0)
+    wide = modelled(3.0, window=2)
     assert wide.dynamic.low is not None and wide.dynamic.high is not None
     assert 3 < value / wide.dynamic.low < 3 * RTL_ERROR
     assert 3 < wide.dynamic.high / value < 3 * RTL_ERROR * glitched
@@ -97,7 +148,7 @@ def test_a_design_at_rest_still_takes_clock_and_static_power() -> None:
     still = {
         name: {k: Count(c.bits, 0) for k, c in kinds.items()} for name, kinds in COUNTS.items()
     }
-    found = budget(CELLS, still, 10, 7, 5.0, known(), "test")
+    found = budget(CELLS, still, 10, 7, 5.0, known(), "test", latency=21)
     assert {item.part for item in found.items} == {"clock", "bram", "lutram", "static"}
     twice = modelled(clock_ns=10.0)
     assert twice.static.value == pytest.approx(2 * modelled().static.value)

@@ -14,14 +14,17 @@ from gateformer.flow.steps.generating import Generate
 from gateformer.flow.steps.scheduling import Schedule
 from gateformer.flow.steps.synth import Synth
 from gateformer.flow.steps.toggles import Toggles
+from gateformer.hw.dataflow.costing import feed_cost
+from gateformer.hw.dataflow.plan import Plan
+from gateformer.hw.dataflow.stages import DotStage
 from gateformer.hw.devices import load as load_device
 from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ConfigError
 from gateformer.toolchains.yosys import Total
 
 FILE = "items.json"
-CARRY_BITS = 8
-"""LUTs beside one CARRY8, where cells are predicted and not counted."""
+CARRY_BITS = {"xc7": 4}
+"""LUTs beside one carry block, where cells are predicted and not counted; 8 of other families."""
 
 
 class ModelEnergy(Step[Budget]):
@@ -52,7 +55,8 @@ class ModelEnergy(Step[Budget]):
 
         design, rtl = view.get(Schedule).design, view.get(Generate)
         activity = view.get(Toggles)
-        cells, counted = self.cells(view, rtl)
+        cells, predicted = self.cells(view, rtl)
+        counted = "predicted by the cost model" if predicted else "counted by yosys"
         return budget(
             cells,
             activity.by_module([*cells, rtl.top] if rtl.top not in cells else cells),
@@ -61,18 +65,16 @@ class ModelEnergy(Step[Budget]):
             view.config.schedule.clock_ns,
             coefficients(load_device(view.config.schedule.device)),
             f"toggles simulated in RTL x cells {counted}",
+            latency=design.latency_cycles,
+            predicted=predicted,
         )
 
-    def cells(self, view: View, rtl: Rtl) -> tuple[dict[str, Cells], str]:
-        """Return each module's primitives, and who counted them."""
+    def cells(self, view: View, rtl: Rtl) -> tuple[dict[str, Cells], bool]:
+        """Return each module's primitives, and whether they are predicted."""
+        family = load_device(view.config.schedule.device).family
         if view.has(Synth):
-            family = load_device(view.config.schedule.device).family
-            return synthesized(view.get(Synth), family), "counted by yosys"
-        made = {
-            name: Cells(cost.lut, 0.0, cost.lut / CARRY_BITS, cost.ff, cost.dsp, cost.bram)
-            for name, cost in rtl.costs.items()
-        }
-        return made, "predicted by the cost model"
+            return synthesized(view.get(Synth), family), False
+        return forecast(view.get(Schedule), rtl, family), True
 
     def write(self, view: View, product: Budget, folder: Path) -> Outcome:
         """Write every item, and the sums."""
@@ -87,6 +89,10 @@ class ModelEnergy(Step[Budget]):
             "energy.dynamic_low_j": product.dynamic.low,
             "energy.dynamic_high_j": product.dynamic.high,
             "energy.static_j": product.static.value,
+            "energy.joules_alone": product.alone.value,
+            "energy.joules_alone_low": product.alone.low,
+            "energy.joules_alone_high": product.alone.high,
+            "energy.clock_ns": view.config.schedule.clock_ns,
             "energy.power_w": product.power_w,
             "energy.kind": frame.kind,
             "energy.boundary": frame.boundary,
@@ -98,6 +104,33 @@ class ModelEnergy(Step[Budget]):
         words = f"{1e6 * frame.value:.3g} uJ a frame, {1e6 * low:.3g} to {1e6 * high:.3g}, modelled"
         words += f"; {1e6 * product.dynamic.value:.3g} uJ of it switching"
         return Outcome(metrics, words)
+
+
+def forecast(plan: Plan, rtl: Rtl, family: str) -> dict[str, Cells]:
+    """Return each module's primitives as the cost model predicts them.
+
+    It counts LUTs of memory among the others. Those of delay lines and FIFOs between stages are
+    told apart here, each module having the whole design's share; those inside of stages stay logic.
+    """
+    feeds = [
+        feed
+        for stage in plan.stages
+        for feed in (*stage.feeds, *(stage.keys if isinstance(stage, DotStage) else ()))
+    ]
+    memory = sum(feed_cost(plan.graph, plan.facts, feed).lut for feed in feeds)
+    total = sum(cost.lut for cost in rtl.costs.values())
+    share = min(1.0, memory / total) if total else 0.0
+    return {
+        name: Cells(
+            lut=cost.lut * (1 - share),
+            lutram=cost.lut * share,
+            carry=cost.lut * (1 - share) / CARRY_BITS.get(family, 8),
+            ff=cost.ff,
+            dsp=cost.dsp,
+            bram=cost.bram,
+        )
+        for name, cost in rtl.costs.items()
+    }
 
 
 MEMORIES = ("SRL", "RAM16", "RAM32", "RAM64", "RAM128", "RAM256", "RAM512")
