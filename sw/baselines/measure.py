@@ -10,7 +10,6 @@ import datetime
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from gateformer.baselines.pinning import HUGE_PAGES, choose, environment
 from gateformer.baselines.record import Hardware, Record, Setup, Tier
 from gateformer.baselines.registry import PLACES
 from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.scratch import scratch
 from gateformer.baselines.work import DecoderWork, Work
 from gateformer.flow.files import write_whole
 from gateformer.quant.errors import BaselineError, GateformerError, ToolError
@@ -131,10 +131,10 @@ def measure(
             try:
                 answer, outputs = desk.run(candidate, where)
                 difference = compared(candidate, outputs, reference)
+                record = desk.record(candidate, answer, difference, hardware, command)
             except GateformerError as failed:
                 found.append(_failure(candidate, failed))
                 continue
-            record = desk.record(candidate, answer, difference, hardware, command)
             keep(record)
             found.append(record)
     return found
@@ -146,8 +146,8 @@ def _shared(work: Work) -> Iterator[Work]:
     if not isinstance(work, DecoderWork):
         yield work
         return
-    with tempfile.TemporaryDirectory(prefix="gateformer-start-") as folder:
-        yield replace(work, kept=Path(folder) / "start.npz")
+    with scratch() as folder:
+        yield replace(work, kept=folder / "start.npz")
 
 
 def compared(
@@ -167,8 +167,8 @@ def compared(
     difference = float(np.abs(outputs - reference).max())
     largest = float(np.abs(reference).max())
     allowed = 0.0 if candidate.exact else candidate.tolerance * largest
-    # Not "more than": a NaN is no agreement.
-    if not difference <= allowed:
+    # Not "more than": a NaN is no agreement, nor is an infinity.
+    if not (np.isfinite(largest) and difference <= allowed):
         raise BaselineError(
             "E852",
             "outputs differ from the model's",
@@ -221,7 +221,31 @@ class _Desk:
         hardware: Hardware,
         command: str,
     ) -> Record:
-        """Return what is stored."""
+        """Return what is stored.
+
+        Raises
+        ------
+        BaselineError
+            E851 where a runtime says of itself what cannot be.
+        """
+        try:
+            return self._record(candidate, answer, difference, hardware, command)
+        except ValidationError as error:
+            said = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+            )
+            raise BaselineError(
+                "E851", "runtime failed", layer=candidate.key, cause=f"It gave {said}"
+            ) from error
+
+    def _record(
+        self,
+        candidate: Candidate,
+        answer: Answer,
+        difference: float,
+        hardware: Hardware,
+        command: str,
+    ) -> Record:
         assert answer.times is not None
         options = dict(answer.options) | dict(candidate.environment)
         return Record(
@@ -250,13 +274,12 @@ class _Desk:
 
     def _done(self, job: Job, extra: Mapping[str, str]) -> tuple[Answer, NDArray[np.float64]]:
         """Run a worker in a folder that goes with it: a model's files may fill a disk."""
-        with tempfile.TemporaryDirectory(prefix="gateformer-baseline-") as place:
-            folder = Path(place)
+        with scratch() as folder:
             write_whole(folder / JOB, JOBS.dump_json(job).decode())
             settings = environment(self.threads, huge_pages=self.huge_pages)
             # Whatever a runtime writes for itself goes there too.
-            settings["TMPDIR"] = place
-            command = [sys.executable, "-m", "gateformer.baselines.worker", place]
+            settings["TMPDIR"] = str(folder)
+            command = [sys.executable, "-m", "gateformer.baselines.worker", str(folder)]
             try:
                 status = stream(
                     command,
@@ -271,7 +294,10 @@ class _Desk:
             if not (folder / ANSWER).is_file():
                 raise _failed(job, _ended(status, folder / LOG))
             answer = _answer(job, folder / ANSWER)
-            return answer, np.load(folder / OUTPUTS, allow_pickle=False)
+            try:
+                return answer, np.load(folder / OUTPUTS, allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise _failed(job, f"Its outputs cannot be read: {error}") from error
 
 
 def _answer(job: Job, path: Path) -> Answer:

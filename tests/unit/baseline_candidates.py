@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,6 +82,21 @@ class Undefined(Reals):
         return super().outputs() * np.nan
 
 
+class Nameless(Reals):
+    """It says no version, and of its weights what cannot be."""
+
+    version = ""
+    bytes = -5
+
+
+class Detached(Reals):
+    """It leaves a process in a session of its own."""
+
+    def __init__(self, work: Any, threads: int) -> None:
+        super().__init__(work, threads)
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+
+
 def crash(work: Any, threads: int) -> Reals:
     """End the process as a defect in native code does."""
     print("about to fall over", flush=True)
@@ -132,6 +148,8 @@ CANDIDATES = (
     named("reals", Reals),
     named("wrong", Wrong),
     named("undefined", Undefined),
+    named("nameless", Nameless),
+    named("detached", Detached),
     named("crash", crash),
     named("starve", starve),
     named("hang", hang),

@@ -94,6 +94,38 @@ def test_each_failure_is_a_row_and_ends_nothing(work: NetworkWork) -> None:
     assert "no_such_module" in said["absent"] and ".[baselines]" in said["absent"]
 
 
+def test_a_runtime_that_says_of_itself_what_cannot_be_ends_nothing(work: NetworkWork) -> None:
+    right, odd = run(work, "nameless", "reals")
+    assert isinstance(right, Record)
+    assert str(odd.error).startswith("E851 runtime failed: 'nameless:fp64'")
+    assert "version" in str(odd.error) and "bytes" in str(odd.error)
+
+
+def test_a_process_that_left_its_worker_s_group_ends_too(
+    work: NetworkWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (record,) = run(work, "detached")
+    assert isinstance(record, Record)
+    mark = str(tmp_path).encode()
+    until = time.monotonic() + 5
+    while (left := holding(mark)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left
+
+
+def holding(mark: bytes) -> list[str]:
+    """Processes whose environment names a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if b"TMPDIR=" + mark in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
 def test_a_runtime_that_hangs_is_ended_with_all_its_processes(
     work: NetworkWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +172,8 @@ def test_an_exact_candidate_may_not_differ_at_all() -> None:
     assert compared(exact, reference, reference) == 0
     with pytest.raises(BaselineError, match="E852"):
         compared(exact, reference + 1e-9, reference)
+    with pytest.raises(BaselineError, match="E852"):
+        compared(near, reference, np.array([[np.inf, -2.0]]))
     with pytest.raises(BaselineError, match="the shape"):
         compared(near, reference[:, :1], reference)
 
