@@ -211,7 +211,7 @@ def _coefficients(fitted: dict[str, Fitted]) -> list[str]:
 
 
 def tables(among: Sequence[Report]) -> dict[str, str]:
-    """Return the tables by name: ``reports`` is of docs/power_reports.md, the others of energy.md."""
+    """Return the tables by name: ``reports`` is docs/power_reports.md's, the others energy.md's."""
     outside, (each, impossible) = held_out(among), left_out(among)
     fitted = fit_all(training(tuple(among)))
     net = {name: one.value("net_toggle") for name, one in fitted.items()}

@@ -196,6 +196,7 @@ def run_dir(tmp_path: Path) -> Path:
     for name in ("frame", "dynamic"):
         metrics[f"energy.{name}_low_j"] = getattr(found, name).low
         metrics[f"energy.{name}_high_j"] = getattr(found, name).high
+    metrics["energy.joules_alone"] = found.alone.value
     metrics |= {"energy.power_w": found.power_w, "energy.source": "toggles x <b>cells</b>"}
     metrics |= {"activity.frames": 7, "activity.data": "real"}
     (place.parent / "run.json").write_text("{}")
@@ -211,6 +212,7 @@ def test_the_report_says_where_the_energy_goes(run_dir: Path) -> None:
     page = render(read(run_dir))
     assert "Where the energy goes" in page
     assert "No joule here was metered" in page
+    assert f"a frame that comes alone takes {1e6 * modelled().alone.value:,.3f} µJ" in page
     assert "<b>cells" not in page and "<script>" not in page
     words = f"{1e9 * modelled().total('bram'):,.3g} nJ"
     assert words in page
