@@ -1,7 +1,7 @@
 """Which processors a baseline runs on, and a worker that ends with its parent.
 
-Owns ``choose``, ``pin``, ``environment`` and ``end_with``. Imports the standard library alone: a
-worker calls it before it imports anything that starts threads.
+Owns ``choose``, ``pin``, ``environment``, ``pages`` and ``end_with``. Imports the standard library
+alone: a worker calls it before it imports anything that starts threads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 PROCESSORS = Path("/sys/devices/system/cpu")
 POOLS = (
@@ -22,6 +23,8 @@ POOLS = (
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Lets malloc ask for transparent huge pages (glibc 2.35 and later)."""
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+OWN = Path("/proc/self/smaps_rollup")
+Pages = Literal["plain", "huge"]
 PR_SET_PDEATHSIG = 1
 """Of prctl, in linux/prctl.h."""
 
@@ -68,6 +71,26 @@ def no_huge_pages(libc: tuple[str, str], setting: Path = SETTING) -> str | None:
     except OSError:
         return "the kernel has no transparent huge pages"
     return "the kernel's transparent huge pages are set to never" if "[never]" in chosen else None
+
+
+def pages(asked: bool, setting: Path = SETTING) -> Pages:
+    """Return on which pages large arrays of malloc stand, whether or not it asks for huge ones."""
+    if asked:
+        return "huge"
+    with suppress(OSError):
+        return "huge" if "[always]" in setting.read_text(encoding="ascii") else "plain"
+    return "plain"
+
+
+def share_in_huge_pages(told: Path = OWN) -> float | None:
+    """Return which part of this process' own memory has huge pages; None where nobody tells."""
+    sizes = {}
+    with suppress(OSError, ValueError):
+        for line in told.read_text(encoding="ascii").splitlines()[1:]:
+            name, _, size = line.partition(":")
+            sizes[name] = int(size.split()[0])
+    whole = sizes.get("Anonymous")
+    return sizes.get("AnonHugePages", 0) / whole if whole else None
 
 
 def environment(threads: int, *, huge_pages: bool = False) -> dict[str, str]:

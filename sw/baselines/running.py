@@ -15,7 +15,7 @@ from gateformer.baselines import bandwidth, store
 from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import TIMEOUT_S, Failure, measure
 from gateformer.baselines.opening import decoder_work, network_work
-from gateformer.baselines.pinning import available, cores, no_huge_pages
+from gateformer.baselines.pinning import Pages, available, cores, no_huge_pages, pages
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import PLACES, Device, chosen
 from gateformer.baselines.runtime import Candidate
@@ -50,7 +50,10 @@ class Wanted:
         Of timed calls, for each candidate.
     seed : int
         Of a decoder's weights.
-    huge_pages, estimate : bool
+    huge_pages : bool or None
+        As for ``measure``; None: for decoders on a CPU, where there are some. Their weights stand
+        in memory, and on plain pages addresses take as long to look up as numbers to read.
+    estimate : bool
         As for ``measure``.
     timeout_s : float
         Longest that a candidate may take.
@@ -64,7 +67,7 @@ class Wanted:
     threads: int | None = None
     seconds: float = SECONDS
     seed: int = 0
-    huge_pages: bool = False
+    huge_pages: bool | None = None
     estimate: bool = False
     timeout_s: float = TIMEOUT_S
     command: str = "gateformer baseline"
@@ -132,20 +135,21 @@ def run(
     Problems.raise_if_any(_refused(models, wanted))
     store.find(own=folder)
     say("memory bandwidth")
-    hardware = machine(device, wanted.threads)
+    there = machine(device, wanted.threads)
     found = []
     for model in models:
         kind = KINDS[type(model)]
+        huge = huge_pages_of(model, wanted, device)
         with tempfile.TemporaryDirectory(prefix="gateformer-work-") as place:
             work = _work(model, wanted, Path(place))
             rows = measure(
                 work,
                 picked[kind],
-                hardware=hardware,
+                hardware=there(pages(huge)),
                 threads=threads_of(model, wanted),
                 seconds=wanted.seconds,
                 command=wanted.command,
-                huge_pages=wanted.huge_pages,
+                huge_pages=huge,
                 estimate=wanted.estimate,
                 timeout_s=wanted.timeout_s,
                 say=lambda key, name=work.name: say(f"{name}: {key}"),  # type: ignore[misc] # bound
@@ -181,8 +185,16 @@ def threads_of(model: Model, wanted: Wanted) -> int:
     return wanted.threads or (1 if alone else cores())
 
 
-def machine(device: Device, threads: int | None) -> Hardware:
-    """Return what runs, its memory's bandwidth measured with so many threads.
+def huge_pages_of(model: Model, wanted: Wanted, device: Device = "cpu") -> bool:
+    """Return whether a model's runtimes ask for huge pages; a record's options say the same."""
+    if wanted.huge_pages is not None:
+        return wanted.huge_pages
+    weighty = isinstance(model, Decoder) and device == "cpu"
+    return weighty and no_huge_pages(platform.libc_ver()) is None
+
+
+def machine(device: Device, threads: int | None) -> Callable[[Pages], Hardware]:
+    """Return what runs, its memory's bandwidth measured with so many threads, by kind of pages.
 
     Raises
     ------
@@ -192,8 +204,10 @@ def machine(device: Device, threads: int | None) -> Hardware:
     if device == "cuda":
         from gateformer.baselines.gpu.hardware import gpu
 
-        return gpu()
-    return cpu(bandwidth.measure(threads or cores()))
+        board = gpu()
+        return lambda kind: board
+    found = bandwidth.measure(threads or cores())
+    return lambda kind: cpu(found.on(kind))
 
 
 def _work(model: Model, wanted: Wanted, place: Path) -> Work:

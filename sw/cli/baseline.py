@@ -44,7 +44,12 @@ Seconds = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of a decoder's random weights.")]
 HugePages = Annotated[
-    bool, typer.Option("--huge-pages", help="Let malloc ask for huge pages; the record says so.")
+    bool | None,
+    typer.Option(
+        "--huge-pages/--no-huge-pages",
+        help="Whether malloc asks for huge pages; by default for decoders, where there are some.",
+        show_default=False,
+    ),
 ]
 Estimate = Annotated[
     bool,
@@ -67,7 +72,7 @@ def on_cpu(
     threads: Threads = None,
     seconds: Seconds = 3.0,
     seed: Seed = 0,
-    huge_pages: HugePages = False,
+    huge_pages: HugePages = None,
     estimate: Estimate = False,
     timeout: Timeout = 1800.0,
     override: Overrides = None,

@@ -125,7 +125,7 @@ def test_a_gpu_s_rows_are_measured_the_same_way(
 ) -> None:
     monkeypatch.setitem(registry.PLACES, ("decode", "cuda"), DECODERS_PLACE)  # type: ignore[arg-type]
     board = record().hardware.model_copy(update={"id": "a-board", "kind": "gpu"})
-    monkeypatch.setattr(running, "machine", lambda device, threads: board)
+    monkeypatch.setattr(running, "machine", lambda device, threads: lambda pages: board)
     code, answer, _ = call("baseline", "gpu", decoder(), *QUICK, "--context", 5)
     assert code == 0
     (model,) = answer["models"]

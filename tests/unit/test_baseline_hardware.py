@@ -4,11 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from unit.decoder_shapes import GPT
 
-from gateformer.baselines import bandwidth, pinning
+from gateformer.baselines import bandwidth, pinning, running
 from gateformer.baselines.bandwidth import Bandwidth
 from gateformer.baselines.hardware import cpu, identity, last_cache_bytes, memory_bytes
+from gateformer.baselines.running import Wanted
+from gateformer.config.schema import Config
 
+DESIGN = Config(model="net.h5")
 CPUINFO = """processor\t: 0
 model name\t: Intel(R) Xeon(R) Gold 6154 CPU @ 3.00GHz
 cpu family\t: 6
@@ -101,8 +105,47 @@ def test_huge_pages_are_asked_for_only_where_there_are_some(tmp_path: Path) -> N
     assert pinning.no_huge_pages(("glibc", "2.36"), setting) is None
     assert "this is glibc 2.34" in str(pinning.no_huge_pages(("glibc", "2.34"), setting))
     assert "another library" in str(pinning.no_huge_pages(("", ""), setting))
+    assert (pinning.pages(False, setting), pinning.pages(True, setting)) == ("plain", "huge")
+    setting.write_text("[always] madvise never\n")
+    assert pinning.pages(False, setting) == "huge"
+    assert pinning.pages(False, tmp_path / "none") == "plain"
     setting.write_text("always madvise [never]\n")
     assert "set to never" in str(pinning.no_huge_pages(("glibc", "2.36"), setting))
+
+
+def test_decoders_on_a_cpu_ask_for_huge_pages_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asks = running.huge_pages_of
+    monkeypatch.setattr(running, "no_huge_pages", lambda libc: None)
+    assert asks(GPT, Wanted()) and not asks(DESIGN, Wanted())
+    assert not asks(GPT, Wanted(), "cuda")
+    assert not asks(GPT, Wanted(huge_pages=False))
+    assert asks(DESIGN, Wanted(huge_pages=True))
+    monkeypatch.setattr(running, "no_huge_pages", lambda libc: "there are none")
+    assert not asks(GPT, Wanted())
+
+
+def test_the_bandwidth_of_a_record_is_that_of_its_own_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = Bandwidth(9.0, "a test", {}, {"plain": 4.0, "huge": 9.0})
+    monkeypatch.setattr(bandwidth, "measure", lambda threads: both)
+    there = running.machine("cpu", 1)
+    assert (there("plain").bandwidth_gbs, there("huge").bandwidth_gbs) == (4.0, 9.0)
+    assert there("plain").bandwidth_method == "read, plain pages: a test"
+    assert there("plain").id == there("huge").id
+
+
+def test_memory_in_huge_pages_is_what_the_kernel_tells(tmp_path: Path) -> None:
+    told = tmp_path / "smaps_rollup"
+    told.write_text(
+        "0-1 ---p 00000000 00:00 0 [rollup]\nAnonymous: 400 kB\nAnonHugePages: 300 kB\n"
+    )
+    assert pinning.share_in_huge_pages(told) == 0.75
+    told.write_text("0-1 ---p 00000000 00:00 0 [rollup]\n")
+    assert pinning.share_in_huge_pages(told) is None
+    assert pinning.share_in_huge_pages(tmp_path / "none") is None
 
 
 def test_bandwidth_is_measured_and_says_how() -> None:
@@ -114,6 +157,10 @@ def test_bandwidth_is_measured_and_says_how() -> None:
         assert len(found.details) == 4
         reads = [told.split()[0] for name, told in found.details.items() if "read" in name]
         assert found.gbs == pytest.approx(max(map(float, reads)), rel=1e-3)
+    assert found.gbs == max(found.reads["plain"], found.reads["huge"])
+    for pages in ("plain", "huge"):
+        assert found.on(pages).gbs == found.reads[pages]
+        assert found.on(pages).method == f"read, {pages} pages: {found.method}"
 
 
 def test_without_a_compiler_the_figure_says_that_it_is_a_lower_bound(
