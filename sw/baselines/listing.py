@@ -14,6 +14,7 @@ from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.running import Rows
 from gateformer.baselines.store import Stored
 from gateformer.pim.screen import Answer, Block, Cell, amount, digits, percent
+from gateformer.quant.errors import BaselineError, RunError
 
 HEADS = ("runtime", "precision", "tier", "p50 {unit}", "p99 {unit}", "n", "per s")
 READING = ("GB/s", "of it")
@@ -21,6 +22,8 @@ READING = ("GB/s", "of it")
 PREDICTED = ("predicted", "error")
 CROWDED = 1.5
 """Load a core from which other processes show in the times: one is the candidate before."""
+UNKEPT = RunError.exit_code
+"""Where a file system took no records."""
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -53,7 +56,11 @@ def measured(found: Sequence[Rows], stored: Sequence[Stored] = ()) -> Answer:
     said += _crowded(records)
     places = [str(one.path) for one in found if one.path is not None]
     said += [f"Records: {', '.join(places)}"] if places else []
-    code = lost[0].exit_code if lost and not records else 0
+    unkept = [
+        f"{one.name}: not all records are stored: {one.unkept}" for one in found if one.unkept
+    ]
+    said += unkept
+    code = lost[0].exit_code if lost and not records else UNKEPT if unkept else 0
     data: dict[str, Any] = {
         "models": [
             {
@@ -72,8 +79,11 @@ def measured(found: Sequence[Rows], stored: Sequence[Stored] = ()) -> Answer:
     return Answer(data, tuple(blocks), tuple(said), code)
 
 
-def listed(found: Sequence[Stored]) -> Answer:
-    """Return a table of what is stored, a machine each, its workloads one below another."""
+def listed(found: Sequence[Stored], faults: Sequence[BaselineError] = ()) -> Answer:
+    """Return a table of what is stored, a machine each, its workloads one below another.
+
+    Malformed files hide no others: they are named below, and give the exit code.
+    """
     machines: dict[str, list[Stored]] = {}
     for one in found:
         machines.setdefault(one.record.hardware.id, []).append(one)
@@ -85,14 +95,15 @@ def listed(found: Sequence[Stored]) -> Answer:
         cells = tuple(_stored(one) for one in ordered)
         blocks.append(Block(f"{name}: {group[0].record.hardware.name}", heads, cells))
     none = "No baselines are stored. `gateformer baseline cpu MODEL` makes some."
-    notes = () if found else (none,)
+    notes = ((none,) if not found and not faults else ()) + tuple(map(str, faults))
     data = {
         "baselines": [
             {"path": str(one.path), "shipped": one.shipped, **one.record.model_dump(mode="json")}
             for one in found
-        ]
+        ],
+        "faults": [one.as_dict() for one in faults],
     }
-    return Answer(data, tuple(blocks), notes)
+    return Answer(data, tuple(blocks), notes, faults[0].exit_code if faults else 0)
 
 
 def _model(one: Rows, stored: Sequence[Stored]) -> list[Block]:

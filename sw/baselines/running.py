@@ -6,7 +6,6 @@ Owns ``Wanted``, ``Rows`` and ``run``. Imports the measuring loop, the works and
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from gateformer.baselines.pinning import Pages, available, cores, no_huge_pages,
 from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import PLACES, Device, chosen
 from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.scratch import scratch, sweep
 from gateformer.baselines.work import Work
 from gateformer.config.schema import Config
 from gateformer.quant.decoder import Decoder
@@ -85,12 +85,15 @@ class Rows:
         A candidate each.
     path : Path or None
         Where the records stand; None where there are none.
+    unkept : str or None
+        Why some of them could not be written; they are among the rows all the same.
     """
 
     name: str
     kind: str
     rows: tuple[Record | Failure, ...]
     path: Path | None
+    unkept: str | None = None
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -129,19 +132,25 @@ def run(
     GateformerError, Problems
         E005 for a runtime that no model has, E022 for a context that a decoder does not take, for
         more threads than processors and for huge pages where there are none, E853 where there is
-        no GPU, E850 where a file of records is malformed: all before anything runs.
+        no GPU, E850 where the file of a model's records is malformed: all before anything runs.
+    OSError
+        Where the folder takes no files, likewise.
     """
     picked = _picked(models, wanted, device)
     Problems.raise_if_any(_refused(models, wanted))
-    store.find(own=folder)
+    for name in dict.fromkeys(str(model.name) for model in models):
+        store.find(workload=name, own=folder)
+    store.ready(folder)
+    sweep()
     say("memory bandwidth")
     there = machine(device, wanted.threads)
     found = []
     for model in models:
         kind = KINDS[type(model)]
         huge = huge_pages_of(model, wanted, device)
-        with tempfile.TemporaryDirectory(prefix="gateformer-work-") as place:
-            work = _work(model, wanted, Path(place))
+        unkept: list[OSError] = []
+        with scratch() as place:
+            work = _work(model, wanted, place)
             rows = measure(
                 work,
                 picked[kind],
@@ -153,14 +162,23 @@ def run(
                 estimate=wanted.estimate,
                 timeout_s=wanted.timeout_s,
                 say=lambda key, name=work.name: say(f"{name}: {key}"),  # type: ignore[misc] # bound
-                keep=lambda record: store.keep([record], folder),
+                keep=lambda record, unkept=unkept: _kept(record, folder, unkept),  # type: ignore[misc] # bound
             )
         records = [row for row in rows if isinstance(row, Record)]
         path = store.place(records[0], folder) if records else None
-        one = Rows(work.name, kind, tuple(rows), path)
+        why = str(unkept[0]) if unkept else None
+        one = Rows(work.name, kind, tuple(rows), path, why)
         found.append(one)
         done(one)
     return found
+
+
+def _kept(record: Record, folder: Path, unkept: list[OSError]) -> None:
+    """Store a record; a disk that is full by now does not take the other candidates' times."""
+    try:
+        store.keep([record], folder)
+    except OSError as error:
+        unkept.append(error)
 
 
 def _refused(models: Sequence[Model], wanted: Wanted) -> Iterator[GateformerError]:

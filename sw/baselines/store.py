@@ -150,8 +150,8 @@ def ready(folder: Path = OWN) -> None:
     OSError
         The system's own reason.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=there) as file:
         file.write(b"{}")
 
 

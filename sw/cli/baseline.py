@@ -123,7 +123,7 @@ def stored(
     from gateformer.baselines import store
     from gateformer.baselines.listing import listed
 
-    return listed(store.find(workload=workload, own=out or store.OWN)).give(as_json)
+    return listed(*store.look(workload=workload, own=out or store.OWN)).give(as_json)
 
 
 def _run(
@@ -143,7 +143,7 @@ def _run(
     subjects = find(models, overrides or ())
     with telling("measuring") as say:
         found = run(subjects, wanted, device=device, folder=out or store.OWN, say=say)
-    return measured(found, store.find(own=out or store.OWN)).give(as_json)
+    return measured(found, store.look(own=out or store.OWN)[0]).give(as_json)
 
 
 def _typed() -> str:

@@ -97,10 +97,48 @@ def test_what_is_asked_wrongly_is_told_before_anything_runs(call: Call) -> None:
 def test_a_malformed_file_of_records_stops_it_before_anything_runs(call: Call) -> None:
     folder = Path("runs/baselines/a-machine")
     folder.mkdir(parents=True)
-    (folder / "tiny.json").write_text('{"records": 3}')
-    code, _, said = call("baseline", "cpu", "net.h5", *QUICK)
+    (folder / "small.json").write_text('{"records": 3}')
+    code, _, said = call("baseline", "cpu", decoder(), *QUICK, "--context", 5)
     assert (code, said.split()[0]) == (16, "E850")
-    assert call("baseline", "list")[0] == 16
+    store.keep([record()])
+    code, listed, _ = call("baseline", "list")
+    assert code == 16
+    assert [one["workload"]["name"] for one in listed["baselines"]] == ["gpt2-small"]
+    assert {one["code"] for one in listed["faults"]} == {"E850"}
+
+
+def test_a_malformed_file_of_another_model_stops_nothing(call: Call) -> None:
+    folder = Path("runs/baselines/a-machine")
+    folder.mkdir(parents=True)
+    (folder / "other.json").write_text("{")
+    arguments = ("baseline", "cpu", decoder(), *QUICK, "--runtime", "logits", "--context", 5)
+    assert call(*arguments)[0] == 0
+
+
+def test_a_place_that_takes_no_records_is_told_before_anything_runs(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: object, **named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(running, "measure", never)
+    Path("runs").write_text("a file")
+    code, _, said = call("baseline", "cpu", decoder(), *QUICK, "--context", 5)
+    assert (code, said.split()[0]) == (9, "E706")
+
+
+def test_what_was_measured_is_shown_where_it_cannot_be_stored(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "keep", full)
+    arguments = ("baseline", "cpu", decoder(), *QUICK, "--runtime", "logits", "--context", 5)
+    code, answer, _ = call(*arguments)
+    assert code == 9
+    (model,) = answer["models"]
+    assert model["records"][0]["setup"]["runtime"] == "logits"
 
 
 def test_tables_show_times_with_their_number_and_why_no_energy(
@@ -163,6 +201,6 @@ def test_an_estimate_is_called_modelled() -> None:
 
 
 def test_an_empty_store_says_how_to_fill_it(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("baseline", "list")[1] == {"baselines": []}
+    assert call("baseline", "list")[1] == {"baselines": [], "faults": []}
     assert main(["baseline", "list"]) == 0
     assert "baseline cpu MODEL" in capsys.readouterr().out
