@@ -40,6 +40,8 @@ class Job:
         Of timed calls.
     exact : bool
         The reference of integers.
+    quantizers : bool
+        The reference of a network with its activation quantizers.
     estimate : bool
         Whether energy may be estimated where no meter is.
     """
@@ -54,6 +56,7 @@ class Job:
     seconds: float = 0.0
     exact: bool = False
     estimate: bool = False
+    quantizers: bool = False
 
 
 class Answer(Plain):

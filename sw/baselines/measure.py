@@ -110,7 +110,7 @@ def measure(
         Gets each record as soon as it is there.
     """
     found: list[Record | Failure] = []
-    references: dict[bool, NDArray[np.float64] | GateformerError] = {}
+    references: dict[tuple[bool, bool, str], NDArray[np.float64] | GateformerError] = {}
     with _shared(work) as work:
         desk = _Desk(work, threads, seconds, timeout_s, huge_pages, estimate)
         for candidate in candidates:
@@ -119,19 +119,21 @@ def measure(
                 error = ToolError("E505", what, layer=", ".join(lacking), fix=fix)
                 found.append(_failure(candidate, error))
                 continue
-            if candidate.exact not in references:
+            kind = candidate.exact, candidate.quantizers, candidate.weights
+            own = desk.of(candidate)
+            if kind not in references:
                 say("reference")
-                references[candidate.exact] = desk.reference(candidate.exact)
-            reference = references[candidate.exact]
+                references[kind] = own.reference(*kind[:2])
+            reference = references[kind]
             if isinstance(reference, GateformerError):
                 found.append(_failure(candidate, reference))
                 continue
             say(candidate.key)
             where = place or PLACES[work.kind, "cuda" if candidate.device == "cuda" else "cpu"]
             try:
-                answer, outputs = desk.run(candidate, where)
+                answer, outputs = own.run(candidate, where)
                 difference = compared(candidate, outputs, reference)
-                record = desk.record(candidate, answer, difference, hardware, command)
+                record = own.record(candidate, answer, difference, hardware, command)
             except GateformerError as failed:
                 found.append(_failure(candidate, failed))
                 continue
@@ -158,12 +160,14 @@ def compared(
     Raises
     ------
     BaselineError
-        E852 where it is more than the candidate's tolerance times the largest output; an exact
-        candidate may not differ at all.
+        E852 where it is more than the candidate's tolerance times the largest output, or where
+        many frames do not agree as it states; an exact candidate may not differ at all.
     """
     if outputs.shape != reference.shape:
         cause = f"They have the shape {outputs.shape}, the reference {reference.shape}"
         raise BaselineError("E852", "outputs differ from the model's", cause=cause)
+    if candidate.agreement is not None:
+        return candidate.agreement.held(outputs, reference, candidate.key)
     difference = float(np.abs(outputs - reference).max())
     largest = float(np.abs(reference).max())
     allowed = 0.0 if candidate.exact else candidate.tolerance * largest
@@ -190,11 +194,18 @@ class _Desk:
     huge_pages: bool
     estimate: bool
 
-    def reference(self, exact: bool) -> NDArray[np.float64] | GateformerError:
+    def of(self, candidate: Candidate) -> _Desk:
+        """Return the same for the weights that a candidate stores."""
+        if not isinstance(self.work, DecoderWork):
+            return self
+        return replace(self, work=self.work.stored(candidate.weights))
+
+    def reference(self, exact: bool, quantizers: bool) -> NDArray[np.float64] | GateformerError:
         """Return the right outputs, from a worker as they may take much memory, or why not."""
         asked = Job("reference", self.work, os.getpid(), self._processors(), self.threads)
         try:
-            return self._done(replace(asked, exact=exact), {})[1]
+            asked = replace(asked, exact=exact, quantizers=quantizers)
+            return self._done(asked, {})[1]
         except GateformerError as error:
             return error
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FRAMES = 1024
 """Inputs that a worker gets, at most; a larger batch has them again."""
+DRAWN = 256
+"""Inputs of a design without data, at least: outputs are compared over all of them."""
 
 
 def decoder_work(decoder: Decoder, *, context: int, batch: int = 1, seed: int = 0) -> DecoderWork:
@@ -112,7 +114,7 @@ def network_work(config: Config, folder: Path, *, batch: int = 1) -> NetworkWork
         samples = read_samples(config.data, graph, "test").inputs
         inputs = {name: samples[name][:FRAMES] for name in graph.inputs}
     else:
-        raw = drawn(lowered, min(FRAMES, max(batch, 64)), config.simulate.seed)
+        raw = drawn(lowered, min(FRAMES, max(batch, DRAWN)), config.simulate.seed)
         inputs = {name: lowered.values[name].fixed.to_real(raw[name]) for name in graph.inputs}
     places = [folder / name for name in ("graph.json", "inputs.npz", "lowered.json")]
     save(graph, places[0])

@@ -1,6 +1,7 @@
 """What a baseline's runtime has to offer, so that one measuring loop serves all of them.
 
-Owns ``Session``, ``Candidate`` and ``Missing``. Imports the records' words alone.
+Owns ``Session``, what a network's can do besides, and ``Candidate``. Imports the records' words
+and how outputs are compared.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.baselines.agreement import Agreement
 from gateformer.baselines.record import Tier
 
 
@@ -34,6 +36,25 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give its memory back."""
+
+
+@runtime_checkable
+class Turning(Session, Protocol):
+    """A network: it has several batches of frames at hand."""
+
+    batches: int
+    """How many."""
+
+    def turn(self, place: int) -> None:
+        """Put one of them into the inputs; no part of a step's time."""
+
+
+@runtime_checkable
+class Clocked(Turning, Protocol):
+    """A network that reads the clock itself, as a call from Python would show in its time."""
+
+    def repeat(self, calls: int) -> NDArray[np.float64]:
+        """Run so many steps, each on the next batch; return the seconds of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,13 @@ class Candidate:
         For the worker's process.
     exact : bool
         It computes the lowered graph's integers: held to those, as reals.
+    quantizers : bool
+        It computes a network with its activation quantizers: held to that one.
+    weights : str
+        How a decoder's weights are stored: held to a decoder of the weights that this leaves, a key
+        of `gateformer.baselines.decoders.rounding`; empty: to one of float32 weights.
+    agreement : Agreement or None
+        In the place of the tolerance: a network's outputs over many frames.
     transfer : bool
         Whether a step moves its inputs to the device and its outputs back, or works on the host's
         own memory: true; inputs that stay on a device: false.
@@ -78,6 +106,9 @@ class Candidate:
     environment: Mapping[str, str] = field(default_factory=dict)
     exact: bool = False
     transfer: bool = True
+    quantizers: bool = False
+    agreement: Agreement | None = None
+    weights: str = ""
 
     @property
     def key(self) -> str:

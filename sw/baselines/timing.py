@@ -1,18 +1,23 @@
 """How a step is timed: warmed up until it holds still, then in short bursts, every call on its own.
 
-Owns ``timed``. Imports numpy and the records' words. A machine is often shared: in bursts with
-rests between them a scheduler takes less away, and the median stays where it is if it takes some.
+Owns ``timed``, and the calls of a session. Imports numpy and the records' words. A machine is
+often shared: in bursts with rests between them a scheduler takes less away, and the median stays
+where it is if it takes some.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from time import perf_counter, sleep
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.baselines.record import Times
+from gateformer.baselines.runtime import Clocked, Session, Turning
 
 BLOCK_S = 0.05
 """Length of a block of warm-up."""
@@ -32,11 +37,76 @@ on a busy machine a few calls that stood still would fill the time."""
 MOST = 200_000
 """Most calls that are timed."""
 
+PIECE_S, PIECE = 0.002, 1024
+"""Calls that are asked for at once are about so long, and so many at most."""
+
 Clock = Callable[[], float]
+Calls = Callable[[int], Sequence[float]]
+"""Runs a step so many times, each to its end; returns the seconds of each."""
+
+
+def calls_of(session: Session, clock: Clock = perf_counter) -> Calls:
+    """Return the timed calls of a session.
+
+    A network takes its batches of frames in turn: the same frame again and again would be easier
+    than any use of it, and all runtimes get the same. A session that has a clock uses it.
+    """
+    if isinstance(session, Clocked):
+        return cast("Calls", session.repeat)
+    turn = _turner(session)
+
+    def calls(count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            turn()
+            began = clock()
+            session.step()
+            found.append(clock() - began)
+        return found
+
+    return calls
+
+
+def many(session: Session) -> tuple[Callable[[], None], int]:
+    """Return what runs a session's steps under a meter, and how many of them."""
+    if isinstance(session, Clocked):
+        repeat = session.repeat
+
+        def piece() -> None:
+            repeat(PIECE)
+
+        return piece, PIECE
+    turn = _turner(session)
+
+    def step() -> None:
+        turn()
+        session.step()
+
+    return step, 1
+
+
+def all_outputs(session: Session) -> NDArray[np.float64]:
+    """Return the outputs of every batch: (frames, numbers); of the last step where there is one."""
+    if not isinstance(session, Turning) or session.batches == 1:
+        return np.asarray(session.outputs(), np.float64)
+    found = []
+    for place in range(session.batches):
+        session.turn(place)
+        session.step()
+        found.append(np.array(session.outputs(), np.float64))
+    return np.concatenate(found)
+
+
+def _turner(session: Session) -> Callable[[], None]:
+    """Return what puts the next batch into a session; nothing where there is only one."""
+    if not isinstance(session, Turning) or session.batches == 1:
+        return lambda: None
+    places = cycle(range(session.batches))
+    return lambda: session.turn(next(places))
 
 
 def timed(
-    step: Callable[[], None],
+    calls: Calls,
     seconds: float,
     *,
     clock: Clock = perf_counter,
@@ -46,16 +116,16 @@ def timed(
 
     Parameters
     ----------
-    step : callable
-        Runs to its end.
+    calls : callable
+        Runs it.
     seconds : float
         Sum of the timed calls, at least; more where a call is long.
     clock : callable
-        Seconds.
+        Seconds, for the length of the warm-up.
     rest : callable
         Waits so many seconds.
     """
-    warmup = _warm(step, clock)
+    warmup, piece = _warm(calls, clock)
     found: list[float] = []
     total = 0.0
     collecting = gc.isenabled()
@@ -66,15 +136,13 @@ def timed(
             rest(REST_S)
             # Caches cool while it rests: the first call after it counts for warm-up.
             if total:
-                step()
+                calls(1)
                 warmup += 1
             spent = 0.0
             while spent < burst and _more(len(found), total + spent, seconds):
-                began = clock()
-                step()
-                one = clock() - began
-                found.append(one)
-                spent += one
+                some = calls(piece)
+                found.extend(some)
+                spent += sum(some)
             total += spent
     finally:
         if collecting:
@@ -104,22 +172,24 @@ def summary(found: list[float], warmup: int) -> Times:
     )
 
 
-def _warm(step: Callable[[], None], clock: Clock) -> int:
-    """Run until two blocks in a row take as long as the one before; return how many steps."""
-    count, still, before = 0, 0, 0.0
+def _warm(calls: Calls, clock: Clock) -> tuple[int, int]:
+    """Run until two blocks in a row take as long as the one before.
+
+    Returns the number of steps, and how many of them are then asked for at once.
+    """
+    count, still, before, piece = 0, 0, 0.0, 1
     began = clock()
     while count < 2 or (
         (spent := clock() - began) < WARM_S and (still < 2 or spent < LEAST_WARM_S)
     ):
         block: list[float] = []
-        while not block or sum(block) < BLOCK_S:
-            start = clock()
-            step()
-            block.append(clock() - start)
-            count += 1
-            if len(block) >= 1000:
+        while sum(block) < BLOCK_S or not block:
+            block.extend(calls(piece))
+            if len(block) >= PIECE:
                 break
+        count += len(block)
         now = float(np.median(block))
         still = still + 1 if abs(now - before) <= STABLE * before else 0
         before = now
-    return count
+        piece = max(1, min(PIECE, int(PIECE_S / max(now, 1e-9))))
+    return count, piece

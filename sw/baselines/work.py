@@ -7,7 +7,7 @@ the reference that every runtime's outputs are held to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,10 @@ from gateformer.quant.errors import DataError
 if TYPE_CHECKING:
     from gateformer.quant.graph import Graph
     from gateformer.quant.types import FloatArray, IntArray
+
+
+CHECKED = 1024
+"""Most frames whose outputs are compared, but for a batch that is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,13 @@ class NetworkWork:
     lowered: Path | None = None
     kind: Literal["network"] = "network"
 
-    def network(self) -> Graph:
-        """Return the graph on reals."""
+    def network(self, quantizers: bool = True) -> Graph:
+        """Return the graph on reals, with or without its activation quantizers."""
+        from gateformer.baselines.networks.quantizers import floating
         from gateformer.quant.serialize import load
 
-        return load(self.graph)
+        graph = load(self.graph)
+        return graph if quantizers else floating(graph)
 
     def integers(self) -> Graph:
         """Return the typed graph.
@@ -71,29 +77,41 @@ class NetworkWork:
             raise DataError("E612", "no lowered graph", layer=self.name, fix="lower the graph")
         return load(self.lowered)
 
-    def samples(self) -> dict[str, FloatArray]:
-        """Return the inputs: float64, (batch, *shape) each."""
+    def frames(self) -> dict[str, FloatArray]:
+        """Return all inputs that runtimes get: float64, (batches * batch, *shape) each.
+
+        The file's first `CHECKED` frames, or a batch where that is more, and from the start again
+        until the last batch is full.
+        """
         with np.load(self.inputs, allow_pickle=False) as file:
             held = {name: np.asarray(file[name], np.float64) for name in self.network().inputs}
-        return {name: one[np.arange(self.batch) % len(one)] for name, one in held.items()}
+        count = min(len(one) for one in held.values())
+        whole = -(-max(min(count, CHECKED), self.batch) // self.batch) * self.batch
+        return {name: one[np.arange(whole) % count] for name, one in held.items()}
+
+    def samples(self) -> dict[str, FloatArray]:
+        """Return the first batch's inputs: float64, (batch, *shape) each."""
+        return {name: one[: self.batch] for name, one in self.frames().items()}
 
     def raw(self) -> dict[str, IntArray]:
-        """Return the inputs as raw integers of the lowered graph's types."""
-        graph, reals = self.integers(), self.samples()
+        """Return all inputs as raw integers of the lowered graph's types."""
+        graph, reals = self.integers(), self.frames()
         return {name: graph.values[name].fixed.from_real(reals[name]) for name in graph.inputs}
 
-    def reference(self, exact: bool = False) -> NDArray[np.float64]:
-        """Return the right outputs: (batch, numbers of all outputs one after the other).
+    def reference(self, exact: bool = False, quantizers: bool = True) -> NDArray[np.float64]:
+        """Return the right outputs: (frames, numbers of all outputs one after the other).
 
         Parameters
         ----------
         exact : bool
             Of the lowered graph's integers, as reals; otherwise of the float64 executor.
+        quantizers : bool
+            Whether the latter's graph has its activation quantizers.
         """
         from gateformer.quant.execute import run, run_reals
 
         if not exact:
-            return joined(list(run_reals(self.network(), self.samples()).values()))
+            return joined(list(run_reals(self.network(quantizers), self.frames()).values()))
         graph = self.integers()
         found = run(graph, self.raw())
         return joined([graph.values[name].fixed.to_real(raw) for name, raw in found.items()])
@@ -141,6 +159,9 @@ class DecoderWork:
     kept : Path or None
         Where the prompt's cache and the right logits stand for all processes of one measurement:
         the first that needs them writes the file.
+    weights : str
+        How the cache and the right logits have the weights: in float32 where empty, else rounded
+        by this key of `gateformer.baselines.decoders.rounding`. No part of what the work is.
     """
 
     decoder: Decoder
@@ -148,7 +169,13 @@ class DecoderWork:
     seed: int = 0
     batch: int = 1
     kept: Path | None = None
+    weights: str = ""
     kind: Literal["decode"] = "decode"
+
+    def stored(self, weights: str) -> DecoderWork:
+        """Return the same work with its reference on weights as they are stored."""
+        kept = self.kept and self.kept.with_stem(f"{self.kept.stem} {weights}".strip())
+        return replace(self, weights=weights, kept=kept)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateformer.baselines.pinning import end_with, pin
+from gateformer.baselines.pinning import end_with, pin, share_in_huge_pages
 
 if TYPE_CHECKING:
     from gateformer.baselines.jobs import Answer, Job
@@ -47,7 +47,13 @@ def answered(job: Job, folder: Path) -> Answer:
         if job.task == "reference":
             import numpy as np
 
-            np.save(folder / OUTPUTS, job.work.reference(job.exact))
+            from gateformer.baselines.work import NetworkWork
+
+            if isinstance(job.work, NetworkWork):
+                right = job.work.reference(job.exact, job.quantizers)
+            else:
+                right = job.work.reference(job.exact)
+            np.save(folder / OUTPUTS, right)
             return Answer()
         return _measured(job, folder)
     except GateformerError as error:
@@ -67,26 +73,30 @@ def _measured(job: Job, folder: Path) -> Answer:
 
     from gateformer.baselines.jobs import OUTPUTS, Answer
     from gateformer.baselines.registry import candidates
-    from gateformer.baselines.timing import timed
+    from gateformer.baselines.timing import all_outputs, calls_of, many, timed
     from gateformer.energy.meters.windows import choose, metered
 
     candidate = next(one for one in candidates(job.place) if one.key == job.key)
     load = os.getloadavg()[0]
     session = candidate.open(job.work, job.threads)
     try:
-        times = timed(session.step, job.seconds)
+        times = timed(calls_of(session), job.seconds)
         # After the timing: what was timed is what is compared.
-        np.save(folder / OUTPUTS, np.asarray(session.outputs(), np.float64))
+        np.save(folder / OUTPUTS, all_outputs(session))
         if candidate.device == "cuda":
             from gateformer.baselines.gpu.running import nvml_device
 
             meter = choose("gpu", device=nvml_device())
         else:
             meter = choose("cpu", estimate=job.estimate)
-        energy, note = metered(session.step, job.work.batch, meter)
+        step, steps = many(session)
+        energy, note = metered(step, job.work.batch * steps, meter)
+        options = {str(name): str(value) for name, value in session.options.items()}
+        if job.work.kind == "decode" and (share := share_in_huge_pages()) is not None:
+            options["memory in huge pages"] = f"{share:.0%}"
         return Answer(
             version=session.version,
-            options={str(name): str(value) for name, value in session.options.items()},
+            options=options,
             bytes=session.bytes,
             times=times,
             load=load,

@@ -29,7 +29,9 @@ class Reals:
     bytes = 1000
 
     def __init__(self, work: Any, threads: int) -> None:
-        self.graph, self.inputs = work.network(), work.samples()
+        self.graph, self.batch, self.frames = work.network(), work.batch, work.frames()
+        self.batches = len(self.frames["x"]) // self.batch
+        self.turn(0)
         self.options: Mapping[str, str] = {
             "threads": str(threads),
             "processors": str(len(os.sched_getaffinity(0))),
@@ -37,6 +39,10 @@ class Reals:
             "malloc": os.environ.get("GLIBC_TUNABLES", ""),
         }
         self.made: dict[str, NDArray[np.float64]] = {}
+
+    def turn(self, place: int) -> None:
+        begin = place * self.batch
+        self.inputs = {name: one[begin : begin + self.batch] for name, one in self.frames.items()}
 
     def step(self) -> None:
         self.made = run_reals(self.graph, self.inputs)

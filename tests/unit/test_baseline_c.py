@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from gateformer.baselines.networks.c_integers import SAYS
 from gateformer.baselines.networks.c_integers import source as integer_source
 from gateformer.baselines.networks.c_reals import source as reals_source
 from gateformer.baselines.networks.candidates import CANDIDATES
+from gateformer.baselines.runtime import Clocked
+from gateformer.baselines.timing import all_outputs
 from gateformer.quant.errors import BaselineError, ToolError
 from gateformer.quant.execute import run
 from gateformer.quant.expand.context import Types
@@ -137,6 +141,39 @@ def test_the_candidate_gives_the_reals_of_its_integers(tmp_path: Path) -> None:
     session.step()
     assert (session.outputs() == files.reference(exact=True)).all()
     session.close()
+
+
+@needs_compiler
+def test_the_clock_in_c_is_around_each_call_on_each_batch(tmp_path: Path) -> None:
+    graph = made("deep")
+    files = replace(work(graph, tmp_path, 6), batch=2)
+    (candidate,) = (one for one in CANDIDATES if one.key == "plain-c:fp32")
+    session = candidate.open(files, 1)
+    assert isinstance(session, Clocked)
+    assert session.batches == 3
+    right = files.reference()
+    assert np.abs(all_outputs(session) - right).max() <= 1e-5 * np.abs(right).max()
+    session.turn(0)
+    for calls, last in ((1, 0), (1, 1), (3, 1), (2, 0)):
+        began = perf_counter()
+        seconds = session.repeat(calls)
+        spent = perf_counter() - began
+        assert len(seconds) == calls
+        assert (seconds > 0).all()
+        assert seconds.sum() < spent
+        found = session.outputs()
+        assert np.abs(found - right[2 * last : 2 * last + 2]).max() <= 1e-5
+    # What a call from Python takes is not in the times.
+    inside = np.median(session.repeat(2000))
+    outside = np.median([timed_call(session.step) for _ in range(2000)])
+    assert inside < outside
+    session.close()
+
+
+def timed_call(step: Callable[[], None]) -> float:
+    began = perf_counter()
+    step()
+    return perf_counter() - began
 
 
 @needs_compiler

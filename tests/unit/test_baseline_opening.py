@@ -35,9 +35,11 @@ def test_a_design_without_data_gets_drawn_inputs_of_its_types(tmp_path: Path) ->
     work = network_work(config, tmp_path, batch=3)
     (samples,) = work.samples().values()
     assert samples.shape == (3, 4, 2)
-    (raw,) = work.raw().values()
-    assert (raw / 16 == samples).all()  # fixed<8,4>: four fraction bits
-    assert work.reference(exact=True).shape == work.reference().shape == (3, 8)
+    (raw,), (frames,) = work.raw().values(), work.frames().values()
+    assert (raw / 16 == frames).all()  # fixed<8,4>: four fraction bits
+    assert (frames[:3] == samples).all()
+    # Enough of them to compare outputs on, in whole batches.
+    assert work.reference(exact=True).shape == work.reference().shape == (258, 8)
 
 
 def test_a_design_s_own_data_comes_first(tmp_path: Path) -> None:

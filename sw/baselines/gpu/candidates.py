@@ -2,8 +2,9 @@
 
 Owns ``NETWORKS`` and ``DECODERS``. Imports how modules run, and the modules where they are opened.
 
-Left out: int8 for networks, whose matrices are narrower than what a GPU multiplies in eight bits,
-and of which launching kernels is nearly all the time.
+Networks are the float ones, without activation quantizers. Left out: int8 for networks, whose
+matrices are narrower than what a GPU multiplies in eight bits, and of which launching kernels is
+nearly all the time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from gateformer.baselines.gpu.running import Device, How, compiled
 from gateformer.baselines.gpu.session import GpuSession
-from gateformer.baselines.networks.candidates import HALF, STEP
+from gateformer.baselines.networks.candidates import AGREEMENTS
 from gateformer.baselines.record import Tier
 from gateformer.baselines.runtime import Candidate
 from gateformer.baselines.work import DecoderWork, NetworkWork
@@ -28,8 +29,9 @@ DTYPES: Mapping[str, str] = {
     "w8a8": "bfloat16",
 }
 """Torch's type of what is no integer."""
-NETWORK_TOLERANCES: Mapping[str, float] = {"fp32": STEP, "tf32": HALF, "bf16": HALF}
-"""As on a CPU: a value at a quantizer's threshold may fall one step away."""
+NETWORK_TOLERANCES: Mapping[str, float] = {
+    precision: AGREEMENTS[precision].limit for precision in ("fp32", "tf32", "bf16")
+}
 TOLERANCES: Mapping[str, float] = {
     "fp32": 1e-4,
     "tf32": 0.02,
@@ -61,17 +63,20 @@ def open_network(
     """
     import torch
 
+    from gateformer.baselines.networks.sessions import graph_of, singles
     from gateformer.baselines.networks.torch_model import module, weight_bytes
 
     device = device or Device("cuda")
     device.need()
     torch.set_num_threads(threads)
-    graph, samples, dtype = work.network(), work.samples(), DTYPES[precision]
+    (graph, said), dtype = graph_of(work, "float"), DTYPES[precision]
     kind = getattr(torch, dtype)
-    inputs = tuple(torch.from_numpy(samples[name]).to(kind) for name in graph.inputs)
+    batches = [
+        tuple(torch.from_numpy(one).to(kind).clone() for one in batch) for batch in singles(work)
+    ]
     net = module(graph, device.name, dtype)
     weights = weight_bytes(net)
-    options = {"tensors": dtype}
+    options = said | {"tensors": dtype}
     if how == "compile":
         net = compiled(net)
         options["compiler"] = "inductor, captured as one graph"
@@ -83,13 +88,14 @@ def open_network(
 
     return GpuSession(
         run,
-        inputs,
+        batches[0],
         device,
         how,
         transfer=transfer,
         bytes=weights,
         options=options,
         matmul="high" if precision == "tf32" else "highest",
+        others=batches[1:],
     )
 
 
@@ -169,6 +175,7 @@ def _candidate(
         tolerance=tolerances[precision],
         device="cuda",
         transfer=transfer,
+        agreement=AGREEMENTS[precision] if opened is open_network else None,
     )
 
 

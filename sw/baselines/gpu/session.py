@@ -9,7 +9,7 @@ network is most of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class GpuSession:
         The module's step.
     inputs : sequence of torch.Tensor
         On the host.
+    others : sequence of sequence of torch.Tensor
+        More batches of inputs, which are taken in turn.
     device : Device
         Where it runs.
     how : {"eager", "graphs", "compile"}
@@ -56,6 +58,7 @@ class GpuSession:
         bytes: int,
         options: Mapping[str, str],
         matmul: str = "highest",
+        others: Sequence[tuple[Any, ...]] = (),
     ) -> None:
         import torch
 
@@ -68,8 +71,11 @@ class GpuSession:
         }
         self._before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(matmul)
-        self.host = tuple(device.pinned(one) for one in inputs)
-        self.inputs = tuple(one.to(device.name) for one in inputs)
+        self.held = (inputs, *others)
+        self.batches = len(self.held)
+        # Copied: the batch in turn is written over it.
+        self.host = tuple(device.pinned(one.clone()) for one in inputs)
+        self.inputs = tuple(one.clone().to(device.name) for one in inputs)
 
         def call() -> tuple[Any, Any]:
             return run(*self.inputs)
@@ -79,6 +85,13 @@ class GpuSession:
             self.made, answer = self.call()
             device.wait()
             self.answer = device.pinned(torch.empty_like(answer, device="cpu"))
+
+    def turn(self, place: int) -> None:
+        """Put a batch into the inputs, there and on the host; no part of a step."""
+        for there, here, frames in zip(self.inputs, self.host, self.held[place], strict=True):
+            here.copy_(frames)
+            there.copy_(here)
+        self.device.wait()
 
     def step(self) -> None:
         """Run once, and wait for the end."""
@@ -99,4 +112,4 @@ class GpuSession:
     def close(self) -> None:
         """Let go of the module and give torch's setting back."""
         self.torch.set_float32_matmul_precision(self._before)
-        del self.call, self.made, self.inputs, self.host, self.answer
+        del self.call, self.made, self.inputs, self.host, self.held, self.answer

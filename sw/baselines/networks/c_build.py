@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gateformer.baselines.networks.c_integers import source as integer_source
 from gateformer.baselines.networks.c_reals import source as reals_source
-from gateformer.baselines.networks.sessions import Opening, flat, singles
+from gateformer.baselines.networks.sessions import Form, Opening, flat, graph_of, singles
 from gateformer.baselines.work import NetworkWork
 from gateformer.quant.errors import ToolError
 from gateformer.quant.tools import find_tool
@@ -33,12 +33,12 @@ TIMEOUT_S = 300.0
 
 
 def compiled(text: str, folder: Path, flags: Sequence[str]) -> tuple[Any, str]:
-    """Return the function ``run`` of a source, and the compiler's name and version.
+    """Return the library of a source, and the compiler's version.
 
     Parameters
     ----------
     text : str
-        C with the function ``run``.
+        C with the functions ``run`` and ``repeat``.
     folder : Path
         For the source and the library.
     flags : sequence of str
@@ -58,12 +58,12 @@ def compiled(text: str, folder: Path, flags: Sequence[str]) -> tuple[Any, str]:
     linking = ["-shared", "-fopenmp", "network.o", "-o", "network.so", "-lm"]
     _said([compiler, *linking], folder)
     version = _said([compiler, "-dumpfullversion"], folder).strip()
-    return ctypes.CDLL(str(folder / "network.so")).run, version
+    return ctypes.CDLL(str(folder / "network.so")), version
 
 
-def c_session() -> Opening:
+def c_session(form: Form = "float") -> Opening:
     """Return the opening of plain C in float32."""
-    return _Reals
+    return lambda work, threads: _Reals(work, threads, form)
 
 
 def integer_session() -> Opening:
@@ -72,7 +72,7 @@ def integer_session() -> Opening:
 
 
 class Called:
-    """A compiled network with its buffers."""
+    """A compiled network with its buffers: inputs of all batches, outputs of one."""
 
     def __init__(
         self,
@@ -84,48 +84,62 @@ class Called:
         flags: Sequence[str],
     ) -> None:
         with tempfile.TemporaryDirectory(prefix="gateformer-c-") as folder:
-            self.function, self.version = compiled(text, Path(folder), flags)
+            self.library, self.version = compiled(text, Path(folder), flags)
         self.options: Mapping[str, str] = {
             "compiler": f"g++ {self.version}, {' '.join([*FLAGS[2:6], *flags])}",
-            "called": "from Python by ctypes",
+            "clock": "read in C around each call, which is in the times (some 20 ns)",
         }
         self.bytes = len(weights)
         self.inputs, self.results = list(inputs), list(outputs)
+        self.batch = len(self.results[0])
+        self.batches, self.place = len(self.inputs[0]) // self.batch, 0
         room = np.zeros(len(weights) + 64, np.uint8)
         start = -room.ctypes.data % 64
         room[start : start + len(weights)] = np.frombuffer(weights, np.uint8)
         self.kept = room
-        pointers = [
-            (ctypes.c_void_p * len(arrays))(*(one.ctypes.data for one in arrays))
-            for arrays in (self.inputs, self.results)
+        self.weights = ctypes.c_void_p(room.ctypes.data + start)
+        self.made = _pointers(self.results)
+        self.given = [
+            _pointers([one[place * self.batch :] for one in self.inputs])
+            for place in range(self.batches)
         ]
-        self.arguments = (
-            ctypes.c_void_p(room.ctypes.data + start),
-            *pointers,
-            ctypes.c_long(len(self.inputs[0])),
-            ctypes.c_int(threads),
-        )
-        self.function.restype = None
+        self.sizes = ctypes.c_long(self.batch), ctypes.c_int(threads)
+        self.library.run.restype = self.library.repeat.restype = None
+
+    def turn(self, place: int) -> None:
+        """Take a batch."""
+        self.place = place
 
     def step(self) -> None:
         """Run the batch."""
-        self.function(*self.arguments)
+        self.library.run(self.weights, self.given[self.place], self.made, *self.sizes)
+
+    def repeat(self, calls: int) -> NDArray[np.float64]:
+        """Run so many steps, each on the next batch; return the seconds of each."""
+        seconds = np.zeros(calls)
+        counts = (ctypes.c_long(one) for one in (self.batches, self.place, calls))
+        place = ctypes.c_void_p(seconds.ctypes.data)
+        self.library.repeat(self.weights, self.given[0], self.made, *self.sizes, *counts, place)
+        self.place = (self.place + calls) % self.batches
+        return seconds
 
     def close(self) -> None:
         """Let go of the buffers; the library stays until the process ends."""
-        del self.arguments
+        del self.given, self.made, self.weights
 
 
 class _Reals(Called):
     """Float32 from the graph on reals."""
 
-    def __init__(self, work: NetworkWork, threads: int) -> None:
-        graph, inputs = work.network(), singles(work)
+    def __init__(self, work: NetworkWork, threads: int, form: Form) -> None:
+        graph, said = graph_of(work, form)
+        inputs = [np.concatenate(one) for one in zip(*singles(work), strict=True)]
         text, weights = reals_source(graph)
         outputs = [
             np.zeros((work.batch, *graph.values[name].shape), np.float32) for name in graph.outputs
         ]
         super().__init__(text, weights, inputs, outputs, threads, FAST)
+        self.options = said | dict(self.options)
 
     def outputs(self) -> NDArray[np.float64]:
         """Return what it gave."""
@@ -151,6 +165,11 @@ class _Integers(Called):
         return flat(
             [value.fixed.to_real(raw) for value, raw in zip(values, self.results, strict=True)]
         )
+
+
+def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
+    """Return an array of C with a pointer to each; the arrays stay with the caller."""
+    return (ctypes.c_void_p * len(arrays))(*(one.ctypes.data for one in arrays))
 
 
 def _said(command: Sequence[str | Path], folder: Path) -> str:

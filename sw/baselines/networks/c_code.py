@@ -193,7 +193,12 @@ class Code:
             self.say(f"y{place}[{flat(shape, index)}] = {element(index)};")
 
     def text(self, prelude: str) -> str:
-        """Return the whole source: ``run(weights, inputs, outputs, frames, threads)``."""
+        """Return the whole source.
+
+        ``run(weights, inputs, outputs, frames, threads)`` is one step. ``repeat`` runs many, each
+        on the next of some batches that lie one after the other, from ``first`` on, and reads the
+        clock around each: neither a call from Python nor its way back is in the times.
+        """
         names = [f"x{k}" for k in range(len(self.inputs))]
         given = [f"const {self.scalar} *restrict {name}" for name in names]
         made = [f"{self.scalar} *restrict y{k}" for k in range(len(self.outputs))]
@@ -218,8 +223,37 @@ class Code:
                 f"        frame({', '.join(passed)});",
                 "}",
                 "",
+                *_repeat(self.scalar, self.inputs),
             ]
         )
+
+
+def _repeat(scalar: str, inputs: Sequence[Shape]) -> list[str]:
+    """Return the function that times steps."""
+    placed = [
+        f"        now[{k}] = in[{k}] + place * frames * {prod(shape)}L;"
+        for k, shape in enumerate(inputs)
+    ]
+    return [
+        "#include <time.h>",
+        f"void repeat(const char *w, const {scalar} *const *in, {scalar} *const *out,",
+        "            long frames, int threads, long batches, long first, long calls,",
+        "            double *seconds)",
+        "{",
+        "    for (long call = 0; call < calls; call++) {",
+        "        long place = (first + call) % batches;",
+        f"        const {scalar} *now[{len(inputs)}];",
+        *placed,
+        "        struct timespec began, ended;",
+        "        clock_gettime(CLOCK_MONOTONIC, &began);",
+        "        run(w, now, out, frames, threads);",
+        "        clock_gettime(CLOCK_MONOTONIC, &ended);",
+        "        seconds[call] = (double)(ended.tv_sec - began.tv_sec)",
+        "                        + 1e-9 * (double)(ended.tv_nsec - began.tv_nsec);",
+        "    }",
+        "}",
+        "",
+    ]
 
 
 def flat(shape: Shape, index: Index) -> str:

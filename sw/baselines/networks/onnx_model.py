@@ -1,9 +1,9 @@
 """A network as an ONNX model: a handful of fused operators, shapes fixed.
 
 Owns ``model``. Imports the meaning of operations; onnx inside. Frames are a fixed axis, so that a
-runtime plans its memory once. A model's own quantizers stay in it, as pairs of QuantizeLinear and
-DequantizeLinear where an integer type of ONNX holds them (ONNX Runtime's fastest form: the model
-takes a tenth longer than without any) or as arithmetic (OpenVINO's: no longer at all).
+runtime plans its memory once. Where a graph has quantizers they become pairs of QuantizeLinear and
+DequantizeLinear if an integer type of ONNX holds them, else arithmetic. They are not free: the
+projects' networks take a third to a half longer with them in ONNX Runtime.
 """
 
 # A kit's words are told once, in `Kit`.
@@ -52,12 +52,7 @@ class Edge:
         return self.kit.node("Div", self, other)
 
 
-Form = Literal["pairs", "arithmetic", "int8"]
-"""Of quantizers; ``int8``: pairs, and dense layers' weights as integers, so that a runtime may
-multiply in them."""
-
-
-def model(graph: Graph, batch: int, form: Form = "pairs") -> Any:
+def model(graph: Graph, batch: int, *, integers: bool = False) -> Any:
     """Return an ``onnx.ModelProto`` of a graph on reals.
 
     Parameters
@@ -66,8 +61,9 @@ def model(graph: Graph, batch: int, form: Form = "pairs") -> Any:
         As imported or folded.
     batch : int
         Frames of one step.
-    form : {"pairs", "arithmetic", "int8"}
-        How quantizers are written.
+    integers : bool
+        Whether dense layers' weights are held in eight bits, so that a runtime may multiply in
+        them where quantizers stand around.
 
     Returns
     -------
@@ -80,12 +76,12 @@ def model(graph: Graph, batch: int, form: Form = "pairs") -> Any:
     DataError
         E612 for an operation that works on raw integers.
     BaselineError
-        E851 for ``int8`` where a dense layer's weights are no such integers.
+        E851 for ``integers`` where a dense layer's weights are no such integers.
     """
     import onnx
     from onnx import TensorProto, helper
 
-    kit = OnnxKit(batch, form)
+    kit = OnnxKit(batch, integers)
     inputs = {name: Edge(kit, f"x{place}") for place, name in enumerate(graph.inputs)}
     made = translate(kit, graph, inputs)
     for place, (edge, name) in enumerate(zip(made, graph.outputs, strict=True)):
@@ -125,8 +121,8 @@ def weight_bytes(whole: Any) -> int:
 class OnnxKit:
     """Says a kit's words in ONNX nodes."""
 
-    def __init__(self, batch: int, form: Form) -> None:
-        self.batch, self.form = batch, form
+    def __init__(self, batch: int, integers: bool) -> None:
+        self.batch, self.integers = batch, integers
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self._known: dict[tuple[Any, ...], str] = {}
@@ -163,7 +159,7 @@ class OnnxKit:
         if len(given) > 2:
             x = self.reshape(x, (*tokens, kernel.shape[0]))
         weight = self._weight(kernel)
-        if not tokens and bias is not None and self.form != "int8":
+        if not tokens and bias is not None and not self.integers:
             y = self.node("Gemm", x, weight, self._reals(bias))
         else:
             y = self.node("MatMul", x, weight)
@@ -249,7 +245,7 @@ class OnnxKit:
 
     def quantize(self, x: Edge, to: Fixed, rounding: Rounding, overflow: Overflow) -> Edge:
         odd = rounding is not Rounding.RND_CONV or overflow is Overflow.WRAP or to.width > 16
-        if odd or self.form == "arithmetic":
+        if odd:
             made: Edge = steps(self, x, to, rounding, overflow)
             return made
         bits = 8 if to.width <= 8 else 16
@@ -288,7 +284,7 @@ class OnnxKit:
 
     def _weight(self, kernel: FloatArray) -> Edge:
         """Return a matrix, as integers where they are asked for."""
-        if self.form != "int8":
+        if not self.integers:
             return self._reals(kernel)
         found = dyadic(kernel, 8)
         if found is None or np.abs(found[0]).max() > np.iinfo(np.int8).max:

@@ -168,7 +168,11 @@ class TorchKit:
         return x.sum(where, kept) if kind == "sum" else x.amax(where, kept)
 
     def quantize(self, x: Any, to: Fixed, rounding: Rounding, overflow: Overflow) -> Any:
-        return steps(self, x, to, rounding, overflow)
+        plain = rounding is Rounding.RND_CONV and overflow is not Overflow.WRAP
+        if not plain or self.dtype is not self.torch.float32:
+            return steps(self, x, to, rounding, overflow)
+        low, high = to.limits(overflow)
+        return self.torch.fake_quantize_per_tensor_affine(x, to.scale, 0, low, high)
 
     def keep(self, x: Any) -> Any:
         return x
