@@ -82,14 +82,15 @@ def measure(threads: int, *, repeats: int = REPEATS, size: int | None = None) ->
         size = min(size, (memory_bytes() or 8 * size) // 8)
     processors = choose(threads)
     threads = len(processors)
+    load = {"bandwidth, processes beside it": f"{os.getloadavg()[0]:.1f}"}
     with pinned(processors):
         compiled = _compiled(threads, size, repeats)
         if compiled is not None:
-            return compiled
+            return replace(compiled, details=compiled.details | load)
         reads = {kind: dotted(threads, size, repeats, kind) for kind in KINDS}
     words = f"numpy's dot products, {threads} threads, {size >> 20} MiB, best of {repeats}: "
     words += "a lower bound, as no C++ compiler is here"
-    return Bandwidth(max(reads.values()), words, _details(reads), reads)
+    return Bandwidth(max(reads.values()), words, _details(reads) | load, reads)
 
 
 def dotted(threads: int, size: int, repeats: int, pages: Pages) -> float:
