@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unit.decoder_shapes import GPT, LLAMA, SHAPES
 
 from gateformer.baselines.decoders import reference
-from gateformer.baselines.decoders.candidates import BYTE, NIBBLE
+from gateformer.baselines.decoders.candidates import HALF, INTEGER
 from gateformer.baselines.decoders.sizes import Storage, plain, refuse_parts, step_bytes
 from gateformer.baselines.decoders.weights import EPSILON, THETA, Parameters, Weights
 from gateformer.baselines.work import DecoderWork
@@ -107,9 +107,9 @@ def test_tolerances_tell_another_cache_and_other_logits(name: str) -> None:
     right = DecoderWork(SHAPES[name], 20, 1).reference()
     largest = np.abs(right).max()
     late = DecoderWork(SHAPES[name], 19, 1).reference()
-    assert np.abs(right - late).max() > BYTE * largest
+    assert np.abs(right - late).max() > max(HALF, INTEGER) * largest
     other = DecoderWork(SHAPES[name], 20, 2).reference()
-    assert np.abs(right - other).max() > NIBBLE * largest
+    assert np.abs(right - other).max() > 0.9 * largest
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -166,3 +166,7 @@ def test_a_start_is_kept_whole_and_read_again(
     for name in ("keys", "values", "logits"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert replace(work, kept=None).fingerprint() == work.fingerprint()
+    coarse = work.stored("onnx int4")
+    assert (coarse.fingerprint(), coarse.kept) == (
+        work.fingerprint(), tmp_path / "start onnx int4.npz",
+    )  # fmt: skip

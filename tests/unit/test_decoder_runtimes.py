@@ -2,18 +2,28 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from unit.decoder_shapes import GPT, LLAMA, OPT, SHAPES
 
-from gateformer.baselines.decoders import gguf_file, onnx_model, openvino_model
+from gateformer.baselines.decoders import (
+    gguf_file,
+    onnx_model,
+    onnx_session,
+    openvino_model,
+    openvino_session,
+)
 from gateformer.baselines.decoders.candidates import CANDIDATES
-from gateformer.baselines.decoders.reference import start
+from gateformer.baselines.decoders.reference import Start, start
+from gateformer.baselines.decoders.rounding import ROUNDINGS, rounded
 from gateformer.baselines.decoders.sizes import plain, step_bytes
 from gateformer.baselines.decoders.weights import Weights
+from gateformer.baselines.measure import compared
 from gateformer.baselines.runtime import Candidate, Session
 from gateformer.baselines.work import DecoderWork
 from gateformer.quant.errors import BaselineError
@@ -30,6 +40,7 @@ def opened(candidate: Candidate, work: DecoderWork) -> closing[Session]:
 
 def difference(candidate: Candidate, work: DecoderWork) -> float:
     """Return the largest difference of the second step, of the largest logit."""
+    work = work.stored(candidate.weights)
     with opened(candidate, work) as session:
         session.step()
         session.step()
@@ -50,6 +61,73 @@ def test_a_runtime_gives_the_reference_logits(
             opened(candidate, work)
     else:
         assert difference(candidate, work) <= candidate.tolerance
+
+
+def wrong_heads(begin: Start) -> Start:
+    return replace(begin, keys=np.roll(begin.keys, 1, axis=1))
+
+
+def half_a_cache(begin: Start) -> Start:
+    keys = begin.keys.copy()
+    keys[:, :, : keys.shape[2] // 2] = 0
+    return replace(begin, keys=keys)
+
+
+INTEGERS = [one for one in CANDIDATES if one.weights]
+HANDED = [one for one in INTEGERS if one.runtime != "llama.cpp"]
+"""They get the cache from us; llama.cpp makes its own."""
+
+
+@pytest.mark.parametrize("broken", [wrong_heads, half_a_cache])
+@pytest.mark.parametrize("candidate", HANDED, ids=lambda one: one.key)
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_runtime_with_a_broken_cache_is_refused(
+    name: str,
+    candidate: Candidate,
+    broken: Callable[[Start], Start],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = DecoderWork(SHAPES[name], 32, 1).stored(candidate.weights)
+    right = work.reference()
+    for module in (onnx_session, openvino_session):
+        monkeypatch.setattr(module, "start", lambda work: broken(start(work)))
+    with opened(candidate, work) as session:
+        session.step()
+        with pytest.raises(BaselineError, match="E852"):
+            compared(candidate, session.outputs(), right)
+
+
+@pytest.mark.parametrize("candidate", INTEGERS, ids=lambda one: one.key)
+def test_another_activation_is_refused(candidate: Candidate) -> None:
+    """The same weights with ReLU for GELU: what the runtime of another model gives."""
+    right = DecoderWork(GPT, 32, 1).stored(candidate.weights).reference()
+    other = replace(GPT, activation="relu")
+    if candidate.runtime == "llama.cpp":
+        pytest.importorskip("gguf", reason="needs gguf")
+        found = DecoderWork(other, 32, 1).stored(candidate.weights).reference()
+    else:
+        with opened(candidate, DecoderWork(other, 32, 1).stored(candidate.weights)) as session:
+            session.step()
+            found = session.outputs()
+    with pytest.raises(BaselineError, match="E852"):
+        compared(candidate, found, right)
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+def test_rounded_weights_are_those_that_the_formats_store(name: str) -> None:
+    if name.startswith("gguf"):
+        pytest.importorskip("gguf", reason="needs gguf")
+    work = DecoderWork(GPT, 0)
+    whole, stored = Weights(GPT, 0), rounded(work.stored(name))
+    assert stored.outside()["positions"].tolist() == whole.outside()["positions"].tolist()
+    one, other = whole.layer(1), stored.layer(1)
+    for part in one:
+        off = np.abs(one[part] - other[part]).max() / np.abs(one[part]).max()
+        assert (off == 0) == (one[part].ndim == 1)
+        assert off < (0.005 if "8" in name else 0.13)
+    table = np.array_equal(stored.outside()["tokens"], whole.outside()["tokens"])
+    assert table == (not name.startswith("gguf"))
+    assert rounded(work).layer(1)["up.weight"].tolist() == one["up.weight"].tolist()
 
 
 @pytest.mark.slow
@@ -97,6 +175,14 @@ def test_an_onnx_file_holds_the_bytes_that_a_step_reads(precision: str, tmp_path
     table = 4 * (OPT.vocab - 1) * OPT.d_model
     tensors = OPT.layers * 16 + 6
     assert read + table <= held <= read + table + tensors * onnx_model.ALIGNED
+
+
+def test_bytes_on_x86_hold_a_sum_a_block() -> None:
+    for precision in ("int8", "int4"):
+        stored = onnx_model.STORAGE[precision]
+        assert onnx_model.packed(precision, "aarch64") == stored
+        assert onnx_model.packed(precision, "x86_64").bytes == stored.bytes + 4
+    assert onnx_model.packed("fp32", "x86_64") == onnx_model.STORAGE["fp32"]
 
 
 @pytest.mark.parametrize("precision", gguf_file.STORAGE)

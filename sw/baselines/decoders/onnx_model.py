@@ -8,6 +8,7 @@ MatMulNBits), which its generation library uses too; the cache is handed in and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,12 @@ STORAGE: Mapping[str, Storage] = {
     "int8": Storage(32, 36, 4, 4, 4),
     "int4": Storage(32, 20, 4, 4, 4),
 }
-"""Blocks of 32 weights with a float32 scale; vectors, tables and the cache are float32."""
+"""In the file: blocks of 32 weights with a float32 scale; vectors, tables and the cache are
+float32."""
+BLOCK_SUM = 4
+"""Bytes that ONNX Runtime puts beside each block as it loads a file on x86, and reads in each step:
+the block's zero point times its scale, float32 (PackedQuantBDataStruct of its
+core/mlas/lib/qnbitgemm.h)."""
 BITS: Mapping[str, int] = {"int8": 8, "int4": 4}
 OPSET = 23
 """The first with RMSNormalization."""
@@ -67,6 +73,14 @@ def write(folder: Path, weights: Weights, context: int, precision: str) -> Path:
         graph.build(weights, context)
     onnx.save(graph.model(), path)
     return path
+
+
+def packed(precision: str, processor: str) -> Storage:
+    """Return how numbers stand in ONNX Runtime's memory on a processor, such as ``x86_64``."""
+    stored = STORAGE[precision]
+    if precision not in BITS or processor not in ("x86_64", "AMD64"):
+        return stored
+    return replace(stored, bytes=stored.bytes + BLOCK_SUM)
 
 
 def quantized(rows: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], Any]:

@@ -5,6 +5,7 @@ Owns ``session``. Imports the model's writer, and ``onnxruntime`` where it is us
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.baselines.decoders.onnx_model import STORAGE, write
+from gateformer.baselines.decoders.onnx_model import packed, write
 from gateformer.baselines.decoders.reference import start
 from gateformer.baselines.decoders.sizes import step_bytes
 from gateformer.baselines.decoders.weights import Weights
@@ -40,7 +41,7 @@ class _Onnx:
             "attention": "GroupQueryAttention, float32 cache in place",
             "matrices": "Gemm" if precision == "fp32" else "MatMulNBits, blocks of 32, int8 inputs",
         }
-        self.bytes = step_bytes(work, STORAGE[precision])
+        self.bytes = step_bytes(work, packed(precision, platform.machine()))
         wanted = onnxruntime.SessionOptions()
         wanted.intra_op_num_threads = threads
         wanted.inter_op_num_threads = 1

@@ -53,6 +53,12 @@ class _OpenVino:
             # The process is pinned already.
             "ENABLE_CPU_PINNING": False,
         }
+        if form.bits < 16:
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = form.storage.block
+            self.options = {
+                **self.options,
+                "activations": f"int8 in groups of {form.storage.block}",
+            }
         if threads == 1 and form.bits == 32:
             # With one thread it looks for float32 layers to join, and 2026.4 ends the process
             # at such a layer with a bias.

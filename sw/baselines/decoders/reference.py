@@ -1,6 +1,7 @@
 """A decoder's step in numpy: the logits that runtimes are held to, and the cache they start on.
 
-Owns ``Start``, ``start`` and ``logits``. Imports the decoder's weights. Arithmetic is float32, by
+Owns ``Start``, ``start`` and ``logits``. Imports the decoder's weights, as the
+work says that they are stored. Arithmetic is float32, by
 BLAS; GELU is its tanh form, as in GPT-2; rotary positions turn the two halves of a head against
 each other, as in GPT-NeoX and the published LLaMA checkpoints of Hugging Face.
 """
@@ -12,7 +13,8 @@ from math import pi, sqrt
 
 import numpy as np
 
-from gateformer.baselines.decoders.weights import EPSILON, Array, Parameters, Weights, rotary
+from gateformer.baselines.decoders.rounding import rounded
+from gateformer.baselines.decoders.weights import EPSILON, Array, Parameters, rotary
 from gateformer.baselines.work import DecoderWork
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import DataError
@@ -82,7 +84,7 @@ def _computed(work: DecoderWork) -> Start:
             cause=f"{before} tokens and the one decoded, but it has {shape.context} positions",
             fix=f"Ask for {shape.context - 1} at most",
         )
-    weights = Weights(shape, work.seed)
+    weights = rounded(work)
     outside = weights.outside()
     tokens = np.concatenate([weights.prompt(before), work.tokens()])
     places = np.minimum(np.arange(len(tokens)), before)

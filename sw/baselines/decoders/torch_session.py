@@ -44,10 +44,11 @@ class _Torch:
         if compiled:
             import torch._inductor.config as inductor
 
-            # Weights are constants of inference: the compiler may pack them as it likes.
-            inductor.freezing = True
-            self.options = {**self.options, "compiler": "inductor, weights frozen"}
-            self.run = torch.compile(self.run)
+            # Weights are constants of inference: the compiler may pack them as it likes. From C++
+            # kernels are called without Python between them.
+            inductor.freezing = inductor.cpp_wrapper = True
+            self.options = {**self.options, "compiler": "inductor, weights frozen, C++ wrapper"}
+            self.run = torch.compile(self.run, dynamic=False)
         self.step()
 
     def step(self) -> None:
