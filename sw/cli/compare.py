@@ -37,6 +37,12 @@ def command(
     seconds: Annotated[
         float, typer.Option(min=0.05, max=3600, help="Of timed calls, for each runtime.")
     ] = 3.0,
+    huge_pages: Annotated[
+        bool | None,
+        typer.Option(
+            "--huge-pages/--no-huge-pages", help="Of what is measured; as `baseline cpu` has it."
+        ),
+    ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure anew what has a record here.")
     ] = False,
@@ -69,6 +75,6 @@ def command(
             "E006", "settings that contradict each other", layer="--measure, --recorded"
         )
     mode: Mode = "anew" if measure else "recorded" if recorded else "missing"
-    how = Measuring(mode, tuple(runtime or ()), context, batch, threads, seconds)
+    how = Measuring(mode, tuple(runtime or ()), context, batch, threads, seconds, huge_pages)
     options = Options(how, tuple(override or ()), tag, estimate)
     return compare(models, options, out).give(as_json)

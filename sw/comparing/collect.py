@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gateformer.baselines.hardware import cpu
 from gateformer.baselines.listing import CROWDED
 from gateformer.baselines.opening import network_graph
+from gateformer.baselines.record import Hardware
 from gateformer.baselines.registry import Device
 from gateformer.comparing import fpga, measured, measuring, modelled, page, pim, tables
 from gateformer.comparing.measuring import Measuring
@@ -136,18 +138,21 @@ def gather(models: Sequence[Model], options: Options, again: str) -> Comparison:
         rows += more
         absent += lacking
     how = options.measuring
-    ids = {device: measuring.here(device) for device in measuring.DEVICES}
-    for device, here in ids.items():
+    processor = cpu()
+    machines: dict[Device, Hardware | None] = {"cpu": processor, "cuda": measuring.board()}
+    fresh: set[measured.Key] = set()
+    for device, here in machines.items():
         if how.mode == "recorded" or here is None:
             continue
         with _told() as say:
-            reasons = measuring.measure(models, how, here, device, again, say)
+            reasons, made = measuring.measure(models, how, here, device, again, say)
+        fresh |= made
         for name, why in reasons.items():
             absent += measured.lacking(name, PLATFORM[device], why)
-    own = {one for one in ids.values() if one is not None}
+    own = [one for one in machines.values() if one is not None]
     for model in models:
-        records = measuring.records(model, how, str(ids["cpu"]))
-        rows += measured.rows(str(model.name), records, own, constants)
+        records = measuring.records(model, how, processor)
+        rows += measured.rows(str(model.name), records, own, constants, fresh)
         if not any(one.hardware.kind == "cpu" for one in records):
             absent.append(_unmeasured(str(model.name), how))
     return Comparison(tuple(subjects), tuple(rows), tuple(absent), tuple(notes(rows)))
@@ -171,7 +176,7 @@ def decoder(model: Decoder, options: Options) -> Gathered:
         name=model.name,
         kind="decode",
         words=(
-            f"{model.parameters / 1e6:,.0f} M parameters, {model.layers} layers of "
+            f"{fpga.parameters(model.parameters)} parameters, {model.layers} layers of "
             f"{model.d_model}; one token after {context:,} others"
         ),
         parameters=model.parameters,
@@ -211,11 +216,18 @@ def notes(rows: Sequence[Row]) -> list[str]:
     """Return what a reader must know besides."""
     found = []
     machines = dict.fromkeys(
-        row.machine for row in rows if row.kind == "measured" and not row.recorded
+        row.machine for row in rows if row.kind == "measured" and row.here and not row.recorded
     )
     if machines:
-        found.append(f"Measured here: {', '.join(machines)}.")
-    others = dict.fromkeys(row.recorded for row in rows if row.recorded)
+        found.append(f"Measured now: {', '.join(machines)}.")
+    before = dict.fromkeys(
+        f"{row.machine}, {row.recorded.rpartition(', ')[2]}"
+        for row in rows
+        if row.here and row.recorded
+    )
+    if before:
+        found.append(f"Measured here before: {'; '.join(before)}.")
+    others = dict.fromkeys(row.recorded for row in rows if row.recorded and not row.here)
     if others:
         found.append(f"Measured elsewhere: {'; '.join(others)}.")
     load = max((row.load or 0.0 for row in rows if row.platform == "CPU"), default=0.0)
@@ -272,6 +284,8 @@ def command(wanted: Sequence[str], options: Options) -> str:
     for name in ("context", "batch", "threads", "seconds"):
         if (value := getattr(how, name)) != getattr(usual, name):
             words += [f"--{name}", f"{value:g}"]
+    if how.huge_pages is not None:
+        words.append("--huge-pages" if how.huge_pages else "--no-huge-pages")
     words += {"missing": [], "anew": ["--measure"], "recorded": ["--recorded"]}[how.mode]
     words += ["--estimate"] if options.estimate else []
     if options.tag != Options().tag:

@@ -5,21 +5,34 @@ Owns ``rows`` and ``lacking``. Imports the records.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 
-from gateformer.baselines.record import Record
-from gateformer.comparing.rows import Absent, Platform, Row
+from gateformer.baselines.record import Hardware, Record
+from gateformer.baselines.store import key
+from gateformer.comparing.rows import Absent, Platform, Row, Transfer, tail
 from gateformer.energy.figure import Energy
 from gateformer.energy.meters.estimate import Constants
 
 PLATFORM: dict[str, Platform] = {"cpu": "CPU", "gpu": "GPU"}
+STATE = ("kernel", "microcode", "caches", "virtual machine", "driver")
+"""Details that differ between two machines of one id, or after an update of one."""
+Key = tuple[str | int | bool, ...]
+"""Of a record in the store."""
+
+
+def same(one: Hardware, other: Hardware) -> bool:
+    """Whether two are one machine in one state, as far as their records tell."""
+    return (one.id, one.kind) == (other.id, other.kind) and all(
+        one.details.get(name) == other.details.get(name) for name in STATE
+    )
 
 
 def rows(
     model: str,
     records: Iterable[Record],
-    here: Container[str],
+    here: Collection[Hardware],
     constants: Constants | None = None,
+    fresh: Container[Key] = frozenset(),
 ) -> list[Row]:
     """Return a row a record.
 
@@ -29,12 +42,14 @@ def rows(
         What the comparison calls the workload.
     records : iterable of Record
         All of that workload.
-    here : container of str
-        This machine's hardware ids: other machines' records say where and when.
+    here : collection of Hardware
+        This machine's processor and GPU.
     constants : Constants or None
         What joules of this machine's processor are estimated by where its records have none.
+    fresh : container of tuple
+        Keys of what this command measured: all other records say where and when.
     """
-    return [_row(model, one, here, constants) for one in records]
+    return [_row(model, one, here, constants, fresh) for one in records]
 
 
 def estimated(record: Record, constants: Constants) -> Energy:
@@ -57,17 +72,25 @@ def estimated(record: Record, constants: Constants) -> Energy:
 def lacking(model: str, platform: Platform, reasons: Iterable[tuple[str, str]]) -> list[Absent]:
     """Return what could not be measured; what shares a reason shares a row."""
     found: dict[str, list[str]] = {}
-    for key, why in reasons:
-        found.setdefault(why, []).append(key)
+    for candidate, why in reasons:
+        found.setdefault(why, []).append(candidate)
     return [
         Absent(model=model, platform=platform, reason=f"{', '.join(keys)}: {why}")
         for why, keys in found.items()
     ]
 
 
-def _row(model: str, record: Record, here: Container[str], constants: Constants | None) -> Row:
+def _row(
+    model: str,
+    record: Record,
+    here: Collection[Hardware],
+    constants: Constants | None,
+    fresh: Container[Key],
+) -> Row:
     hardware, setup, times = record.hardware, record.setup, record.times
-    own = hardware.id in here
+    own = any(same(hardware, one) for one in here)
+    where = "this machine" if own else f"{hardware.name} ({hardware.id})"
+    transfer, words = _transfer(record)
     energy = record.energy
     if energy is None and own and hardware.kind == "cpu" and constants is not None:
         energy = estimated(record, constants)
@@ -84,32 +107,36 @@ def _row(model: str, record: Record, here: Container[str], constants: Constants 
         kind="measured",
         median=times.median,
         p90=times.p90,
-        p99=times.p99,
+        p99=tail(times.p99, times.samples),
         samples=times.samples,
         per_second=record.per_second,
         gbs=record.gbs or None,
         share=record.share or None,
         energy=energy,
         energy_note=record.energy_note,
-        transfer=_transfer(record),
+        transfer=transfer,
+        transfer_note=words,
         exactness=_exactness(record),
         load=max(record.load, 0.0) / max(hardware.cores, 1),
         source=record.command,
-        recorded="" if own else f"{hardware.name} ({hardware.id}), {record.date}",
+        recorded="" if own and key(record) in fresh else f"{where}, {record.date}",
+        here=own,
     )
 
 
 def _system(record: Record) -> str:
-    pages = ", huge pages" if "GLIBC_TUNABLES" in record.setup.options else ""
+    pages = ", huge pages" if record.pages == "huge" else ""
     runtime = record.setup.runtime
     eager = ", eager" if record.setup.tier == "eager" and "eager" not in runtime else ""
     return runtime + eager + pages
 
 
-def _transfer(record: Record) -> str:
+def _transfer(record: Record) -> tuple[Transfer, str]:
     if record.hardware.kind == "cpu":
-        return "inputs lie in memory"
-    return "to the device and back: in" if record.transfer else "to the device and back: not in"
+        return "device", "inputs and outputs lie in its own memory"
+    if record.transfer:
+        return "with host", "from the host's memory and back to it"
+    return "device", "inputs and outputs lie in the GPU's memory"
 
 
 def _exactness(record: Record) -> str:

@@ -5,19 +5,22 @@ Owns ``Measuring``, ``records``, ``check`` and ``measure``. Imports the baseline
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import metadata
 from typing import Literal
 
 from gateformer.baselines import running, store
-from gateformer.baselines.hardware import cpu
 from gateformer.baselines.measure import Failure
 from gateformer.baselines.opening import fingerprint
 from gateformer.baselines.pinning import available
-from gateformer.baselines.record import Record
+from gateformer.baselines.record import Hardware, Record
 from gateformer.baselines.registry import PLACES, Device, candidates
 from gateformer.baselines.runtime import Candidate
+from gateformer.baselines.timing import LEAST
+from gateformer.comparing.measured import Key, same
 from gateformer.config.schema import Config
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import BaselineError, ConfigError, Problems
@@ -41,9 +44,12 @@ class Measuring:
     context, batch : int
         As the workload has them.
     threads : int or None
-        Of each runtime; None: one a core. Records of other numbers are not shown.
+        Of each runtime; None: as `gateformer.baselines.running` resolves it. Records of other
+        numbers are not shown.
     seconds : float
         Of timed calls, for each.
+    huge_pages : bool or None
+        As for ``running``. Records of both kinds of pages are shown, each with its name.
     """
 
     mode: Mode = "missing"
@@ -52,6 +58,18 @@ class Measuring:
     batch: int = 1
     threads: int | None = None
     seconds: float = running.SECONDS
+    huge_pages: bool | None = None
+
+    @property
+    def wanted(self) -> running.Wanted:
+        """Return the same as a run of baselines has it, all its runtimes."""
+        return running.Wanted(
+            batch=self.batch,
+            context=self.context,
+            threads=self.threads,
+            seconds=self.seconds,
+            huge_pages=self.huge_pages,
+        )
 
     def shows(self, runtime: str, precision: str) -> bool:
         """Whether a runtime at a precision is one of those asked for."""
@@ -60,8 +78,10 @@ class Measuring:
         )
 
 
-def records(model: Model, how: Measuring, here: str) -> list[Record]:
+def records(model: Model, how: Measuring, here: Hardware) -> list[Record]:
     """Return a model's records: this machine's and all GPUs', other processors' where it has none.
+
+    Without a number of threads, those that each machine's own command takes.
 
     Raises
     ------
@@ -75,11 +95,20 @@ def records(model: Model, how: Measuring, here: str) -> list[Record]:
         for one in stored
         if (one.record.workload.batch, one.record.workload.context) == (how.batch, context)
         and how.shows(one.record.setup.runtime, one.record.setup.precision)
-        and how.threads in (None, one.record.setup.threads)
     ]
-    processors = [one for one in found if one.hardware.kind == "cpu"]
-    own = [one for one in processors if one.hardware.id == here]
+    processors = [
+        one
+        for one in found
+        if one.hardware.kind == "cpu" and one.setup.threads == threads(model, how, one.hardware)
+    ]
+    own = [one for one in processors if same(one.hardware, here)]
     return (own or processors) + [one for one in found if one.hardware.kind == "gpu"]
+
+
+def threads(model: Model, how: Measuring, machine: Hardware) -> int:
+    """Return how many threads a model's runtimes have on a machine where nothing else is said."""
+    alone = isinstance(model, Config) and how.batch == 1
+    return how.threads or (1 if alone else max(machine.cores, 1))
 
 
 def check(models: Sequence[Model], how: Measuring) -> None:
@@ -116,18 +145,21 @@ def check(models: Sequence[Model], how: Measuring) -> None:
 def measure(
     models: Sequence[Model],
     how: Measuring,
-    here: str,
+    here: Hardware,
     device: Device,
     command: str,
     say: Callable[[str], None],
-) -> dict[str, list[tuple[str, str]]]:
+) -> tuple[dict[str, list[tuple[str, str]]], set[Key]]:
     """Measure what is asked for and has no record on this machine, and store it.
 
     Returns
     -------
-    dict of str to list of (str, str)
+    reasons : dict of str to list of (str, str)
         By model: candidates that have no time, and why.
+    fresh : set of tuple
+        Keys of the records that were made.
     """
+    fresh: set[Key] = set()
     groups: dict[tuple[str, ...], list[Model]] = {}
     reasons: dict[str, list[tuple[str, str]]] = {str(model.name): [] for model in models}
     for model in models:
@@ -141,45 +173,66 @@ def measure(
         if keys:
             groups.setdefault(tuple(keys), []).append(model)
     for some, group in groups.items():
-        wanted = running.Wanted(
-            runtimes=some,
-            batch=how.batch,
-            context=how.context,
-            threads=how.threads,
-            seconds=how.seconds,
-            command=command,
-        )
+        wanted = replace(how.wanted, runtimes=some, command=command)
         for rows in running.run(group, wanted, device=device, say=say):
+            fresh |= {store.key(one) for one in rows.records}
             reasons[rows.name] += [
                 (one.key, str(one.error)) for one in rows.rows if isinstance(one, Failure)
             ]
-    return reasons
+    return reasons, fresh
 
 
 def lacking(
-    model: Model, how: Measuring, device: Device, held: Iterable[Record], here: str
+    model: Model, how: Measuring, device: Device, held: Iterable[Record], here: Hardware
 ) -> list[Candidate]:
-    """Return the candidates that are asked for and that this machine has no record of."""
-    there = {
-        (one.setup.runtime, one.setup.precision, one.setup.tier)
+    """Return the candidates that are asked for and that this machine has no such record of.
+
+    One of other pages, of another version of the runtime or of fewer calls than any run makes is
+    none; `records` has left out other numbers of threads.
+    """
+    pages = "huge" if running.huge_pages_of(model, how.wanted, device) else "plain"
+    own = [
+        one
         for one in held
-        if one.hardware.id == here
-    }
+        if same(one.hardware, here) and one.pages == pages and one.times.samples >= LEAST
+    ]
     return [
         one
         for one in candidates(PLACES[running.KINDS[type(model)], device])
-        if how.shows(one.runtime, one.precision)
-        and (one.runtime, one.precision, one.tier) not in there
+        if how.shows(one.runtime, one.precision) and not any(_made(record, one) for record in own)
     ]
 
 
-def here(device: Device) -> str | None:
-    """Return this machine's id, or None where it has no GPU."""
-    if device == "cpu":
-        return cpu().id
+def _made(record: Record, candidate: Candidate) -> bool:
+    """Whether a record is a candidate's, with the packages that are installed."""
+    setup = record.setup
+    if (setup.runtime, setup.precision, setup.tier) != (
+        candidate.runtime,
+        candidate.precision,
+        candidate.tier,
+    ):
+        return False
+    installed = [one for one in map(installed_version, candidate.packages) if one is not None]
+    return not installed or _release(setup.version) in installed
+
+
+def installed_version(module: str) -> str | None:
+    """Return a module's installed version, or None where no package is known by its name."""
+    for name in metadata.packages_distributions().get(module, ()):
+        return _release(metadata.version(name))
+    return None
+
+
+def _release(version: str) -> str:
+    """Return a version without what names its build: ``2.13.0`` of ``2.13.0+cpu``."""
+    return re.split(r"[+-]", version, maxsplit=1)[0]
+
+
+def board() -> Hardware | None:
+    """Return this machine's GPU, or None where it has none."""
     from gateformer.baselines.gpu.hardware import gpu
 
     try:
-        return gpu().id
+        return gpu()
     except BaselineError:
         return None

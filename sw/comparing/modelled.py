@@ -5,6 +5,10 @@ Owns ``decoder`` and ``network``. Imports the models of baselines.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gateformer.baselines import record
 from gateformer.baselines.machines import MACHINES, MEANINGS, Machine, Tier
 from gateformer.baselines.published import error_bar
 from gateformer.baselines.roofline import Work, estimate
@@ -13,7 +17,9 @@ from gateformer.energy.figure import Energy
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.graph import Graph
 
-SHOWN: tuple[Tier, ...] = ("fused", "eager")
+TIERS: Mapping[Tier, record.Tier] = MappingProxyType({"fused": "tuned", "eager": "eager"})
+"""Rows have one word for a runtime made for inference, whether it was measured or modelled."""
+SHOWN = tuple(TIERS)
 """Tiers that are shown; what physics allows (the roofline) is no machine's time."""
 
 
@@ -68,7 +74,7 @@ def network(model: str, graph: Graph, batch: int) -> list[Row]:
                 platform="GPU",
                 machine="any GPU",
                 system="captured graph" if tier == "fused" else tier,
-                tier=tier,
+                tier=TIERS[tier],
                 precision="fp32",
                 kind="modelled",
                 median=found.value,
@@ -76,7 +82,8 @@ def network(model: str, graph: Graph, batch: int) -> list[Row]:
                 high=found.high,
                 per_second=1 / found.value,
                 energy_note="not modelled: a GPU that waits for launches is far from its limit",
-                transfer="to the device and back: not in",
+                transfer="device",
+                transfer_note="inputs and outputs lie in the GPU's memory",
                 source=found.source,
             )
         )
@@ -94,8 +101,8 @@ def _row(model: str, machine: Machine, tier: Tier, work: Work) -> Row:
         model=model,
         platform=platform,
         machine=machine.title,
-        system=tier,
-        tier=tier,
+        system=TIERS[tier],
+        tier=TIERS[tier],
         precision={4: "fp32", 2: "fp16"}[each],
         batch=work.batch,
         kind="modelled",
@@ -111,8 +118,10 @@ def _row(model: str, machine: Machine, tier: Tier, work: Work) -> Row:
             source=f"power limit of {machine.watts:g} W times the modelled time: an upper bound",
             boundary="package" if platform == "CPU" else "board",
         ),
-        energy_note="an upper bound",
-        transfer="not in",
+        energy_bound=True,
+        energy_note="an upper bound: at its power limit for the whole time",
+        transfer="device",
+        transfer_note="inputs and outputs lie in its own memory",
         source=f"{MEANINGS[tier]}: " + "; ".join(
             f"{key}: {words}" for key, words in machine.sources.items()
             if ("eager" in key) == (tier == "eager") or "peak" in key

@@ -11,19 +11,31 @@ from gateformer.energy.figure import Kind
 from gateformer.pim.page import Drawing, Section, Words
 from gateformer.pim.page import render as render_page
 from gateformer.pim.replication_page import markdown as as_markdown
-from gateformer.pim.screen import Block, amount
+from gateformer.pim.screen import Block
 from gateformer.report.tables import Figure
 
 KINDS = (
     ("measured", "a clock or a meter ran, on the machine that the row names"),
     ("simulated", "clocks counted in the generated Verilog, or command by command in the memory, "
-     "times the clock's period"),
+     "times the clock's period; a row of 'predicted cycles' has the schedule's own, replayed event "
+     "by event"),
     ("modelled", "a formula with named constants; nothing ran"),
     ("published", "somebody else's figure, from the source that stands beside it"),
 )  # fmt: skip
 DIVIDED = (
-    "Two rows are divided only where their numbers have the same format and they work on as many "
-    "inferences at once; their joules only where these take in the same parts."
+    "Two rows are divided only where their numbers have the same format, they work on as many "
+    "inferences at once, and both times or none have the way between host and device in them; "
+    "their joules only where these take in the same parts and are no upper bounds. A ratio's span "
+    "is that of its two error bars; a modelled figure without one makes it 'about'."
+)
+PRODUCT = (
+    "EDP: joules of an inference that comes alone, times the median time until its result. An FPGA "
+    "leaks and is clocked for all of that time ('alone'); of frames back to back each one pays for "
+    "an interval. What says '<=' is a power limit times a time: it has no EDP."
+)
+TRANSFER = (
+    "From and to: 'device' is where the system computes, an FPGA's ports or the memory of a CPU or "
+    "GPU or beside a memory's ASIC; 'with host' has the way from the host and back in the time."
 )
 PROMISE = (
     "Simulated and modelled numbers come out the same again; measured ones as far as the machine "
@@ -80,6 +92,7 @@ def markdown(found: Comparison, command: str) -> str:
     for block in (*tables.all_blocks(found), *more):
         if block.rows:
             parts.append(f"## {block.title}\n\n{as_markdown(block)}")
+    parts.append("\n\n".join(("## Words", TRANSFER, PRODUCT, DIVIDED)))
     if found.notes:
         parts.append("## Remarks\n\n" + "\n\n".join(found.notes))
     parts.append("## Kinds\n\n" + "\n".join(f"- **{word}**: {means}" for word, means in KINDS))
@@ -94,7 +107,8 @@ def figures(found: Comparison) -> list[Figure]:
         best = found.best(subject.name, platform)
         if best is not None:
             note = f"{subject.name}: {best.name}"
-            made.append(Figure(f"{platform}, p50", amount(best.median, "s"), note, best.kind))
+            time = tables.quantity(best.median, "s", best.kind)
+            made.append(Figure(f"{platform}, p50", time, note, best.kind))
     return made
 
 
@@ -147,11 +161,11 @@ def _subject(found: Comparison, subject: Subject) -> Section:
     parts: list[Drawing | Words | Block] = []
     if rows:
         parts.append(Drawing(plots.time_bars(rows, models=False), COLOURS, "Time"))
-        parts.append(_alone(tables.times(alone, subject.kind)))
+        parts += [_alone(tables.times(alone, subject.kind)), Words(TRANSFER)]
     if (drawn := plots.energy_bars(rows, models=False)) is not None:
         words = "Joules of different boundaries are not the same quantity."
         parts.append(Drawing(drawn, words, "Energy"))
-        parts.append(_alone(tables.energies(alone, subject.kind)))
+        parts += [_alone(tables.energies(alone, subject.kind)), Words(PRODUCT)]
     if (scattered := plots.field(rows, models=False)) is not None:
         caption = "Dashed: equal energy times delay, a thousandfold apart."
         parts.append(Drawing(scattered, caption, "Energy over time"))

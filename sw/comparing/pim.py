@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gateformer.comparing.rows import Absent, Row
+from gateformer.comparing.rows import Absent, Row, tail
 from gateformer.energy.figure import Energy
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, PimError
@@ -61,7 +61,7 @@ def row(decoder: Decoder, context: int, batch: int, device: str = "pim-gpt") -> 
         kind="simulated",
         median=median,
         p90=p90,
-        p99=p99,
+        p99=tail(p99, TOKENS),
         samples=TOKENS,
         per_second=batch / median,
         gbs=reads,
@@ -76,7 +76,8 @@ def row(decoder: Decoder, context: int, batch: int, device: str = "pim-gpt") -> 
             "banks with MACs": float(channels * found.device.organization.banks),
         },
         area_note="of the memory; the area of its MACs and of its ASIC is not modelled",
-        transfer="vectors between memory and ASIC are in; no host",
+        transfer="device",
+        transfer_note="vectors between memory and ASIC are in; no host",
         exactness="",
         source=(
             f"{TOKENS} tokens from position {past} on, every command by the device's timing, "

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from gateformer.comparing.rows import Row
+from gateformer.comparing.rows import Row, energy_ends
+from gateformer.comparing.tables import quantity
 from gateformer.energy.figure import Kind
 from gateformer.pim.screen import amount
 from gateformer.report import svg
@@ -57,7 +58,8 @@ def time_bars(rows: Sequence[Row], *, models: bool) -> Markup:
     found = [
         Bar(
             _name(row, models),
-            amount(row.median, "s") + ("" if row.p99 is None else f"; p99 {amount(row.p99, 's')}"),
+            quantity(row.median, "s", row.kind)
+            + ("" if row.p99 is None else f"; p99 {amount(row.p99, 's')}"),
             row.median,
             row.kind,
             row.low or row.median,
@@ -73,15 +75,17 @@ def energy_bars(rows: Sequence[Row], *, models: bool) -> Markup | None:
     found = [
         Bar(
             _name(row, models),
-            f"{amount(row.energy.value, 'J')}, {row.energy.boundary}",
-            row.energy.value,
-            row.energy.kind,
-            *row.energy_ends,
+            f"{'<= ' if row.energy_bound else ''}{quantity(joules.value, 'J', joules.kind)}, "
+            f"{joules.boundary}",
+            joules.value,
+            joules.kind,
+            *energy_ends(joules),
         )
         for row in rows
-        if row.energy is not None and row.energy.value > 0
+        if (joules := row.lone) is not None
     ]
-    return bars(found, "J", "Energy; the line is the error bar") if found else None
+    title = "Energy of an inference alone; the line is the error bar"
+    return bars(found, "J", title) if found else None
 
 
 def bars(found: Sequence[Bar], unit: str, title: str) -> Markup:
@@ -109,12 +113,17 @@ def bars(found: Sequence[Bar], unit: str, title: str) -> Markup:
 
 
 def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
-    """Return energy over time, with lines of equal energy times delay; None below two points."""
-    shown = [row for row in rows if row.energy is not None and row.energy.value > 0]
+    """Return energy over time, with lines of equal energy times delay; None below two points.
+
+    Both of an inference alone; upper bounds are no points.
+    """
+    shown = [
+        (row, joules) for row in rows if (joules := row.lone) is not None and not row.energy_bound
+    ]
     if len(shown) < 2:
         return None
-    x = _decades([row.median for row in shown], 76, 290)
-    y = _decades([row.energy.value for row in shown if row.energy is not None], 470, WIDTH - 20)
+    x = _decades([row.median for row, _ in shown], 76, 290)
+    y = _decades([joules.value for _, joules in shown], 470, WIDTH - 20)
     parts: list[Markup] = []
     for tick in x.ticks(12):
         parts.append(svg.line(x(tick), y.end, x(tick), y.start, "grid"))
@@ -124,16 +133,14 @@ def field(rows: Sequence[Row], *, models: bool) -> Markup | None:
         parts.append(svg.text(x.start - 6, y(tick) + 4, _tick(tick, "J"), "tick", "end"))
     parts += _equal_products(x, y)
     named: list[tuple[float, float, str, Kind]] = []
-    for row in shown:
-        if row.energy is None:
-            continue
-        at, height = x(row.median), y(row.energy.value)
-        low, high = row.energy_ends
-        tip = f"{_name(row, True)}: {amount(row.median, 's')}, {amount(row.energy.value, 'J')}"
+    for row, joules in shown:
+        at, height = x(row.median), y(joules.value)
+        low, high = energy_ends(joules)
+        tip = f"{_name(row, True)}: {amount(row.median, 's')}, {amount(joules.value, 'J')}"
         if high > low:
             parts.append(svg.line(at, y(low), at, y(high), "axis"))
-        parts.append(svg.rect(at - 5, height - 5, 10, 10, COLOURS[row.energy.kind], tip, 5))
-        named.append((height, at + 5, _name(row, models), row.energy.kind))
+        parts.append(svg.rect(at - 5, height - 5, 10, 10, COLOURS[joules.kind], tip, 5))
+        named.append((height, at + 5, _name(row, models), joules.kind))
     labels, last = _labels(named, x.end)
     parts.append(svg.text((x.start + x.end) / 2, y.start + 34, "median time", "name", "middle"))
     parts.append(svg.text(x.start, y.end - 8, "energy", "name"))

@@ -1,7 +1,7 @@
 """A row of the comparison: one model on one system, and what stands behind each of its numbers.
 
-Owns ``Row``, ``Absent``, ``Subject``, ``Comparison`` and which rows may be divided by each other.
-Imports the figures alone.
+Owns ``Row``, ``Absent``, ``Subject``, ``Comparison``, ``Ratio`` and which rows may be divided by
+each other. Imports the figures and the records' words.
 """
 
 from __future__ import annotations
@@ -13,13 +13,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateformer.baselines.record import Name, Positive
+from gateformer.baselines.record import Name, Positive, Tier
 from gateformer.energy.figure import Energy, Kind, Plain
 
 Platform = Literal["FPGA", "PIM", "CPU", "GPU"]
 PLATFORMS: tuple[Platform, ...] = ("FPGA", "PIM", "CPU", "GPU")
 DESIGNS: tuple[Platform, ...] = ("FPGA", "PIM")
 """What gateformer designs: the rows that others are divided by."""
+Transfer = Literal["device", "with host"]
+"""Where a time begins and ends. ``device``: where the system computes, with inputs at an FPGA's
+ports (their stream is in the time), beside a memory's ASIC, or in the memory of a CPU or GPU;
+``with host``: in the host's memory, so that the way to the device and back is in the time."""
+ENOUGH = 100
+"""Samples below which a 99th percentile is no more than a guess from the largest."""
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
@@ -49,8 +55,8 @@ class Row(Plain):
     """With what it runs: a runtime, a clock, a model's tier."""
     version: str = ""
     """Of the runtime."""
-    tier: str
-    """How much work went into it: ``hardware``, or a baseline's or a model's tier."""
+    tier: Tier | Literal["hardware"]
+    """How much work went into it."""
     precision: Name
     """Of the weights."""
     threads: int | None = None
@@ -74,7 +80,11 @@ class Row(Plain):
     share: Positive | None = None
     """Of the memory's bandwidth: measured for a measured row, peak otherwise."""
     energy: Energy | None = None
-    """Of one inference or token."""
+    """Of one inference or token, at the rate of ``per_second``."""
+    energy_alone: Energy | None = None
+    """Of the same where nothing follows it, as its time is; None where that is no other."""
+    energy_bound: bool = False
+    """Whether its joules are an upper bound, and no estimate."""
     energy_note: str = ""
     """How it was had, or why there is none."""
     energy_parts: Mapping[str, float] = Field(default_factory=dict)
@@ -83,8 +93,10 @@ class Row(Plain):
     """Resources by name, such as ``LUT``."""
     area_note: str = ""
     """How they were counted."""
-    transfer: str = ""
-    """Whether moving inputs in and outputs out is in the times."""
+    transfer: Transfer
+    """Where its times begin and end."""
+    transfer_note: str = ""
+    """The same in words."""
     exactness: str = ""
     """What its outputs were held to, and how far they were off."""
     load: Annotated[float, Field(ge=0)] | None = None
@@ -92,26 +104,34 @@ class Row(Plain):
     source: str
     """The command, simulation or formula that it comes from."""
     recorded: str = ""
-    """Where and when, for what was not measured by this command on this machine."""
+    """Where and when, for what was not measured by this command."""
+    here: bool = False
+    """Whether it was measured on this machine, by this command or before."""
 
     @property
     def edp(self) -> float | None:
-        """Energy times delay, J s: joules of one inference times the time until its result."""
-        return None if self.energy is None else self.energy.value * self.median
+        """Energy times delay, J s: joules of an inference alone times the time to its result.
+
+        None where no joules are known, or only their upper bound.
+        """
+        lone = self.lone
+        return None if lone is None or self.energy_bound else lone.value * self.median
 
     @property
-    def energy_ends(self) -> tuple[float, float]:
-        """The error bar of its energy, J; its value at both ends where there is none."""
-        if self.energy is None:
-            return 0.0, 0.0
-        low, high, value = self.energy.low, self.energy.high, self.energy.value
-        return value if low is None else low, value if high is None else high
+    def lone(self) -> Energy | None:
+        """The joules that belong to its time: of an inference, or a batch's, that comes alone."""
+        return self.energy_alone or self.energy
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The error bar of its time, s; its median at both ends where there is none."""
+        return self.low or self.median, self.high or self.median
 
     @property
     def name(self) -> str:
         """Machine and system, as drawings show them."""
         system = f"{self.system}, " if self.system else ""
-        where = "" if self.kind == "measured" and not self.recorded else f"{self.machine}, "
+        where = "" if self.kind == "measured" and self.here else f"{self.machine}, "
         return f"{where}{system}{self.precision}"
 
     @property
@@ -178,21 +198,71 @@ class Comparison:
         return rows if platform is None else [one for one in rows if one.platform == platform]
 
 
-def times_as_fast(row: Row, other: Row) -> float | str:
+def energy_ends(energy: Energy) -> tuple[float, float]:
+    """Return an energy's error bar, J; its value at both ends where there is none."""
+    low, high, value = energy.low, energy.high, energy.value
+    return value if low is None else low, value if high is None else high
+
+
+def tail(seconds: float, samples: int) -> float | None:
+    """Return a 99th percentile, or None where too few samples stand behind it."""
+    return seconds if samples >= ENOUGH else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times another row's figure is ours.
+
+    Attributes
+    ----------
+    value : float
+        Of the two figures.
+    low, high : float
+        Of the ends of their error bars that lie next to and furthest from each other.
+    exact : bool
+        Whether a clock, a meter or a simulation stands behind both.
+    """
+
+    value: float
+    low: float
+    high: float
+    exact: bool
+
+
+def times_as_fast(row: Row, other: Row) -> Ratio | str:
     """Return how many times as fast a row is as another, or what keeps them apart."""
-    if row.format != other.format:
-        return "other precision"
-    return "other batch" if row.batch != other.batch else other.median / row.median
+    if (apart := _apart(row, other)) is not None:
+        return apart
+    (low, high), (least, most) = row.ends, other.ends
+    exact = "modelled" not in (row.kind, other.kind)
+    return Ratio(other.median / row.median, least / high, most / low, exact)
 
 
-def times_less_energy(row: Row, other: Row) -> float | str:
-    """Return how many times less energy a row takes than another, or what keeps them apart."""
-    if row.energy is None or other.energy is None:
+def times_less_energy(row: Row, other: Row) -> Ratio | str:
+    """Return how many times less energy a row takes than another, or what keeps them apart.
+
+    Both of an inference alone, as their times are.
+    """
+    ours, theirs = row.lone, other.lone
+    if ours is None or theirs is None:
         return "no joules"
+    if (apart := _apart(row, other)) is not None:
+        return apart
+    if ours.boundary != theirs.boundary:
+        return "other boundary"
+    if row.energy_bound or other.energy_bound:
+        return "upper bound"
+    (low, high), (least, most) = energy_ends(ours), energy_ends(theirs)
+    if low <= 0:
+        return "no lower end"
+    exact = "modelled" not in (ours.kind, theirs.kind)
+    return Ratio(theirs.value / ours.value, least / high, most / low, exact)
+
+
+def _apart(row: Row, other: Row) -> str | None:
+    """Return what keeps two rows' times apart."""
     if row.format != other.format:
         return "other precision"
     if row.batch != other.batch:
         return "other batch"
-    if row.energy.boundary != other.energy.boundary:
-        return "other boundary"
-    return other.energy.value / row.energy.value
+    return "other transfer" if row.transfer != other.transfer else None

@@ -15,7 +15,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from gateformer.baselines.machines import MACHINES
-from gateformer.comparing.rows import FORMATS, Comparison, Row, times_as_fast
+from gateformer.comparing.modelled import TIERS
+from gateformer.comparing.rows import FORMATS, Comparison, Ratio, Row, energy_ends, times_as_fast
+from gateformer.comparing.tables import figure, quantity, rounded, times_words
+from gateformer.energy.figure import Energy
 from gateformer.pim.comparing import CLAIMS, Versus
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.replication_tables import published as as_range
@@ -95,19 +98,21 @@ def _trigger_row(row: Row) -> tuple[Cell, ...]:
     p99 = None if row.p99 is None else row.p99 * 1e6
     median: Cell = row.median * 1e6
     if row.low is not None and row.high is not None:
-        median = f"{digits(row.median * 1e6, 3)} ({span((row.low * 1e6, row.high * 1e6))})"
+        ends = span((rounded(row.low * 1e6), rounded(row.high * 1e6)))
+        median = f"{digits(rounded(row.median * 1e6))} ({ends})"
     energy: Cell = None
     if row.energy is not None:
-        low, high = (f"{digits(end * 1e6, 3)}" for end in row.energy_ends)
-        bar = f" ({low} to {high})" if low != high else ""
-        energy = f"{digits(row.energy.value * 1e6, 3)}{bar}, {row.energy.kind}"
+        energy = _microjoules(row.energy)
+        if row.energy_alone is not None:
+            energy += f"; alone {_microjoules(row.energy_alone)}"
+        energy += f"; {row.energy.kind}"
     return (
         f"{row.platform}: {row.name.removesuffix(f', {row.precision}')}",
         row.precision,
         median,
         p99,
         row.samples,
-        1e6 / row.per_second,
+        figure(1e6 / row.per_second, row.kind),
         energy,
         row.area.get("DSP"),
         row.kind,
@@ -115,9 +120,19 @@ def _trigger_row(row: Row) -> tuple[Cell, ...]:
     )
 
 
+def _microjoules(energy: Energy) -> str:
+    low, high = (digits(rounded(end * 1e6)) for end in energy_ends(energy))
+    bar = f" ({low} to {high})" if low != high else ""
+    return digits(energy.value * 1e6, 2) + bar
+
+
 def claims(beside: Beside) -> Block:
     """Return the paper's ranges beside ours: over modelled machines, whole generations."""
     rows: list[tuple[Cell, ...]] = []
+
+    def times(values: Iterable[float]) -> str:
+        return span(map(rounded, values), "x", 2)
+
     currents = sorted({key for several in beside.values() for one in several for key in one.saves})
     for name, claim in CLAIMS.items():
         for tier in reversed(MACHINES[name].tiers):
@@ -128,12 +143,12 @@ def claims(beside: Beside) -> Block:
             rows.append(
                 (
                     MACHINES[name].title,
-                    tier,
+                    TIERS.get(tier, tier),
                     "fp32" if tier == "eager" else "fp16",
                     as_range(claim.speed),
-                    span((one.faster for one in some), "x"),
+                    times(one.faster for one in some),
                     f"{as_range(claim.revised)} (first version {as_range(claim.first)})",
-                    *(span((one.saves[key] for one in some), "x") for key in currents),
+                    *(times(one.saves[key] for one in some) for key in currents),
                 )
             )
     heads = ("over", "its model here", "its precision here", "times as fast, paper", "here",
@@ -167,7 +182,7 @@ def tokens(found: Comparison) -> Block:
         cells: list[Cell] = [
             one.name,
             None if memory is None else memory.median * 1e3,
-            None if energy is None else energy.value * 1e3,
+            None if energy is None else figure(energy.value * 1e3, energy.kind),
         ]
         for _, pick in shown:
             cells.append(_beside(memory, min(filter(pick, every), key=_time, default=None)))
@@ -180,11 +195,11 @@ def _beside(memory: Row | None, row: Row | None) -> str | None:
     """Return a row's time, what it ran on where it is measured, and how far it is behind."""
     if row is None:
         return None
-    words = f"{digits(row.median * 1e3)} ms"
+    words = quantity(row.median, "s", row.kind)
     if row.kind == "measured":
         words += f", {row.system} {row.precision}"
     ratio = None if memory is None else times_as_fast(memory, row)
-    return f"{words}: {digits(ratio, 3)}x" if isinstance(ratio, float) else words
+    return f"{words}: {times_words(ratio)}" if isinstance(ratio, Ratio) else words
 
 
 def _time(row: Row) -> float:
@@ -204,7 +219,7 @@ def _half(row: Row) -> bool:
 
 
 def _model(row: Row, name: str) -> bool:
-    wanted = MACHINES[name].title, "fused", "modelled"
+    wanted = MACHINES[name].title, "tuned", "modelled"
     return (row.machine, row.tier, row.kind) == wanted
 
 

@@ -12,10 +12,13 @@ from gateformer.comparing.rows import (
     DESIGNS,
     PLATFORMS,
     Comparison,
+    Ratio,
     Row,
+    energy_ends,
     times_as_fast,
     times_less_energy,
 )
+from gateformer.energy.figure import Energy
 from gateformer.pim.screen import Block, Cell, amount, digits, percent
 
 
@@ -56,10 +59,30 @@ def glance(found: Comparison) -> Block:
         cells: list[Cell] = [one.name]
         for platform in PLATFORMS:
             best = found.best(one.name, platform)
-            cells.append(None if best is None else f"{amount(best.median, 's')} {best.kind}")
+            cells.append(None if best is None else cell(best))
         rows.append(tuple(cells))
     title = "The fastest of each platform, median; what ran goes before what was modelled"
     return Block(title, ("model", *PLATFORMS), tuple(rows))
+
+
+def cell(row: Row) -> str:
+    """Return a row's time in few words."""
+    return f"{quantity(row.median, 's', row.kind)} {row.precision}, {row.kind}"
+
+
+def quantity(value: float, unit: str, kind: str) -> str:
+    """Return a quantity with a prefix, two digits of a modelled one."""
+    return amount(rounded(value) if kind == "modelled" else value, unit)
+
+
+def rounded(value: float, most: int = 2) -> float:
+    """Return a number to so many significant digits, those before the point too."""
+    return float(f"{value:.{most - 1}e}")
+
+
+def figure(value: float, kind: str) -> str | float:
+    """Return a number's cell: two digits of a modelled one, whose third says nothing."""
+    return digits(rounded(value), 2) if kind == "modelled" else value
 
 
 def system(row: Row) -> str:
@@ -68,7 +91,10 @@ def system(row: Row) -> str:
 
 
 def times(found: Comparison, kind: str) -> Block:
-    """Return latency and throughput; error bars where formulas have them."""
+    """Return latency and throughput; error bars where formulas have them.
+
+    The 99th percentile of few samples is a dash.
+    """
     units = UNITS[kind]
     unit, scale = units.time
     shown = rows_of(found, kind)
@@ -79,10 +105,10 @@ def times(found: Comparison, kind: str) -> Block:
         if row.low is not None or row.high is not None:
             bar = _bar(row.low or row.median, row.high or row.median, scale)
         rows.append((row.model, row.platform, system(row), row.precision, row.threads,
-                     row.median * scale, p99, row.samples, bar, row.per_second,
-                     row.kind))  # fmt: skip
+                     figure(row.median * scale, row.kind), p99, row.samples, bar,
+                     figure(row.per_second, row.kind), row.transfer, row.kind))  # fmt: skip
     heads = ("model", "on", "system", "precision", "threads", f"p50, {unit}", f"p99, {unit}", "n",
-             "error bar", f"{units.each}s/s", "kind")  # fmt: skip
+             "error bar", f"{units.each}s/s", "from and to", "kind")  # fmt: skip
     title = f"Time of one {units.each}"
     if any(row[8] is not None for row in rows):
         return Block(title, heads, tuple(rows))
@@ -90,25 +116,44 @@ def times(found: Comparison, kind: str) -> Block:
 
 
 def _bar(low: float, high: float, scale: float) -> str:
-    return f"{digits(low * scale, 3)} to {digits(high * scale, 3)}"
+    return " to ".join(digits(rounded(end * scale), 2) for end in (low, high))
 
 
 def energies(found: Comparison, kind: str) -> Block:
-    """Return energy and energy times delay of the rows that have any."""
+    """Return energy and energy times delay of the rows that have any.
+
+    An upper bound is marked, and has no product.
+    """
     units = UNITS[kind]
     (unit, scale), (product, power) = units.energy, units.edp
     rows: list[tuple[Cell, ...]] = []
     for row in rows_of(found, kind):
-        if row.energy is None or row.edp is None:
+        if row.energy is None:
             continue
-        bar = None
-        if row.energy.low is not None or row.energy.high is not None:
-            bar = _bar(*row.energy_ends, scale)
-        rows.append((row.model, row.platform, system(row), row.precision, row.energy.value * scale,
-                     bar, row.edp * power, row.energy.boundary, row.energy.kind))  # fmt: skip
-    heads = ("model", "on", "system", "precision", f"{unit}", "error bar", f"EDP, {product}",
-             "boundary", "kind")  # fmt: skip
-    return Block(f"Energy of one {units.each}", heads, tuple(rows))
+        kind = row.energy.kind
+        product_cell = None if row.edp is None else figure(row.edp * power, kind)
+        rows.append((row.model, row.platform, system(row), row.precision,
+                     _joules(row.energy, scale, row.energy_bound), _energy_bar(row.energy, scale),
+                     None if row.energy_alone is None else _joules(row.energy_alone, scale, False),
+                     _energy_bar(row.energy_alone, scale), product_cell, row.energy.boundary,
+                     kind))  # fmt: skip
+    heads = ("model", "on", "system", "precision", f"{unit}", "error bar", f"alone, {unit}",
+             "its error bar", f"EDP, {product}", "boundary", "kind")  # fmt: skip
+    title = f"Energy of one {units.each}"
+    if any(row[6] is not None for row in rows):
+        return Block(title, heads, tuple(rows))
+    return Block(title, heads[:6] + heads[8:], tuple(row[:6] + row[8:] for row in rows))
+
+
+def _joules(energy: Energy, scale: float, bound: bool) -> Cell:
+    value = figure(energy.value * scale, energy.kind)
+    return f"<= {value if isinstance(value, str) else digits(value)}" if bound else value
+
+
+def _energy_bar(energy: Energy | None, scale: float) -> str | None:
+    if energy is None or (energy.low is None and energy.high is None):
+        return None
+    return _bar(*energy_ends(energy), scale)
 
 
 def design_row(found: Comparison, model: str) -> Row | None:
@@ -118,29 +163,45 @@ def design_row(found: Comparison, model: str) -> Row | None:
 
 def ratios(found: Comparison, kind: str) -> Block:
     """Return how many times the design is as fast and as sparing as each other row."""
-
-    def cell(ratio: float | str) -> Cell:
-        return ratio if isinstance(ratio, str) else f"{digits(ratio, 3)}x"
-
     rows: list[tuple[Cell, ...]] = []
     for one in found.subjects:
         ours = design_row(found, one.name) if one.kind == kind else None
         if ours is None:
             continue
         rows += [
-            (one.name, row.platform, system(row), row.precision, cell(times_as_fast(ours, row)),
-             cell(times_less_energy(ours, row)), row.kind)
+            (one.name, row.platform, system(row), row.precision,
+             times_words(times_as_fast(ours, row)), f"{ours.kind}, {row.kind}",
+             times_words(times_less_energy(ours, row)), _kinds(ours, row))
             for row in found.of(one.name)
             if row is not ours
         ]  # fmt: skip
     ours_is = "FPGA" if kind == "network" else "PIM"
-    heads = ("model", "over", "system", "precision", "times as fast", "times less energy",
-             "kind")  # fmt: skip
-    return Block(
-        f"{ours_is} over the others, where precision, batch and the energy's boundary are the same",
-        heads,
-        tuple(rows),
+    heads = ("model", "over", "system", "precision", "times as fast", "kinds of time",
+             "times less energy, alone", "kinds of joules")  # fmt: skip
+    title = (
+        f"{ours_is} over the others, where precision, batch, transfer and the energy's boundary "
+        "are the same"
     )
+    return Block(title, heads, tuple(rows))
+
+
+def times_words(ratio: Ratio | str) -> str:
+    """Return a ratio with the digits that it bears, and its span where its figures have one."""
+    if isinstance(ratio, str):
+        return ratio
+    most = 3 if ratio.exact and ratio.low == ratio.high else 2
+    value, low, high = (
+        digits(rounded(one, most), most) for one in (ratio.value, ratio.low, ratio.high)
+    )
+    if low == high:
+        return f"{value}x" if ratio.exact else f"about {value}x"
+    return f"{value}x ({low} to {high}x)"
+
+
+def _kinds(ours: Row, row: Row) -> str | None:
+    if ours.energy is None or row.energy is None:
+        return None
+    return f"{ours.energy.kind}, {row.energy.kind}"
 
 
 def areas(found: Comparison) -> Block:
@@ -190,7 +251,8 @@ def sources(rows: Sequence[Row]) -> Block:
     """Return how each row's times were had."""
     shown = tuple(
         (row.model, row.platform, system(row), row.precision, row.version or None,
-         row.transfer or None, row.exactness or None, row.recorded or "now", row.source)
+         row.transfer_note or row.transfer, row.exactness or None, row.recorded or "now",
+         row.source)
         for row in rows
     )  # fmt: skip
     heads = ("model", "on", "system", "precision", "version", "transfer", "outputs", "recorded",

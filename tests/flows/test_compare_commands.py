@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from gateformer.baselines import bandwidth, hardware, registry, store
 from gateformer.baselines.bandwidth import Bandwidth
 from gateformer.baselines.opening import decoder_work, fingerprint
 from gateformer.baselines.record import Hardware, Record, Setup, Times
-from gateformer.comparing import fpga
+from gateformer.comparing import fpga, measuring
 from gateformer.comparing.subjects import find
 from gateformer.config.schema import Config
 from gateformer.energy.figure import Energy
@@ -48,6 +50,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.PLACES, ("network", "cpu"), PLACE)  # type: ignore[arg-type]
     monkeypatch.setitem(registry.PLACES, ("decode", "cpu"), DECODERS_PLACE)  # type: ignore[arg-type]
     monkeypatch.setattr(bandwidth, "measure", lambda threads: Bandwidth(10.0, "assumed"))
+    monkeypatch.setattr(measuring, "installed_version", lambda module: "1.2")
 
 
 def keep(mark: str, machine: Hardware, **changes: Any) -> None:
@@ -57,8 +60,8 @@ def keep(mark: str, machine: Hardware, **changes: Any) -> None:
         "workload": work.model_copy(update={"fingerprint": mark}),
         "hardware": machine,
         "setup": Setup(
-            runtime="onnxruntime", version="1.2", precision="fp32", tier="tuned", threads=1,
-            options={},
+            runtime="onnxruntime", version="1.2", precision="fp32", tier="tuned",
+            threads=machine.cores, options={},
         ),
         "times": Times(
             samples=50, warmup=3, minimum=1e-4, median=2e-4, p90=3e-4, p99=4e-4, mean=2e-4
@@ -88,7 +91,7 @@ def test_decoder_without_records(call: Call) -> None:
     assert memory["edp"] == pytest.approx(memory["energy"]["value"] * memory["median"])
     assert of(data, "GPU", "modelled") and not of(data, "CPU", "measured")
     absent = {one["platform"]: one["reason"] for one in data["absent"]}
-    assert "block RAM" in absent["FPGA"]
+    assert "no KV cache" in absent["FPGA"] and "fit in the block RAM" in absent["FPGA"]
     assert "nothing is recorded" in absent["CPU"]
     assert not [row for row in data["rows"] if (row["energy"] or {}).get("kind") == "measured"]
 
@@ -108,11 +111,12 @@ def test_records_of_this_machine_go_before_those_of_others(call: Call) -> None:
     keep(mark, hardware.cpu())
     data = call("compare", *arguments)[1]
     (row,) = of(data, "CPU", "measured")
-    assert row["recorded"] == "" and row["energy"] is None and "no RAPL" in row["energy_note"]
+    assert row["recorded"] == "this machine, 2026-11-02" and row["here"]
+    assert row["energy"] is None and "no RAPL" in row["energy_note"]
     assert row["gbs"] == pytest.approx(1000 / 2e-4 / 1e9)
     (metered,) = of(data, "GPU", "measured")
     assert metered["energy"]["kind"] == "measured" and "2026-11-02" in metered["recorded"]
-    for wrong in (("--context", 17), ("--batch", 2), ("--threads", 2)):
+    for wrong in (("--context", 17), ("--batch", 2), ("--threads", 99)):
         assert not of(
             call("compare", "small", "--context", 16, "--recorded", *wrong)[1], "CPU", "measured"
         )
@@ -122,8 +126,8 @@ def test_only_the_runtimes_that_are_asked_for(call: Call) -> None:
     mark = fingerprint(hf_config.load("small"))
     for precision in ("fp32", "int8"):
         setup = Setup(
-            runtime="onnxruntime", version="1", precision=precision, tier="tuned", threads=1,
-            options={},
+            runtime="onnxruntime", version="1", precision=precision, tier="tuned",
+            threads=hardware.cpu().cores, options={},
         )  # fmt: skip
         keep(mark, hardware.cpu(), setup=setup)
     base = ("small", "--context", 16, "--recorded", "--runtime")
@@ -147,7 +151,8 @@ def test_network_and_page(call: Call, tmp_path: Path) -> None:
     )
     assert code == 0
     (row,) = of(data, "FPGA", "simulated")
-    assert row["model"] == "net" and "unrouted" in row["system"] and row["median"] == row["p99"]
+    assert row["model"] == "net" and row["system"] == "5 ns, unrouted, predicted cycles"
+    assert row["p99"] is None
     metrics = json.loads(Path("runs/net/default/metrics.json").read_text("utf-8"))
     assert row["median"] == pytest.approx(metrics["schedule.latency_cycles"] * 5e-9)
     assert row["area"]["LUT"] == metrics["estimate.lut"]
@@ -260,14 +265,15 @@ def test_what_has_no_record_is_measured_once_and_anew_where_asked(call: Call) ->
     code, data, said = call(*arguments)
     assert code == 0 and "measuring small: logits" in said
     (row,) = of(data, "CPU", "measured")
-    assert row["system"] == "logits" and row["recorded"] == "" and row["share"] > 0
+    assert row["system"].startswith("logits") and row["recorded"] == "" and row["share"] > 0
     assert "--runtime logits" in row["source"]
     (lacking,) = [one["reason"] for one in data["absent"] if one["platform"] == "CPU"]
     assert lacking.startswith("crash:fp64: E851")
     (path,) = Path("runs/baselines").rglob("small.json")
     before = path.read_bytes()
-    again, _, said = call(*arguments[:-2])
+    again, data, said = call(*arguments[:-2])
     assert again == 0 and "measuring" not in said and path.read_bytes() == before
+    assert of(data, "CPU", "measured")[0]["recorded"].startswith("this machine, 2")
     assert "measuring small: logits" in call(*arguments[:-2], "--measure")[2]
     assert "measuring" not in call(*arguments, "--recorded")[2]
 
@@ -294,3 +300,49 @@ def test_joules_without_a_meter_are_never_measured(
     (row,) = of(call(*arguments, "--estimate")[1], "CPU", "measured")
     assert row["energy"]["kind"] == ("measured" if metered else "modelled")
     assert metered or "nothing was metered" in row["energy"]["source"]
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("why", ["kernel", "pages", "samples", "threads"])
+def test_a_record_of_another_setting_is_none(call: Call, why: str) -> None:
+    arguments = ("compare", "small", *QUICK, "--no-huge-pages", "--runtime", "logits")
+    assert "measuring small: logits" in call(*arguments)[2]
+    assert "measuring" not in call(*arguments)[2]
+    (path,) = Path("runs/baselines").rglob("small.json")
+    (record,) = store.read(path)
+    changed = {
+        "kernel": {
+            "hardware": record.hardware.model_copy(
+                update={"details": record.hardware.details | {"kernel": "2.6"}}
+            )
+        },
+        "pages": {
+            "setup": record.setup.model_copy(
+                update={"options": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}}
+            )
+        },
+        "samples": {"times": record.times.model_copy(update={"samples": 1})},
+        "threads": {"setup": record.setup.model_copy(update={"threads": 7})},
+    }[why]
+    path.unlink()
+    store.keep([record.model_copy(update=changed)])
+    assert "measuring small: logits" in call(*arguments)[2]
+
+
+def test_a_record_of_another_version_of_a_runtime_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = hf_config.load("small")
+    here = hardware.cpu()
+    place = registry.PLACES["decode", "cpu"]
+    candidate = next(one for one in registry.candidates(place) if one.runtime == "torch")
+    packaged = replace(candidate, packages=("pydantic",))
+    monkeypatch.setattr(measuring, "candidates", lambda place: (packaged,))
+    how = measuring.Measuring(context=16, huge_pages=False)
+    for version, lacks in ((f"{metadata.version('pydantic')}+cpu", False), ("0.0.1", True)):
+        setup = Setup(
+            runtime="torch", version=version, precision=candidate.precision, tier=candidate.tier,
+            threads=here.cores, options={},
+        )  # fmt: skip
+        keep(fingerprint(decoder), here, setup=setup)
+        held = measuring.records(decoder, how, here)
+        assert len(held) == 1
+        assert bool(measuring.lacking(decoder, how, "cpu", held, here)) is lacks

@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gateformer.baselines import store
 from gateformer.baselines.record import Hardware, Record, Setup, Times, Workload
 from gateformer.comparing import collect, fpga, measured, modelled, page, pim, plots, tables
 from gateformer.comparing.rows import (
     Absent,
     Comparison,
+    Ratio,
     Row,
     Subject,
     times_as_fast,
@@ -40,7 +42,7 @@ def row(**changes: Any) -> Row:
     base: dict[str, Any] = {
         "model": "net", "platform": "CPU", "machine": "a machine", "system": "runtime 1",
         "tier": "tuned", "precision": "fp32", "kind": "measured", "median": 2e-6, "p99": 3e-6,
-        "samples": 100, "per_second": 5e5, "source": "a command",
+        "samples": 100, "per_second": 5e5, "source": "a command", "transfer": "device",
     }  # fmt: skip
     return Row(**base | changes)
 
@@ -70,11 +72,15 @@ def record(**changes: Any) -> Record:
 
 def test_only_like_is_divided_by_like() -> None:
     ours = row(platform="PIM", precision="bf16", median=1e-6, energy=joules(1e-6))
-    assert times_as_fast(ours, row(precision="fp16")) == 2
+    assert times_as_fast(ours, row(precision="fp16")) == Ratio(2, 2, 2, exact=True)
+    assert times_as_fast(ours, row(precision="fp16", transfer="with host")) == "other transfer"
     assert times_as_fast(ours, row(precision="fp32")) == "other precision"
     assert times_as_fast(ours, row(precision="bf16", batch=4)) == "other batch"
     same = {"precision": "fp16", "energy": joules(3e-6)}
-    assert times_less_energy(ours, row(**same)) == pytest.approx(3)
+    assert times_less_energy(ours, row(**same)) == Ratio(
+        pytest.approx(3), pytest.approx(3), pytest.approx(3), exact=False
+    )
+    assert times_less_energy(ours, row(**same, energy_bound=True)) == "upper bound"
     assert times_less_energy(ours, row(**same | {"batch": 2})) == "other batch"
     assert times_less_energy(ours, row(**same | {"precision": "int8"})) == "other precision"
     assert times_less_energy(ours, row(precision="fp16")) == "no joules"
@@ -83,8 +89,27 @@ def test_only_like_is_divided_by_like() -> None:
     assert times_less_energy(ours, board) == "other boundary"
 
 
-def test_energy_times_delay_is_of_one_inference() -> None:
+def test_a_ratio_spans_its_error_bars_and_has_no_digits_that_say_nothing() -> None:
+    ours = row(platform="PIM", kind="simulated", energy=joules(2e-6, low=1e-6, high=4e-6))
+    other = row(kind="modelled", median=32.64e-6, low=16e-6, high=64e-6, energy=joules(3.3333e-5))
+    found = times_as_fast(ours, other)
+    assert isinstance(found, Ratio)
+    assert (found.low, found.high) == (pytest.approx(8), pytest.approx(32))
+    assert tables.times_words(found) == "16x (8 to 32x)"
+    assert tables.times_words(times_less_energy(ours, other)) == "17x (8.3 to 33x)"
+    assert tables.times_words(times_as_fast(ours, row(kind="modelled", median=2.469e-4))) == (
+        "about 120x"
+    )
+    assert tables.times_words(times_as_fast(ours, row(median=2.469e-4))) == "123x"
+
+
+def test_energy_times_delay_is_of_one_inference_alone() -> None:
     assert row(energy=joules(4e-6), median=0.5).edp == pytest.approx(2e-6)
+    streamed = row(energy=joules(4e-6), energy_alone=joules(9e-6), median=0.5)
+    assert streamed.edp == pytest.approx(4.5e-6)
+    ratio = times_less_energy(streamed, row(energy=joules(18e-6)))
+    assert isinstance(ratio, Ratio) and ratio.value == pytest.approx(2)
+    assert row(energy=joules(4e-6), energy_bound=True).edp is None
     assert row().edp is None
 
 
@@ -94,23 +119,41 @@ def test_records_become_rows_that_say_where_and_when() -> None:
         bandwidth_method="not measured", details={},
     )  # fmt: skip
     metered = Energy(value=0.5, kind="measured", source="NVML", boundary="board")
-    gpu = record(hardware=other, energy=metered, transfer=True, difference=None)
-    here, there = measured.rows("net", [record(), gpu], {"here"})
-    assert (here.platform, here.recorded, here.kind) == ("CPU", "", "measured")
+    gpu = record(hardware=other, energy=metered, energy_note="NVML", transfer=True, difference=None)
+    own = [record().hardware]
+    (now,) = measured.rows("net", [record()], own, fresh={store.key(record())})
+    assert (now.recorded, now.here) == ("", True)
+    here, there = measured.rows("net", [record(), gpu], own)
+    assert (here.platform, here.recorded, here.kind) == (
+        "CPU", "this machine, 2026-11-02", "measured",
+    )  # fmt: skip
+    assert here.samples == 50 and here.p99 is None and now.p90 == 3e-6
     assert here.gbs == pytest.approx(2.0) and here.share == pytest.approx(0.05)
     assert here.name == "onnxruntime, fp32"
     assert here.energy is None and "no RAPL" in here.energy_note
     assert (there.platform, there.recorded) == ("GPU", "H100 (h100), 2026-11-02")
     assert there.energy == metered and there.share is None
-    assert "not compared" in there.exactness and there.transfer.endswith("back: in")
-    assert there.name.startswith("H100, ")
+    assert "not compared" in there.exactness and there.transfer == "with host"
+    assert here.transfer == "device"
+    assert there.name.startswith("H100, ") and not there.here
+
+
+def test_a_machine_of_one_id_and_another_kernel_is_another() -> None:
+    details = {"kernel": "2.6", "caches": "L3 8M"}
+    old = record().hardware.model_copy(update={"details": details})
+    (found,) = measured.rows("net", [record(hardware=old)], [record().hardware])
+    assert not found.here and found.recorded == "A processor (here), 2026-11-02"
+    assert found.name.startswith("A processor, ")
+    board = record().hardware.model_copy(update={"kind": "gpu"})
+    assert not measured.same(board, record().hardware)
 
 
 def test_huge_pages_and_eager_are_told_apart() -> None:
     setup = record().setup.model_copy(
         update={"options": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, "tier": "eager"}
     )
-    one, other = measured.rows("net", [record(), record(setup=setup)], {"here"})
+    own = [record().hardware]
+    one, other = measured.rows("net", [record(), record(setup=setup)], own)
     assert (one.system, other.system) == ("onnxruntime", "onnxruntime, eager, huge pages")
     assert other.version == "onnxruntime 1.2"
 
@@ -119,8 +162,8 @@ def test_estimates_are_modelled_of_this_machine_alone_and_never_replace_a_meter(
     constants = Constants(100.0, 10.0, 4, "a table")
     metered = Energy(value=0.5, kind="measured", source="RAPL", boundary="package")
     there = record(hardware=record().hardware.model_copy(update={"id": "there"}))
-    some = [record(), record(energy=metered), there]
-    here, read, other = measured.rows("net", some, {"here"}, constants)
+    some = [record(), record(energy=metered, energy_note="RAPL"), there]
+    here, read, other = measured.rows("net", some, [record().hardware], constants)
     assert here.energy is not None and here.energy.kind == "modelled"
     assert here.energy.value == pytest.approx((100 / 4 + 10) * 2e-6)
     assert "nothing was metered" in here.energy.source and "a table" in here.energy.source
@@ -128,9 +171,10 @@ def test_estimates_are_modelled_of_this_machine_alone_and_never_replace_a_meter(
 
 
 def test_a_crowded_machine_is_told() -> None:
-    (alone,) = measured.rows("net", [record()], {"here"})
+    own = [record().hardware]
+    (alone,) = measured.rows("net", [record()], own)
     assert alone.load == pytest.approx(0.05)
-    (crowded,) = measured.rows("net", [record(load=8.0)], {"here"})
+    (crowded,) = measured.rows("net", [record(load=8.0)], own)
     assert not [one for one in collect.notes([alone]) if "beside" in one]
     (note,) = (one for one in collect.notes([alone, crowded]) if "beside" in one)
     assert note.startswith("Up to 4.0 processes a core")
@@ -176,7 +220,8 @@ def test_fpga_time_is_simulated_cycles_times_the_clock(design: Any) -> None:
     assert found.median == found.p99 == pytest.approx(137 * 5e-9)
     assert found.per_second == pytest.approx(1 / (15 * 5e-9))
     assert found.kind == "simulated" and found.samples == 10_000
-    assert found.system == "5 ns, unrouted"
+    assert found.system == "5 ns, unrouted" and found.transfer == "device"
+    assert fpga.row(design, METRICS | {"simulate.verilator.vectors": 99}).p99 is None
     assert found.area == {"LUT": 100, "FF": 200, "DSP": 3, "BRAM": 0.5}
     assert "137 cycles" in found.source and "10,000 frames" in found.exactness
 
@@ -194,6 +239,7 @@ def test_fpga_row_without_simulator_or_synthesis_says_so(design: Any) -> None:
          "estimate.lut_inputs": 4},
     )  # fmt: skip
     assert "event simulator" in found.source and found.exactness == ""
+    assert found.system == "5 ns, unrouted, predicted cycles"
     assert found.area == {"LUT4": 70} and "predicted" in found.area_note
 
 
@@ -206,14 +252,45 @@ def test_toggles_are_counted_unless_told_otherwise(design: Any) -> None:
     assert fpga.counting(always, []) is always
 
 
+ENERGY: dict[str, Any] = {
+    "energy.frame_j": 3e-7, "energy.frame_low_j": 1e-7, "energy.frame_high_j": 9e-7,
+    "energy.kind": "modelled", "energy.boundary": "chip", "energy.source": "toggles",
+    "energy.dynamic_j": 1e-7, "energy.dynamic_low_j": 5e-8, "energy.dynamic_high_j": 2e-7,
+    "energy.logic_j": 1e-7, "energy.static_j": 2e-7, "energy.bram_j": 0.0,
+}  # fmt: skip
+ALONE = {
+    "energy.joules_alone": 19e-7, "energy.joules_alone_low": 10e-7,
+    "energy.joules_alone_high": 38e-7, "schedule.latency_cycles": 135, "energy.clock_ns": 5.0,
+}  # fmt: skip
+
+
+def test_fpga_energy_and_time_are_of_one_clock(design: Any) -> None:
+    build = design.build.model_copy(update={"tool": "nextpnr"})
+    late = design.model_copy(update={"build": build})
+    missed = {"build.nextpnr.fmax_mhz": 100.0, "build.nextpnr.timing_met": False}
+    asked, reached = (fpga.row(late, METRICS | ENERGY | ALONE | more) for more in ({}, missed))
+    assert asked.energy is not None and reached.energy is not None
+    assert reached.median == pytest.approx(2 * asked.median)
+    # Twice the period: twice the static 200 nJ of the interval, and of nine of them alone.
+    assert reached.energy.value == pytest.approx(asked.energy.value + 2e-7)
+    assert reached.energy_parts["static"] == pytest.approx(4e-7)
+    assert sum(reached.energy_parts.values()) == pytest.approx(reached.energy.value)
+    assert reached.energy.high == pytest.approx(9e-7 * 5 / 3)
+    assert asked.energy_alone is not None and reached.energy_alone is not None
+    assert asked.energy_alone.value == pytest.approx(19e-7)
+    assert reached.energy_alone.value == pytest.approx(19e-7 + 9 * 2e-7)
+    assert asked.edp == pytest.approx(19e-7 * asked.median)
+
+
+def test_a_batch_on_an_fpga_pays_its_latency_once(design: Any) -> None:
+    found = fpga.row(design, METRICS | ENERGY | ALONE, batch=4)
+    assert found.energy_alone is not None
+    assert found.energy_alone.value == pytest.approx((19e-7 + 3 * 3e-7) / 4)
+    assert "one of 4 frames that nothing follows" in found.energy_note
+
+
 def test_fpga_energy_is_the_models_with_its_error_bar(design: Any) -> None:
-    named = {
-        "energy.frame_j": 3e-7, "energy.frame_low_j": 1e-7, "energy.frame_high_j": 9e-7,
-        "energy.kind": "modelled", "energy.boundary": "chip", "energy.source": "toggles",
-        "energy.dynamic_j": 1e-7, "energy.dynamic_low_j": 5e-8, "energy.dynamic_high_j": 2e-7,
-        "energy.logic_j": 1e-7, "energy.static_j": 2e-7, "energy.bram_j": 0.0,
-    }  # fmt: skip
-    found = fpga.row(design, METRICS | named)
+    found = fpga.row(design, METRICS | ENERGY)
     assert found.energy == joules(3e-7, low=1e-7, high=9e-7)
     assert "100 nJ of it switches (50 nJ to 200 nJ)" in found.energy_note
     assert found.energy_parts == {"logic": 1e-7, "static": 2e-7}
@@ -235,6 +312,7 @@ def test_fpga_energy_is_the_models_with_its_error_bar(design: Any) -> None:
          (5.0, "met by nextpnr")),
         ({"build.nextpnr.fmax_mhz": 100.0, "build.nextpnr.timing_met": False},
          (10.0, "as nextpnr reached")),
+        ({"build.nextpnr.fmax_mhz": 100.0}, (5.0, "routed by nextpnr, timing not stated")),
     ],
 )  # fmt: skip
 def test_clock_is_unrouted_unless_a_build_routed_it(
@@ -247,7 +325,10 @@ def test_clock_is_unrouted_unless_a_build_routed_it(
 
 def test_decoder_that_does_not_fit_on_chip_says_by_how_much() -> None:
     reason = fpga.decoder(models.load("gpt2-small")).reason
-    assert "124 M" in reason and "494 Mbit" in reason and "5.0 times" in reason
+    assert "no KV cache" in reason and "124 M" in reason and "494 Mbit" in reason
+    assert "5 times the block RAM" in reason and "UltraRAM, 377 Mbit" in reason
+    small = fpga.decoder(TINY).reason
+    assert "fit in the block RAM" in small and "0 M" not in small and "times" not in small
 
 
 def test_pim_row_is_the_simulation(tmp_path: Path) -> None:
@@ -282,7 +363,8 @@ def test_modelled_rows_say_so_and_bound_energy_by_the_power_limit() -> None:
     for one in found:
         assert one.energy is not None and one.energy.kind == "modelled"
         assert "upper bound" in one.energy.source
-        assert one.samples is None and one.p99 is None
+        assert one.energy_bound and one.edp is None
+        assert one.tier in ("tuned", "eager") and one.samples is None and one.p99 is None
 
 
 def test_fastest_that_ran_goes_before_a_faster_formula() -> None:
@@ -362,15 +444,32 @@ def test_tables() -> None:
     assert cells(times, "p50, µs") == [pytest.approx(2), pytest.approx(2), pytest.approx(8)]
     energies = tables.energies(found, "network")
     assert cells(energies, "error bar") == ["1 to 5"]
-    assert cells(energies, "EDP, pJ s") == [pytest.approx(4)]
+    assert cells(energies, "EDP, pJ s") == ["4"]
     lacking = [one[1:] for one in tables.absent(found).rows]
     assert ("CPU", "joules, 1 row", "not measurable here") in lacking
     assert ("GPU", "joules, 1 row", "not had") in lacking
     ratios = tables.ratios(found, "network")
     assert cells(ratios, "times as fast") == ["other precision", "4x"]
+    assert cells(ratios, "kinds of time") == ["simulated, measured"] * 2
     assert len(tables.ratios(found, "decode").rows) == 2
     titles = [one.title for one in tables.all_blocks(found)]
     assert titles[0].startswith("The fastest") and titles[-1] == "Not in the tables"
+    assert tables.glance(found).rows[1] == (
+        "gpt", None, "100 µs bf16, measured", None, "2 µs fp32, modelled",
+    )  # fmt: skip
+
+
+def test_an_upper_bound_is_marked_and_a_lone_inference_has_columns() -> None:
+    bound = row(model="net", platform="GPU", energy=joules(3.3333e-6), energy_bound=True)
+    streamed = row(model="net", energy=joules(2e-6), energy_alone=joules(4e-6, high=8e-6))
+    found = Comparison((Subject(name="net", kind="network", words="w"),), (bound, streamed), ())
+    energies = tables.energies(found, "network")
+    assert cells(energies, "µJ") == ["2", "<= 3.3"]
+    assert cells(energies, "alone, µJ") == ["4", None]
+    assert cells(energies, "its error bar") == ["4 to 8", None]
+    assert cells(energies, "EDP, pJ s") == ["8", None]
+    assert "&lt;= 3.3 µJ" in str(plots.energy_bars([bound], models=False))
+    assert plots.field([bound, streamed], models=False) is None
 
 
 class Reader(HTMLParser):
