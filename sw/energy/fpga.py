@@ -26,7 +26,7 @@ RTL_ERROR = 1.35
 in either direction (docs/energy.md, "Toggles, and from RTL to cells")."""
 GLITCHES = 2.0
 """Most by which a gate's output toggles more often than once a clock, of which simulation without
-delays sees none. Mapped netlists with equal delays show 1.01 to 1.38 (docs/energy.md); wires of
+delays sees none. Mapped netlists with equal delays show 1.01 to 1.42 (docs/energy.md); wires of
 different lengths, which no simulation here has, make more. The activity that sets the scale of
 UltraScale+ allows for glitches too: with many of them its coefficients are at their low end. Taken
 as independent, the two make the bar wider than it need be."""
