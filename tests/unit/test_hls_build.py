@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -277,7 +278,9 @@ cached(Path({str(tmp_path / "cache" / "key")!r}), make)
     for number in (signal.SIGTERM, signal.SIGHUP):
         told = tmp_path / "pid"
         told.unlink(missing_ok=True)
-        process = subprocess.Popen([sys.executable, "-c", code])
+        # Tests may run under nohup, whose children ignore SIGHUP.
+        heed = partial(signal.signal, number, signal.SIG_DFL)
+        process = subprocess.Popen([sys.executable, "-c", code], preexec_fn=heed)
         while not (told.exists() and told.read_text().endswith("\n")):
             time.sleep(0.05)
         process.send_signal(number)
