@@ -116,7 +116,8 @@ def _trigger_row(row: Row) -> tuple[Cell, ...]:
         energy,
         row.area.get("DSP"),
         row.kind,
-        row.recorded or (row.source if row.kind != "modelled" else row.source.split(" (")[0]),
+        row.recorded.replace("this machine", row.machine)
+        or (row.source if row.kind != "modelled" else row.source.split(" (")[0]),
     )
 
 
