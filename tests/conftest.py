@@ -27,6 +27,12 @@ NEEDS = {
 """Each marker's Python packages and programs."""
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_kernels(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let torch compile into a folder of its own: kernels of another torch end the process."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("inductor"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers():
         packages, programs = NEEDS.get(marker.name, (set(), set()))
