@@ -147,7 +147,7 @@ class Fixed:
             )
         with np.errstate(over="ignore"):
             scaled = np.ldexp(real, self.frac)
-        steps = _rounded(scaled, rounding)
+        steps = rounded(scaled, rounding)
         low, high = self.limits(overflow)
         if overflow is Overflow.WRAP:
             if not np.isfinite(steps).all():
@@ -166,7 +166,7 @@ class Fixed:
         return self.min, self.max
 
 
-def _rounded(scaled: FloatArray, rounding: Rounding) -> FloatArray:
+def rounded(scaled: FloatArray, rounding: Rounding) -> FloatArray:
     """Reals rounded to whole numbers; exact also where adding one half would round."""
     if rounding is Rounding.RND_CONV:
         return np.rint(scaled)

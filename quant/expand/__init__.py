@@ -11,6 +11,8 @@ from gateformer.quant.expand.linear import Linear
 from gateformer.quant.expand.norm import LayerNorm, RMSNorm
 from gateformer.quant.expand.pool import Pool
 from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.requantize import Requantize
+from gateformer.quant.expand.scaled import ScaledQuantize
 from gateformer.quant.expand.softmax import Softmax
 
 REGISTERED = (qkeras_functions,)
@@ -28,5 +30,7 @@ __all__ = [
     "Pool",
     "Quantize",
     "RMSNorm",
+    "Requantize",
+    "ScaledQuantize",
     "Softmax",
 ]

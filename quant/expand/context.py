@@ -21,8 +21,9 @@ from gateformer.quant.expand.settings import (
 )
 from gateformer.quant.graph import Builder
 from gateformer.quant.ops.base import Inferred, Primitive, Value
-from gateformer.quant.ops.cast import Cast, Constant
+from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.elementwise import Mul
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, dyadic
 
 __all__ = ["LIMITS", "TABLE_BITS", "Lowering", "Note", "Options", "Types", "lossless"]
@@ -247,6 +248,32 @@ class Lowering:
         raw, frac = self.integers(real, point, width)
         return self.add(Constant(raw, frac), point=point)
 
+    def scaled(self, x: str, factor: FloatArray, output: str) -> str:
+        """Append ``x factor`` for real factors: a product with m 2^-n, or wires.
+
+        Parameters
+        ----------
+        x : str
+            A typed value.
+        factor : ndarray of float64
+            Positive, repeated over the axes of x that it lacks; powers of two are exact.
+        output : str
+            Name of the result, which is cast to its type where the imported graph wants it.
+        """
+        flat = np.unique(factor)
+        if flat.size == 1 and np.frexp(flat[0])[0] == 0.5:
+            return self.finish(Rescale(int(np.frexp(flat[0])[1]) - 1), x, output=output)
+        raw, frac = multiplier(factor, self.options.multiplier_bits)
+        error = float(np.abs(np.ldexp(raw.astype(np.float64), -frac) / factor - 1.0).max())
+        if error:
+            self.note(
+                "scale", f"{raw.size} factors as m 2^-{frac}, largest relative error {error:.3g}"
+            )
+        shape = (1,) * (len(self.value(x).shape) - raw.ndim) + raw.shape
+        constant = Constant(raw.reshape(shape), frac)
+        made = self.builder.add(constant, name=f"{output}/factor", layer=self.layer)
+        return self.finish(Mul(), x, made, output=output)
+
     def _miss(self, name: str) -> None:
         if name in self._missing:
             return
@@ -259,6 +286,21 @@ class Lowering:
                 fix="give calibration data, a default such as fixed<17,7>, or this type",
             )
         )
+
+
+def multiplier(factor: FloatArray, bits: int) -> tuple[IntArray, int]:
+    """Write real factors as ``m 2^-n``, one n for all, the widest m of ``bits`` bits.
+
+    Returns
+    -------
+    (m, n)
+        With the fewest fraction bits that give these m. ``|m 2^-n - factor| <= 2^-(n+1)``.
+    """
+    frac = bits - int(np.frexp(factor.max())[1])
+    raw = np.rint(np.ldexp(factor, frac)).astype(np.int64)
+    common = int(np.bitwise_or.reduce(raw, axis=None))
+    trailing = (common & -common).bit_length() - 1
+    return raw >> trailing, frac - trailing
 
 
 def lossless(found: Inferred, kind: Fixed) -> bool:

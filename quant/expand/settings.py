@@ -62,6 +62,8 @@ class Options:
         Widest operand that an activation's table takes without a Cast.
     weight_bits : int
         Width of weights that the file does not hold quantized.
+    multiplier_bits : int
+        Bits of the integer m in m 2^-n that stands for a scale which is no power of two.
     """
 
     softmax: Literal["auto", "direct", "max"] = "auto"
@@ -72,6 +74,7 @@ class Options:
     numerator_bits: int = 18
     index_bits: int = 12
     weight_bits: int = 8
+    multiplier_bits: int = 16
 
 
 @dataclass(frozen=True, slots=True)
