@@ -12,6 +12,8 @@ Every operation is made of additions and multiplications, of pipelined units tha
 - 1/sqrt(x): the fast inverse square root: a shift and a subtraction, then two steps
   y (1.5 - 0.5 x y y): 7 multiplications and 3 additions; off by at most 5e-6.
 - GELU: x / (1 + exp(-u)), u = x (1.5958 + 0.071355 x x).
+- the largest groups of 16 or more numbers: magnitudes summed, then the threshold found bit by bit
+  in 15 rounds, each of which compares all sums and counts.
 
 ``functions`` does these with every operation counted; tests hold the counts below to it.
 
@@ -27,6 +29,7 @@ from math import ceil
 from types import MappingProxyType
 
 from gateformer.hw.pim.device import Asic, Device
+from gateformer.hw.pim.functions import BF16_BITS
 from gateformer.hw.pim.program import AsicWork
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import PimError
@@ -53,6 +56,10 @@ RECIPROCAL = Count(5, 4)
 RSQRT = Count(7, 3)
 TREE = Count(0, 8)
 """Additions in a row that sum what 256 adders have accumulated."""
+
+
+ROUNDS = Count(0, BF16_BITS * (2 + TREE.add))
+"""Additions in a row of a bisection: compare, count by a tree, compare the count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,8 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
             Count(0, 2) + EXP + Count(1, 1) + RECIPROCAL + Count(2, 1),
             Count(0, 2) + EXP + Count(1, 1),
         ),
+        # magnitudes summed; 15 rounds of comparing and counting the sums of 16 numbers each
+        "select": Cost((Count(0, 1), Count(0, 2)), Count(0, 4) + ROUNDS),
         # largest magnitude; times 127 / it, rounded
         "quantize": Cost((Count(0, 1), Count(1, 1)), TREE + RECIPROCAL + Count(1, 1), RECIPROCAL),
     }

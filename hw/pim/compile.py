@@ -48,6 +48,11 @@ class Compiler:
         Into how many parts attention and the feed-forward network are cut, so that the ASIC can
         work on one while the memory works on the next; from 2 on, sequences of a batch take turns
         step by step. 1 where nothing overlaps.
+    ffn_keep : float
+        Share of the feed-forward network's hidden vector that is multiplied with ``down``, 0 to 1.
+        Of the columns of each tile the ASIC keeps those whose numbers have the largest sum of
+        magnitudes, so a token takes the same clocks whatever its numbers are; the others are
+        neither sent to the memory nor read from its rows. 1: all, and nothing is selected.
 
     Raises
     ------
@@ -66,7 +71,15 @@ class Compiler:
         weights: str = "bf16",
         v_batch: int = 1,
         parts: int = 1,
+        ffn_keep: float = 1.0,
     ) -> None:
+        if not 0 < ffn_keep <= 1:
+            raise ConfigError(
+                "E022",
+                "setting out of range",
+                layer="ffn_keep",
+                cause=f"It is {ffn_keep}; it is a share, above 0 and at most 1",
+            )
         self.decoder = decoder
         self.layout: Layout = lay(decoder, device, mapping, tokens, batch, weights, v_batch)
         free = asic.free_bytes(decoder, device)
@@ -87,7 +100,7 @@ class Compiler:
         self.turns = parts > 1 and batch > 1 and each >= scores
         if self.turns:
             free = each
-        self._lowering = Lowering(self.layout, free, v_batch, parts)
+        self.lowering = Lowering(self.layout, free, v_batch, parts, ffn_keep)
         self._blocks = [_Blocks(self.layout) for _ in range(batch)]
 
     def token(self, position: int, *, logits: bool = True, word: int = 0) -> Program:
@@ -138,7 +151,7 @@ class Compiler:
         return Program(self.decoder.name, _behind(pairs))
 
     def _sequence(self, position: int, logits: bool, word: int, number: int) -> tuple[Step, ...]:
-        low = self._lowering
+        low = self.lowering
         first = low.first(position, word)
         steps = [Step(work, after, -1, rows, macs) for work, after, macs, rows in first]
         steps += self._blocks[number].steps(low.block(position, number), len(first))
@@ -202,6 +215,7 @@ def compile_token(
     tokens: int | None = None,
     v_batch: int = 1,
     parts: int = 1,
+    ffn_keep: float = 1.0,
 ) -> Program:
     """Compile one token; see ``Compiler``, which is faster for many of them."""
     compiler = Compiler(
@@ -213,6 +227,7 @@ def compile_token(
         weights=weights,
         v_batch=v_batch,
         parts=parts,
+        ffn_keep=ffn_keep,
     )
     return compiler.token(position, logits=logits)
 

@@ -1,7 +1,7 @@
 """The ASIC's functions by additions and multiplications alone, each of them counted.
 
-Owns ``Alu``, ``exp``, ``reciprocal``, ``rsqrt``, ``gelu`` and ``silu``. Imports nothing of the
-package; ``asic`` prices the counts.
+Owns ``Alu``, ``exp``, ``reciprocal``, ``rsqrt``, ``gelu``, ``silu`` and ``largest_groups``.
+Imports the arithmetic; ``asic`` prices the counts.
 
 A change of a number's exponent, its rounding to a whole number and a subtraction of bits count as
 an addition. Sign changes, shifts and constants cost nothing.
@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gateformer.hw.pim.arithmetic import to_bf16
+
 Floats = NDArray[np.float32]
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -20,6 +22,8 @@ LARGEST = np.float32(87.0)
 """Arguments of exp are held within this, since FP32 reaches from about e^-87 to e^88."""
 MAGIC = np.uint32(0x5F3759DF)
 """First guess of the fast inverse square root."""
+BF16_BITS = 15
+"""Bits of a BF16 number that is not negative; such numbers order as their bits do."""
 
 
 class Alu:
@@ -104,3 +108,38 @@ def silu(alu: Alu, x: ArrayLike) -> Floats:
 
 def _gated(alu: Alu, x: Floats, u: Floats) -> Floats:
     return alu.multiply(x, reciprocal(alu, alu.add(np.float32(1), exp(alu, -u))))
+
+
+def largest_groups(alu: Alu, x: Floats, lanes: int, keep: int) -> NDArray[np.int64]:
+    """Return which groups of neighbouring numbers have the largest sums of magnitudes.
+
+    Sums are rounded to BF16; a bisection of the threshold, bit by bit, finds the ``keep``-th
+    largest. Of equal sums the first ones are kept.
+
+    Parameters
+    ----------
+    alu : Alu
+        Counts, by number of ``x``; a comparison is an addition, and so is counting what it found.
+    x : array of float32, shape (n,)
+        The numbers; a last group may be shorter.
+    lanes, keep : int
+        Numbers of a group; groups to return.
+
+    Returns
+    -------
+    array of int64, shape (min(keep, groups),)
+        Numbers of the groups, ascending.
+    """
+    padded = np.zeros(-(-len(x) // lanes) * lanes, np.float32)
+    padded[: len(x)] = np.abs(x)
+    alu.additions += 1
+    sums = (to_bf16(padded.reshape(-1, lanes).sum(-1)).view(np.uint32) >> 16).astype(np.int64)
+    threshold = 0
+    for bit in reversed(range(BF16_BITS)):
+        higher = threshold | 1 << bit
+        if np.count_nonzero(sums >= higher) >= keep:
+            threshold = higher
+    alu.additions += -(-2 * BF16_BITS // lanes)
+    above = np.flatnonzero(sums > threshold)
+    level = np.flatnonzero(sums == threshold)[: max(0, keep - len(above))]
+    return np.sort(np.concatenate([above, level]))

@@ -1,19 +1,20 @@
 """How a decoder's operations become steps of a program.
 
-Owns ``Lowering`` and ``hidden_parts``. Imports the decoder's operations, the layout, the mappings
-and programs.
+Owns ``Lowering``, ``hidden_parts``, ``kept_columns`` and ``runs``. Imports the decoder's
+operations, the layout, the mappings and programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from math import ceil
 
 from gateformer.hw.pim.attention import Attention
 from gateformer.hw.pim.drafting import Draft, Drafts, Lifted
 from gateformer.hw.pim.grid import Grid, access, repeated, segment
 from gateformer.hw.pim.isa import Instruction
-from gateformer.hw.pim.layout import Layout, Placed, Striped
+from gateformer.hw.pim.layout import Layout, Placed, Striped, Tile
 from gateformer.hw.pim.mapping import policy
 from gateformer.hw.pim.program import Loop, Segment
 from gateformer.quant.decoder import (
@@ -29,6 +30,9 @@ from gateformer.quant.decoder import (
 
 NORMS = {"layer": "layernorm", "rms": "rmsnorm"}
 
+Kept = Callable[[Tile], Sequence[int]]
+"""Columns of a tile's inputs that are sent and multiplied, ascending."""
+
 
 class Lowering:
     """Lowers the operations of one token.
@@ -41,10 +45,15 @@ class Lowering:
         Bytes of the ASIC's memory for scores.
     v_batch, parts : int
         As ``Compiler`` says.
+    ffn_keep : float
+        Likewise.
     """
 
-    def __init__(self, layout: Layout, free: int, v_batch: int, parts: int) -> None:
+    def __init__(
+        self, layout: Layout, free: int, v_batch: int, parts: int, ffn_keep: float = 1.0
+    ) -> None:
         self.layout = layout
+        self.ffn_keep = ffn_keep
         self.grid = layout.grid
         self.parts = parts
         self.policy = policy(layout.mapping)
@@ -162,6 +171,9 @@ class Lowering:
             done = (drafts.asic(activate.name, unit, last - first, done),)
             if activate.gated:
                 done = (drafts.asic("ffn/gate", "multiply", last - first, done),)
+            if self.ffn_keep < 1:
+                tiles = -(-(last - first) // self.grid.widest)
+                done = (drafts.asic("ffn/select", "select", last - first, done, tiles),)
             activated += done
         for place, (first, last) in enumerate(edges):
             inputs = range(first, last)
@@ -197,8 +209,10 @@ class Lowering:
         if quantize and self.quantized:
             after = (drafts.asic(f"{name}/quantize", "quantize", len(inputs), after),)
         key = (name, outputs, tiles)
-        work = self._segment(key, name, lambda: self._product(placed, outputs, tiles))
-        done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * len(inputs)),)
+        kept = self._spread if name == "ffn/down" and self.ffn_keep < 1 else _all_columns
+        work = self._segment(key, name, lambda: self.product(placed, outputs, tiles, kept))
+        useful = sum(self._multiplied(placed.tiles[number], kept) for number in tiles)
+        done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * useful),)
         if self.quantized:
             scaled = len(outputs) * len(tiles)
             done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done),)
@@ -209,22 +223,44 @@ class Lowering:
             done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits),)
         return done
 
-    def _product(self, placed: Placed, outputs: range, tiles: range) -> Iterable[Loop]:
+    def _spread(self, tile: Tile) -> Sequence[int]:
+        """As many columns as are kept, spread evenly: which ones they are, the data decides."""
+        count = kept_columns(tile.columns, self.ffn_keep)
+        return [place * tile.columns // count for place in range(count)]
+
+    def _multiplied(self, tile: Tile, kept: Kept) -> int:
+        """Inputs of a tile that are multiplied."""
+        weights = self.grid.weights
+        return sum(min(weights, tile.inputs - column * weights) for column in kept(tile))
+
+    def product(self, placed: Placed, outputs: range, tiles: range, kept: Kept) -> Iterable[Loop]:
+        """Multiply the columns that are kept, tile by tile; the others are neither sent nor read.
+
+        A run of neighbours is one instruction.
+        """
         grid, step = self.grid, self.grid.slots_per_column
         first = outputs.start // grid.units
         blocks = -(-outputs.stop // grid.units) - first
         for tile in (placed.tiles[number] for number in tiles):
             columns = tile.columns
-            slots = columns * step
+            whole = runs(kept(tile))
 
-            def body(index: int, columns: int = columns) -> list[Instruction]:
+            def body(index: int, whole: Sequence[range] = whole) -> list[Instruction]:
                 return [
                     Instruction("WR_BIAS", 1, grid.everyone),
-                    *self.policy.multiply(grid, index, columns, 0, step),
+                    *(
+                        one
+                        for run in whole
+                        for one in self.policy.multiply(
+                            grid, index + run.start, len(run), run.start * step, step
+                        )
+                    ),
                     Instruction("RD_MAC", 1, grid.everyone),
                 ]
 
-            yield Loop((Instruction("WR_GB", slots, grid.everyone),))
+            for run in whole:
+                size, slot = len(run) * step, run.start * step
+                yield Loop((Instruction("WR_GB", size, grid.everyone, column=slot),))
             yield from repeated(grid, blocks, tile.start + first * columns, columns, body)
 
     def _read(self, name: str, table: Striped) -> Segment:
@@ -237,6 +273,26 @@ class Lowering:
         if key not in self._kept:
             self._kept[key] = segment(self.grid, name, loops())
         return self._kept[key]
+
+
+def kept_columns(columns: int, keep: float) -> int:
+    """Return how many of a tile's columns are kept: a share, rounded up."""
+    return max(1, ceil(columns * keep))
+
+
+def _all_columns(tile: Tile) -> Sequence[int]:
+    return range(tile.columns)
+
+
+def runs(columns: Sequence[int]) -> list[range]:
+    """Return ascending numbers as runs of neighbours."""
+    found: list[range] = []
+    for column in columns:
+        if found and found[-1].stop == column:
+            found[-1] = range(found[-1].start, column + 1)
+        else:
+            found.append(range(column, column + 1))
+    return found
 
 
 def hidden_parts(grid: Grid, width: int, wide: int, parts: int) -> list[tuple[int, int]]:

@@ -19,8 +19,9 @@ from gateformer.hw.pim import functions
 from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.functions import Alu
-from gateformer.hw.pim.layout import Address, Floats, Placed, Striped
-from gateformer.hw.pim.lowering import hidden_parts
+from gateformer.hw.pim.grid import segment
+from gateformer.hw.pim.layout import Address, Floats, Placed, Striped, Tile
+from gateformer.hw.pim.lowering import hidden_parts, kept_columns, runs
 from gateformer.hw.pim.program import Segment, Step
 from gateformer.quant.decoder import Decoder
 from gateformer.sim.pim.attending import Attender
@@ -231,9 +232,34 @@ class Executor:
             found = to_bf16(sum(tiles[1:], tiles[0]) + bias[rows.start : rows.stop])
             hidden.append(self._activated(found))
         tiles = []
-        for step, some in zip(steps[len(parts) :], hidden, strict=True):
-            tiles += self._tiles(step, down, some)
+        for step, some, (first, _) in zip(steps[len(parts) :], hidden, parts, strict=True):
+            if self.compiler.lowering.ffn_keep < 1:
+                tiles += self._kept_tiles(step, first, some)
+            else:
+                tiles += self._tiles(step, down, some)
         return to_bf16(sum(tiles[1:], tiles[0]) + self._bias("down", kept))
+
+    def _kept_tiles(self, step: Step, first: int, hidden: Floats) -> list[Floats]:
+        """Multiply the columns of ``down`` whose hidden numbers have the largest magnitudes.
+
+        Which ones they are is known only now, so the step's instructions are made again for them.
+        """
+        low, down, grid = self.compiler.lowering, self.layout.matrices["down"], self.layout.grid
+        tiles = range(first // grid.widest, -(-(first + len(hidden)) // grid.widest))
+        kept: dict[Tile, list[int]] = {}
+        sent: list[Floats] = []
+        for tile in (down.tiles[number] for number in tiles):
+            own = hidden[tile.first - first :][: tile.inputs]
+            count = kept_columns(tile.columns, low.ffn_keep)
+            kept[tile] = functions.largest_groups(Alu(), own, grid.weights, count).tolist()
+            sent += [
+                own[None, run.start * grid.weights : run.stop * grid.weights]
+                for run in runs(kept[tile])
+            ]
+        outputs = range(down.matrix.outputs)
+        work = segment(grid, step.work.name, low.product(down, outputs, tiles, kept.__getitem__))
+        reads = self.banks.run(work.expand(step.offset), iter(sent))
+        return [one[: len(outputs)] for one in np.array(reads).reshape(len(tiles), -1)]
 
     def _activated(self, x: Floats) -> Floats:
         kinds = {"gelu": functions.gelu, "silu": functions.silu}

@@ -53,6 +53,7 @@ def simulate(
     hot: bool = False,
     v_batch: int = 1,
     past: int = 0,
+    ffn_keep: float = 1.0,
 ) -> Generation:
     """Generate tokens.
 
@@ -91,6 +92,8 @@ def simulate(
         Tokens whose values are written to the cache together.
     past : int
         Tokens that stand in the cache when the clock starts, in front of the prompt.
+    ffn_keep : float
+        Share of the feed-forward network's hidden vector that is multiplied, by columns.
 
     Raises
     ------
@@ -111,6 +114,7 @@ def simulate(
             weights=weights,
             v_batch=v_batch,
             parts=OVERLAPPED if overlap else 1,
+            ffn_keep=ffn_keep,
         )
 
     compiler = compiled(decoder)
@@ -147,6 +151,7 @@ def simulate(
             overlap=overlap,
             method=method,
             v_batch=v_batch,
+            ffn_keep=ffn_keep,
         ),
         token_clocks=np.array(found.token_clocks[prompt:], np.int64),
         prompt_clocks=sum(found.token_clocks[:prompt]),

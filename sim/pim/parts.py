@@ -31,6 +31,8 @@ class Settings:
         Refresh twice as often; ASIC and memory together.
     method : str
         ``closed`` or ``command``.
+    ffn_keep : float
+        Share of the feed-forward network's hidden vector that is multiplied.
     """
 
     tokens: int
@@ -44,6 +46,7 @@ class Settings:
     hot: bool
     overlap: bool
     method: str
+    ffn_keep: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

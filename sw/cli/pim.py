@@ -66,6 +66,14 @@ ValueBatch = Annotated[
     int, typer.Option("--v-batch", min=1, help="Tokens whose values are written together.")
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Sequences decoded together.")]
+FfnKeep = Annotated[
+    float,
+    typer.Option(
+        "--ffn-keep",
+        metavar="SHARE",
+        help="Share of the FFN's hidden columns that are multiplied; the others are skipped.",
+    ),
+]
 Channels = Annotated[
     int | None, typer.Option(min=1, max=64, help="Channels, in place of the device's.")
 ]
@@ -94,6 +102,7 @@ def simulate(
     batch: Batch = 1,
     channels: Channels = None,
     weights: WeightsOption = Weights.bf16,
+    ffn_keep: FfnKeep = 1.0,
     asic_clock: AsicClock = None,
     method: MethodOption = Method.closed,
     sensitivity: Annotated[
@@ -123,6 +132,7 @@ def simulate(
         "batch": batch,
         "channels": channels,
         "weights": weights.value,
+        "ffn_keep": ffn_keep,
         "asic_clock_ns": asic_clock,
         "method": method.value,
     }

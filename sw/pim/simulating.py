@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FEW = 4
 """Tokens of each simulation with a moved constant."""
 PAGE, NUMBERS = "report.html", "simulation.json"
-OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch"}
+OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch", "ffn_keep": "ffn-keep"}
 """Settings whose option is called otherwise."""
 DEFAULTS: Mapping[str, Any] = {
     "tokens": 1024,
@@ -45,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "batch": 1,
     "channels": None,
     "weights": "bf16",
+    "ffn_keep": 1.0,
     "asic_clock_ns": None,
     "method": "closed",
 }

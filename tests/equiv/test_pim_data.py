@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateformer.hw.pim import device
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.mapping import names
 from gateformer.quant.decoder import Decoder
@@ -162,6 +163,52 @@ def test_values_that_wait_are_weighted_all_the_same(
     expected = truth(decoder, random_weights(decoder), words)
     found = run(decoder, mapping, 2, 2, words, v_batch, sram)
     assert np.abs(found - expected).max() <= 0.03 * np.abs(expected).max()
+
+
+class Masked(Executor):
+    """Multiplies all columns, with zeros in those that another program would skip."""
+
+    def __init__(self, compiler: Compiler, weights: Weights, keep: float) -> None:
+        super().__init__(compiler, weights)
+        self.keep = keep
+
+    def _activated(self, x: np.ndarray) -> np.ndarray:
+        found = super()._activated(x)
+        widest, lanes = self.layout.grid.widest, self.layout.grid.lanes
+        for first in range(0, len(found), widest):
+            tile = found[first : first + widest]
+            columns = -(-len(tile) // lanes)
+            sums = np.array([np.abs(tile[i * lanes :][:lanes]).sum() for i in range(columns)])
+            order = np.argsort(-to_bf16(sums.astype(np.float32)), kind="stable")
+            for dropped in order[max(1, int(np.ceil(columns * self.keep))) :]:
+                tile[dropped * lanes : (dropped + 1) * lanes] = 0
+        return found
+
+
+@pytest.mark.parametrize("mapping", names())
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("keep", [0.6, 0.25, 0.01])
+@pytest.mark.parametrize("decoder", [GPT, LLAMA, OPT], ids=["gpt", "llama", "opt"])
+def test_skipped_columns_are_as_good_as_zeros(
+    decoder: Decoder, keep: float, parts: int, mapping: str
+) -> None:
+    words = words_of(decoder, 3)
+    logits = []
+    for skip in (True, False):
+        compiler = Compiler(
+            decoder,
+            device.with_(device.load("pim-gpt"), channels=2 if decoder is not OPT else 8),
+            mapping,
+            tokens=8,
+            parts=parts,
+            ffn_keep=keep if skip else 1.0,
+        )
+        weights = random_weights(decoder)
+        executor = Executor(compiler, weights) if skip else Masked(compiler, weights, keep)
+        logits.append([executor.token(place, word) for place, word in enumerate(words)])
+    assert np.array_equal(*logits)
+    whole = run(decoder, mapping, parts, 2 if decoder is not OPT else 8, words)
+    assert not np.array_equal(logits[0], whole)
 
 
 def test_what_holds_no_data_is_refused() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateformer.hw.pim import asic, device, functions
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.asic import COSTS, EXP, RECIPROCAL, RSQRT, Count, clocks, memory_clocks
 from gateformer.hw.pim.device import Asic, Unit
 from gateformer.hw.pim.functions import Alu
@@ -75,6 +76,21 @@ def test_a_taylor_series_without_range_reduction_is_useless() -> None:
     x = np.linspace(-8, 0, 1001)
     naive = sum(x**n / np.prod(np.arange(1.0, n + 1)) for n in range(6))
     assert np.abs(naive - np.exp(x)).max() > 100
+
+
+@pytest.mark.parametrize("keep", [1, 5, 63, 64, 100])
+@pytest.mark.parametrize("size", [1024, 1000, 16, 3])
+def test_the_largest_groups_are_found(size: int, keep: int) -> None:
+    rng = np.random.default_rng(size + keep)
+    groups = -(-size // 16)
+    for x in (rng.normal(size=size), np.zeros(size), np.ones(size), rng.integers(-1, 2, size)):
+        alu = Alu()
+        found = functions.largest_groups(alu, x.astype(np.float32), 16, keep)
+        sums = [np.abs(x[16 * i : 16 * i + 16]).astype(np.float32).sum() for i in range(groups)]
+        order = np.argsort(-to_bf16(np.array(sums)), kind="stable")
+        assert found.tolist() == sorted(order[:keep].tolist())
+        phases = COSTS["select"].phases
+        assert alu.additions == sum(phase.add for phase in phases)
 
 
 def test_clocks_by_hand() -> None:

@@ -111,6 +111,8 @@ def figures(found: Generation) -> dict[str, Any]:
         (SMALL, {"tokens": 5, "mapping": "stream-k", "past": 60}),
         (SMALL, {"tokens": 5, "mapping": "interleaved", "past": 60}),
         (SMALL, {"tokens": 18, "v_batch": 4}),
+        (SMALL, {"tokens": 4, "ffn_keep": 0.3}),
+        (SHARED, {"tokens": 3, "ffn_keep": 0.5, "overlap": True, "weights": "int8"}),
         (SHARED, {"tokens": 12, "device": "gddr6-aim", "channels": 4, "weights": "int8"}),
         (SHARED, {"tokens": 6, "weights": "int4", "asic_clock_ns": 10.0}),
         (SHARED, {"tokens": 4, "device": "hbm-pim"}),
@@ -277,12 +279,49 @@ def test_streamed_rows_take_what_the_bound_says() -> None:
     assert (paced.useful, paced.pace) == (256, 4)
 
 
+WIDE = Decoder("wide", 1, 128, 2, 2, 64, 2048, 128, 64)
+
+
+def test_skipped_columns_save_their_commands_and_no_more() -> None:
+    whole, half = (simulate(WIDE, 3, ffn_keep=keep, refresh="none") for keep in (1.0, 0.5))
+    units = whole.device.organization.channels * whole.device.organization.banks
+    macs = 2048 // 16 // 2 * -(-128 // units) * whole.device.organization.channels
+    assert whole.counts["MAC16"] - half.counts["MAC16"] == 3 * macs
+    assert whole.macs - half.macs == 3 * 1024 * 128
+    assert whole.counts["ACT16"] == half.counts["ACT16"]
+    slots = 2048 // 16 // 2 * whole.device.organization.channels
+    assert whole.counts["WRGB"] - half.counts["WRGB"] == 3 * slots
+
+
+def test_which_columns_are_kept_changes_no_clock() -> None:
+    """Each output's tile is a row of its own here, and a column of an open row is any other."""
+    memory = devices.load("pim-gpt")
+    compiler = Compiler(WIDE, memory, tokens=8, ffn_keep=0.25)
+    program = compiler.token(1)
+    work = next(s.work for s in program.steps if s.work.name == "ffn/down")
+    assert isinstance(work, Segment)
+    down = compiler.layout.matrices["down"]
+    chosen = random.Random(3)
+
+    def ends(segment: Segment) -> int:
+        return Machine(memory, Refresh("none")).run(segment.expand(0), 1)
+
+    for _ in range(20):
+        loops = compiler.lowering.product(
+            down, range(128), range(2), lambda tile: sorted(chosen.sample(range(tile.columns), 16))
+        )
+        assert ends(replace(work, loops=tuple(loops))) == ends(work)
+
+
 def test_capacity_and_settings_out_of_range() -> None:
     found = simulate(SMALL, 1)
     assert 0 < found.capacity.share < 1
     for settings, code in (
         ({"tokens": 0}, "E022"),
         ({"tokens": 1, "prompt": -1}, "E022"),
+        ({"tokens": 1, "ffn_keep": 0.0}, "E022"),
+        ({"tokens": 1, "ffn_keep": 1.01}, "E022"),
+        ({"tokens": 1, "ffn_keep": float("nan")}, "E022"),
         ({"tokens": 401}, "E022"),
         ({"tokens": 1, "method": "guess"}, "E022"),
         ({"tokens": 1, "refresh": "never"}, "E022"),
