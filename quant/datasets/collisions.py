@@ -99,6 +99,25 @@ def simulate(seed: int, parity: int, n_events: int) -> tuple[NDArray[np.float32]
         Track features [n, 15, 6], class (0 light, 1 charm, 2 bottom) and transverse momentum
         [GeV] of each jet, all float32.
     """
+    awkward, fastjet, pythia8mc = packages()
+    rng = np.random.default_rng(seed)
+    positive, negative = (("4 3", "1 2"), ("2 1", "3 4"))[parity]
+    top = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off")
+    decays = (f"24:onPosIfMatch = {positive}", f"24:onNegIfMatch = {negative}")
+    generator = start(pythia8mc, seed, (*top, *decays))
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
+    parts = []
+    for first in range(0, n_events, BATCH):
+        record = generator.nextBatch(min(BATCH, n_events - first)).prt
+        everything, final = flatten(awkward, record)
+        jets = _cluster(awkward, fastjet, definition, everything[final], len(record))
+        parts.append(_measure(everything, final, jets, rng))
+    x, y, pt = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return x, y, pt
+
+
+def packages() -> tuple[Any, Any, Any]:
+    """Return awkward, fastjet and pythia8mc, or raise ToolError E505."""
     try:
         import awkward
         import fastjet
@@ -110,34 +129,14 @@ def simulate(seed: int, parity: int, n_events: int) -> tuple[NDArray[np.float32]
             layer=error.name,
             fix="Install the data extra: pip install 'gateformer[data]'",
         ) from error
-    rng = np.random.default_rng(seed)
-    generator = _generator(pythia8mc, seed, parity)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
-    parts = []
-    for start in range(0, n_events, BATCH):
-        record = generator.nextBatch(min(BATCH, n_events - start)).prt
-        everything, final = _flatten(awkward, record)
-        jets = _cluster(awkward, fastjet, definition, everything[final], len(record))
-        parts.append(_measure(everything, final, jets, rng))
-    x, y, pt = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return x, y, pt
+    return awkward, fastjet, pythia8mc
 
 
-def _generator(pythia8mc: Any, seed: int, parity: int) -> Any:
-    """Return an initialised Pythia; its default tune (Monash) and parton densities."""
-    positive, negative = (("4 3", "1 2"), ("2 1", "3 4"))[parity]
+def start(pythia8mc: Any, seed: int, settings: tuple[str, ...]) -> Any:
+    """Return an initialised Pythia at 13 TeV; its default tune (Monash) and parton densities."""
     pythia = pythia8mc.Pythia("", False)
-    for setting in (
-        "Print:quiet = on",
-        "Random:setSeed = on",
-        f"Random:seed = {seed}",
-        "Beams:eCM = 13000",
-        "Top:gg2ttbar = on",
-        "Top:qqbar2ttbar = on",
-        "24:onMode = off",
-        f"24:onPosIfMatch = {positive}",
-        f"24:onNegIfMatch = {negative}",
-    ):
+    quiet = ("Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}")
+    for setting in (*quiet, "Beams:eCM = 13000", *settings):
         if not pythia.readString(setting):
             raise ValueError(f"Pythia refuses the setting {setting!r}")
     if not pythia.init():
@@ -145,7 +144,7 @@ def _generator(pythia8mc: Any, seed: int, parity: int) -> Any:
     return pythia
 
 
-def _flatten(awkward: Any, record: Any) -> tuple[Particles, NDArray[np.bool_]]:
+def flatten(awkward: Any, record: Any) -> tuple[Particles, NDArray[np.bool_]]:
     """Return Pythia's event record as flat arrays, and which entries are stable particles."""
 
     def flat(column: Any) -> NDArray[Any]:
@@ -268,13 +267,13 @@ def _track_features(
 
     # Two stable sorts within the jets: the hardest 15, then those by falling significance.
     order = np.lexsort((-pt[k], i))
-    order = order[_rank(i[order]) < N_TRACKS]
+    order = order[rank(i[order]) < N_TRACKS]
     order = order[np.lexsort((-s_d0[order], i[order]))]
     out = np.zeros((jets.event.size, N_TRACKS, len(tracks.FEATURES)), np.float32)
-    out[i[order], _rank(i[order])] = x[order]
+    out[i[order], rank(i[order])] = x[order]
     return out, np.bincount(i, minlength=jets.event.size)
 
 
-def _rank(group: Integers) -> Integers:
+def rank(group: Integers) -> Integers:
     """Return each entry's position within its run of equal values."""
     return np.arange(group.size) - np.searchsorted(group, group, side="left")
