@@ -1,0 +1,1 @@
+"""Training transformer encoders in torch with Brevitas' quantizers, and their export to QONNX."""

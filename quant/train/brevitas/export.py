@@ -1,0 +1,62 @@
+"""A trained network as a QONNX file, whole or not at all.
+
+Owns ``export`` and ``outputs``. Imports torch, Brevitas and onnx on demand.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateformer.quant.train.brevitas.packages import load, torch
+from gateformer.quant.train.brevitas.quantizers import plain
+from gateformer.quant.types import FloatArray
+
+OPSET = 17
+"""The first in which LayerNormalization is one node."""
+
+BATCH = 512
+"""Samples that go through at once."""
+
+
+def export(network: Any, shape: tuple[int, int], path: Path) -> None:
+    """Write a torch network on [n, tokens, features] to `path` as QONNX.
+
+    Quantizers become ``Quant`` nodes of ``qonnx.custom_op.general``, shares on powers of sqrt(2)
+    ``gateformer::LogQuant``, all else standard nodes of opset 17. The batch stays open; the file
+    has no time stamp and no path.
+    """
+    network.eval()
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with warnings.catch_warnings():
+            # torch says that the exporter by tracing is old; it alone names nodes by their modules.
+            warnings.simplefilter("ignore")
+            load("brevitas.export").export_qonnx(
+                network,
+                args=(torch().zeros(1, *shape),),
+                export_path=str(temporary),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["x"],
+                output_names=["logits"],
+                dynamic_axes={"x": {0: "n"}, "logits": {0: "n"}},
+                custom_opsets={"gateformer": 1},
+            )
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def outputs(network: Any, x: FloatArray) -> FloatArray:
+    """Return the network's own outputs for samples [n, tokens, features], as float32."""
+    network.eval()
+    parts = []
+    with torch().no_grad():
+        for start in range(0, len(x), BATCH):
+            batch = torch().from_numpy(np.asarray(x[start : start + BATCH], np.float32))
+            parts.append(plain(network(batch)).numpy())
+    return np.concatenate(parts)
