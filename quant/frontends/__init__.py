@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gateformer.quant.frontends.graph_file as graph_file
 import gateformer.quant.frontends.keras_file as keras_file
 from gateformer.quant.errors import ModelError
 from gateformer.quant.graph import Graph
@@ -11,13 +12,13 @@ from gateformer.quant.graph import Graph
 FORMATS = {
     b"\x89HDF\r\n\x1a\n": keras_file.load,
     b"PK\x03\x04": keras_file.load,
+    b"{": graph_file.load,
 }
 """First bytes of a file -> the frontend that reads it."""
 
 LOOK_ALIKES = {
     b"\x80": "it looks like a Python pickle, which can run code",
     b"GGUF": "it is a GGUF file, which holds no quantized network of ours",
-    b"{": "it is JSON: an architecture without its weights",
 }
 """First bytes of files that people pass by mistake -> what to tell them."""
 
@@ -28,7 +29,8 @@ def load(path: str | Path) -> Graph:
     Parameters
     ----------
     path : str or Path
-        A Keras or QKeras ``.h5`` or ``.keras`` file, whatever its suffix.
+        A Keras or QKeras ``.h5`` or ``.keras`` file, or a ``model.json`` of gateformer's own, whatever
+        its suffix.
 
     Returns
     -------
