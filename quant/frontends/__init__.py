@@ -29,8 +29,8 @@ def load(path: str | Path) -> Graph:
     Parameters
     ----------
     path : str or Path
-        A Keras or QKeras ``.h5`` or ``.keras`` file, or a ``model.json`` of gateformer's own, whatever
-        its suffix.
+        A Keras or QKeras ``.h5`` or ``.keras`` file, or a ``model.json`` of gateformer's own,
+        whatever its suffix.
 
     Returns
     -------
