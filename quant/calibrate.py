@@ -166,12 +166,10 @@ def _caps(graph: Graph) -> dict[str, float]:
     caps: dict[str, float] = {}
     for node in graph.nodes:
         layer, op = graph.values[node.output].layer, node.op
-        if isinstance(op, Attention | FoldedAttention):
+        if isinstance(op, Attention | FoldedAttention | Softmax):
             caps[f"{layer}/distance"] = DISTANCE_NATS / op.scale
-        elif isinstance(op, Softmax):
-            caps[f"{layer}/distance"] = DISTANCE_NATS
         elif isinstance(op, Elementwise) and op.function in FLAT_BEYOND:
-            caps[f"{layer}/index"] = FLAT_BEYOND[op.function]
+            caps[f"{layer}/index"] = FLAT_BEYOND[op.function] / op.scale
     return caps
 
 

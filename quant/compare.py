@@ -56,12 +56,12 @@ def chunks(data: Mapping[str, FloatArray], size: int = CHUNK) -> Iterator[dict[s
 
 def to_integers(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, IntArray]:
     """Quantize every input as the host does: to the nearest step, saturating."""
-    return {name: graph.values[name].fixed.from_real(data[name]) for name in graph.inputs}
+    return {name: graph.from_real(name, data[name]) for name in graph.inputs}
 
 
 def to_reals(graph: Graph, raw: Mapping[str, IntArray]) -> dict[str, FloatArray]:
     """Real values of raw integers by name."""
-    return {name: graph.values[name].fixed.to_real(x) for name, x in raw.items()}
+    return {name: graph.to_real(name, x) for name, x in raw.items()}
 
 
 @dataclass(slots=True)
@@ -127,7 +127,8 @@ def _saturation(
 ) -> None:
     for name in lowered.inputs:
         kind = lowered.values[name].fixed
-        steps = np.rint(np.ldexp(np.asarray(data[name], dtype=np.float64), kind.frac))
+        units = np.asarray(data[name], dtype=np.float64) / lowered.scales.get(name, 1.0)
+        steps = np.rint(np.ldexp(units, kind.frac))
         sums[name].saturated += int(((steps < kind.min) | (steps > kind.max)).sum())
     for node in lowered.nodes:
         if not isinstance(node.op, Cast) or node.op.overflow is Overflow.WRAP:

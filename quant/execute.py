@@ -74,11 +74,12 @@ def run_reals(
     graph : Graph
         As imported or folded.
     inputs : mapping of str to ndarray of float64, (n, *shape)
-        Reals of every input.
+        Reals of every input, as the model takes them.
     probe : callable, optional
-        Called with ``<layer>/<point>`` or a value's name, and the reals there.
+        Called with ``<layer>/<point>`` or a value's name, and the reals there, in the graph's
+        own units (``Graph.scales``).
     keep : bool
-        Return every value, not the outputs alone.
+        Return every value, not the outputs alone; in the model's units.
 
     Returns
     -------
@@ -86,7 +87,8 @@ def run_reals(
     """
     held: dict[str, FloatArray] = {}
     for name in graph.inputs:
-        held[name] = _checked(graph.values[name], inputs, integers=False)
+        given = _checked(graph.values[name], inputs, integers=False)
+        held[name] = given / graph.scales.get(name, 1.0)
         if probe:
             probe(name, held[name])
     for node in graph.nodes:
@@ -99,7 +101,11 @@ def run_reals(
         held[node.output] = node.op.reference(*(held[n] for n in node.inputs), probe=inner)
         if probe:
             probe(node.output, held[node.output])
-    return held if keep else {name: held[name] for name in graph.outputs}
+    wanted = held if keep else graph.outputs
+    return {
+        name: held[name] * graph.scales[name] if name in graph.scales else held[name]
+        for name in wanted
+    }
 
 
 def _checked(value: Value, inputs: Mapping[str, NDArray[Any]], integers: bool) -> NDArray[Any]:

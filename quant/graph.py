@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+
 from gateformer.quant.errors import GateformerError, ModelError, Problems
 from gateformer.quant.ops.base import Composite, Op, Primitive, Shape, Value
-from gateformer.quant.types import Fixed, IntArray
+from gateformer.quant.types import Fixed, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +42,10 @@ class Graph:
         All tensors by name.
     masks : mapping of str to str
         Padding-mask input -> the input whose tokens it masks; one unsigned bit a token.
+    scales : mapping of str to ndarray of float64
+        Value -> what its reals are multiplied by to be the model's, shape () or one that is
+        repeated to the value's; left out where it is 1. A raw integer means
+        ``raw 2^-frac scale``.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Graph:
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     masks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    scales: Mapping[str, FloatArray] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def typed(self) -> bool:
@@ -72,6 +79,15 @@ class Graph:
     def producers(self) -> dict[str, Node]:
         """The node that defines each value; inputs of the graph have none."""
         return {node.output: node for node in self.nodes}
+
+    def to_real(self, name: str, raw: IntArray) -> FloatArray:
+        """The model's reals behind raw integers of a typed value, (n, *shape)."""
+        return self.values[name].fixed.to_real(raw) * self.scales.get(name, 1.0)
+
+    def from_real(self, name: str, real: FloatArray) -> IntArray:
+        """Raw integers of the model's reals: to the nearest step, saturating (E620 for NaN)."""
+        units = np.asarray(real, np.float64) / self.scales.get(name, 1.0)
+        return self.values[name].fixed.from_real(units)
 
     def verify(self) -> None:
         """Check order, shapes, types and ranges again from the operations' own rules.
@@ -103,6 +119,11 @@ class Graph:
             for name, count in Counter(names).items()
             if count > 1
         ]
+        faults += [
+            ModelError("E130", f"scale of '{name}' does not fit it", fix="correct the graph")
+            for name, scale in self.scales.items()
+            if name not in self.values or not _fits(scale, self.values[name].shape)
+        ]
         if faults:
             raise Problems(faults)
 
@@ -122,6 +143,13 @@ class Graph:
         if (found.lo < lo).any() or (found.hi > hi).any():
             return [_fault(value, "claims a range narrower than can be proven")]
         return []
+
+
+def _fits(scale: FloatArray, shape: Shape) -> bool:
+    """Whether a scale is positive and repeated to a shape."""
+    pairs = zip(scale.shape[::-1], shape[::-1], strict=False)
+    fits = scale.ndim <= len(shape) and all(n in (1, whole) for n, whole in pairs)
+    return fits and bool((np.isfinite(scale) & (scale > 0)).all())
 
 
 def _fault(value: Value, cause: str) -> ModelError:
@@ -150,6 +178,7 @@ class Builder:
         self._outputs: list[str] = []
         self._nodes: list[Node] = []
         self._masks: dict[str, str] = {}
+        self._scales: dict[str, FloatArray] = {}
         self._taken: dict[str, int] = {}
 
     def input(
@@ -187,6 +216,10 @@ class Builder:
         self._nodes.append(Node(op, tuple(inputs), name))
         return name
 
+    def scale(self, name: str, scale: FloatArray) -> None:
+        """Say what a value's reals are multiplied by to be the model's."""
+        self._scales[name] = scale
+
     def output(self, name: str) -> None:
         """Declare a value an output."""
         self._outputs.append(name)
@@ -200,6 +233,7 @@ class Builder:
             tuple(self._nodes),
             MappingProxyType(dict(self.values)),
             MappingProxyType(dict(self._masks)),
+            MappingProxyType(dict(self._scales)),
         )
         graph.verify()
         return graph
@@ -220,8 +254,9 @@ def prune(graph: Graph) -> Graph:
             needed.update(node.inputs)
     names = {*graph.inputs, *(n.output for n in kept)}
     values = {k: v for k, v in graph.values.items() if k in names}
+    scales = {k: v for k, v in graph.scales.items() if k in names}
     return Graph(
-        graph.name, graph.inputs, graph.outputs, tuple(reversed(kept)), values, graph.masks
+        graph.name, graph.inputs, graph.outputs, tuple(reversed(kept)), values, graph.masks, scales
     )
 
 

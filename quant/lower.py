@@ -20,7 +20,9 @@ from gateformer.quant.expand import (
     Linear,
     Pool,
     Quantize,
+    Requantize,
     RMSNorm,
+    ScaledQuantize,
     Softmax,
 )
 from gateformer.quant.expand.context import Lowering, Note, Options, Types
@@ -47,7 +49,10 @@ NARROW: tuple[type[Op], ...] = (
 )
 """Operations that multiply their operands, and so want them in their own types."""
 
-SETTLED: tuple[type[Op], ...] = (Quantize, Elementwise, Embedding, Softmax, Cast)
+QUANTIZERS: tuple[type[Op], ...] = (Quantize, Requantize, ScaledQuantize)
+"""Operations that want the whole of their operand and say what is left of it."""
+
+SETTLED: tuple[type[Op], ...] = (*QUANTIZERS, Elementwise, Embedding, Softmax, Cast)
 """Operations whose result has its own type already."""
 
 
@@ -124,6 +129,8 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     idle = tuple(_idle(to, graph))
     for name in graph.outputs:
         builder.output(_named(to, graph, made[name], name))
+    for name in graph.scales.keys() & builder.values.keys():
+        builder.scale(name, graph.scales[name])
     graph = round_into_bias(hoist_casts(prune(builder.build())))
     return Lowered(graph, tuple(to.notes), idle, tuple(to.rounded))
 
@@ -131,6 +138,7 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
 def _idle(to: Lowering, graph: Graph) -> Iterator[GateformerError]:
     """An error for each given type that no expansion asked for."""
     fixed = {n.output: n.op.type for n in graph.nodes if isinstance(n.op, Quantize)}
+    fixed |= {n.output: n.op.kind for n in graph.nodes if isinstance(n.op, Requantize)}
     for name in sorted(to.types.given.keys() - to.asked):
         if name in fixed:
             what = "type of a value that the model itself quantizes"
@@ -177,7 +185,7 @@ class _Plan:
     def __init__(self, graph: Graph, types: Types) -> None:
         self.graph = graph
         self.readers = graph.consumers()
-        self.fused: dict[str, tuple[Fixed, Rounding, Overflow]] = {}
+        self.fused: dict[str, Quantize | Requantize] = {}
         self.renamed: dict[str, str] = {}
         self.taken: set[str] = set()
         settled = set(graph.inputs)
@@ -204,37 +212,49 @@ class _Plan:
         rows = [n.op.table.shape[0] for n in readers if isinstance(n.op, Embedding)]
         if rows:
             return Fixed(False, max(1, (max(rows) - 1).bit_length()), 0)
-        kinds = [n.op for n in readers if isinstance(n.op, Quantize)]
-        same = len(kinds) == len(readers) and len({k.type for k in kinds}) == 1
-        if same and all(k.rounding is Rounding.RND_CONV for k in kinds):
-            return kinds[0].type
-        return to.type(name)
+        kinds = {_steps(n.op) for n in readers}
+        return next(iter(kinds)) or to.type(name) if len(kinds) == 1 else to.type(name)
 
     def _fuse(self, node: Node) -> None:
         """Let a function's table hold what the quantizer that alone reads it would give."""
         readers = self.readers[node.output]
         if not isinstance(node.op, Elementwise) or node.output in self.graph.outputs:
             return
-        if len(readers) != 1 or not isinstance(quantizer := readers[0].op, Quantize):
+        if len(readers) != 1:
             return
-        if node.op.plain_relu and quantizer.overflow is Overflow.WRAP:
+        quantizer = readers[0].op
+        if isinstance(quantizer, Quantize):
+            apart = node.op.plain_relu and quantizer.overflow is Overflow.WRAP
+        elif isinstance(quantizer, Requantize):
+            apart = node.op.plain_relu or not quantizer.of_steps
+        else:
+            return
+        if apart:
             return
         result = readers[0].output
         self.renamed[node.output] = result
         self.taken.add(result)
-        self.fused[result] = (quantizer.type, quantizer.rounding, quantizer.overflow)
+        self.fused[result] = quantizer
 
     def _wanted(self, name: str) -> bool:
         readers: Sequence[Node] = self.readers[name]
         if name in self.graph.outputs or any(isinstance(n.op, NARROW) for n in readers):
             return True
-        return len(readers) > 1 and not any(isinstance(n.op, Quantize) for n in readers)
+        return len(readers) > 1 and not any(isinstance(n.op, QUANTIZERS) for n in readers)
 
     def _want(self, node: Node, casts: set[str], types: Types) -> None:
-        if isinstance(node.op, Quantize):
+        if isinstance(node.op, QUANTIZERS):
             return
         if _is_given(node, types) or self._wanted(node.output):
             casts.add(node.output)
+
+
+def _steps(op: Op) -> Fixed | None:
+    """Type of what a quantizer makes of an input that the host quantizes to its steps already."""
+    if isinstance(op, Quantize):
+        return op.type if op.rounding is Rounding.RND_CONV else None
+    fits = isinstance(op, Requantize) and op.of_steps and op.rounding is Rounding.RND_CONV
+    return op.kind if fits else None
 
 
 def _is_given(node: Node, types: Types) -> bool:

@@ -18,12 +18,31 @@ from gateformer.quant.encoding import decode, encode, malformed
 from gateformer.quant.errors import GateformerError, ModelError
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.base import REGISTRY, Op, Value
-from gateformer.quant.types import Fixed, IntArray
+from gateformer.quant.types import Fixed, FloatArray, IntArray
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Version of the format that is written."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Document = dict[str, Any]
+
+NEW_IN_2: dict[str, Document] = {
+    "Linear": {"scale": None},
+    "Elementwise": {"scale": 1.0, "step": 1.0},
+    "Softmax": {"scale": 1.0},
+}
+"""Operation -> attributes that files of version 1 lack, as they were understood there."""
+
+
+def _to_2(document: Document) -> Document:
+    """Version 2 has scales, and operations with more attributes."""
+    nodes = document.get("nodes")
+    for node in nodes if isinstance(nodes, list) else []:
+        if isinstance(node, dict) and isinstance(held := node.get("attributes"), dict):
+            held.update(NEW_IN_2.get(str(node.get("op")), {}))
+    return {**document, "scales": {}, "spec_version": 2}
+
+
+UPGRADES: dict[int, Callable[[Document], Document]] = {1: _to_2}
 """Version n -> a function from a file of version n to one of version n + 1."""
 
 VOCABULARY = expand.__all__
@@ -51,6 +70,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
             for node in graph.nodes
         ],
         "outputs": list(graph.outputs),
+        "scales": {name: encode(scale) for name, scale in sorted(graph.scales.items())},
     }
 
 
@@ -149,6 +169,8 @@ def _build(content: dict[str, Any]) -> Graph:
         if name not in builder.values:
             raise malformed(f"output {name!r} is never defined")
         builder.output(name)
+    for name, scale in content["scales"].items():
+        builder.scale(_text(name), decode(FloatArray, scale, "scale"))
     return builder.build()
 
 

@@ -75,10 +75,10 @@ class Model:
             E602, E610 or E611 for data that are no numbers, missing or misshapen, E620 for NaN.
         """
         given = self._gathered(x, reals=True)
-        raw = {name: self.graph.values[name].fixed.from_real(given[name]) for name in given}
+        raw = {name: self.graph.from_real(name, given[name]) for name in given}
         made = self._made(raw)
         return self._alone(
-            {name: self.graph.values[name].fixed.to_real(made[name]) for name in made}
+            {name: self.graph.to_real(name, made[name]) for name in made}
         )
 
     def run(self, raw: Inputs) -> IntArray | dict[str, IntArray]:

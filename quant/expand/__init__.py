@@ -5,15 +5,19 @@ from gateformer.quant.expand.affine import Affine
 from gateformer.quant.expand.attention import Attention
 from gateformer.quant.expand.elementwise import Elementwise
 from gateformer.quant.expand.embedding import Embedding
+from gateformer.quant.expand.exact import Exact
 from gateformer.quant.expand.folded_attention import FoldedAttention
 from gateformer.quant.expand.functions import FUNCTIONS
 from gateformer.quant.expand.linear import Linear
 from gateformer.quant.expand.norm import LayerNorm, RMSNorm
 from gateformer.quant.expand.pool import Pool
 from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.quantize_each import QuantizeEach
 from gateformer.quant.expand.requantize import Requantize
+from gateformer.quant.expand.scale import Scale
 from gateformer.quant.expand.scaled import ScaledQuantize
 from gateformer.quant.expand.softmax import Softmax
+from gateformer.quant.expand.table import Table
 
 REGISTERED = (qkeras_functions,)
 """Modules imported for the elementwise functions that they register."""
@@ -24,13 +28,17 @@ __all__ = [
     "Attention",
     "Elementwise",
     "Embedding",
+    "Exact",
     "FoldedAttention",
     "LayerNorm",
     "Linear",
     "Pool",
     "Quantize",
+    "QuantizeEach",
     "RMSNorm",
     "Requantize",
+    "Scale",
     "ScaledQuantize",
     "Softmax",
+    "Table",
 ]

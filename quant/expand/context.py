@@ -6,6 +6,7 @@ Owns ``Lowering``. Imports the settings, the graph, primitives and types.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,10 @@ from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Mul
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, dyadic
 
+if TYPE_CHECKING:
+    from gateformer.quant.expand.quantize import Quantize
+    from gateformer.quant.expand.requantize import Requantize
+
 __all__ = ["LIMITS", "TABLE_BITS", "Lowering", "Note", "Options", "Types", "lossless"]
 
 
@@ -42,8 +47,8 @@ class Lowering:
         How composites are expanded.
     casts : set of str
         Imported values that must leave their expansion in their own type.
-    fused : mapping of str to (Fixed, Rounding, Overflow)
-        Results of a quantizer that the elementwise function before it takes in.
+    fused : mapping of str to Quantize or Requantize
+        Result of a quantizer -> it, where the elementwise function before it takes it in.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class Lowering:
         types: Types,
         options: Options,
         casts: frozenset[str],
-        fused: Mapping[str, tuple[Fixed, Rounding, Overflow]],
+        fused: Mapping[str, Quantize | Requantize],
     ) -> None:
         self.builder = builder
         self.types = types
@@ -176,11 +181,14 @@ class Lowering:
             return name
         return self.add(Cast(kind, Rounding.RND, Overflow.SAT), name, point=point)
 
-    def target(self, output: str) -> tuple[Fixed, Rounding, Overflow]:
-        """Type of a table's result: of the quantizer that it takes in, or the value's own."""
-        if output in self.fused:
-            return self.fused[output]
-        return self.type(output), Rounding.RND_CONV, Overflow.SAT
+    def entries(self, output: str, reals: FloatArray) -> tuple[IntArray, int]:
+        """Entries of a table as ``(raw, frac)``: as the quantizer that it takes in makes them."""
+        quantizer = self.fused.get(output)
+        if quantizer is None:
+            kind = self.type(output)
+            return kind.from_real(reals).astype(np.int64), kind.frac
+        made = quantizer.reference(reals, probe=lambda *_: None)
+        return np.ldexp(made, quantizer.fraction).astype(np.int64), quantizer.fraction
 
     def dense(
         self,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, inf, log2
 
-import numpy as np
-
 from gateformer.quant.errors import ModelError
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.exponential import reals_of
 from gateformer.quant.expand.functions import FLAT_BEYOND, FUNCTIONS
+from gateformer.quant.expand.quantize import Quantize
 from gateformer.quant.ops.base import Composite, Probe, Shape
 from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.lookup import Lookup
@@ -30,10 +29,16 @@ class Elementwise(Composite):
         A key of ``FUNCTIONS``.
     parameters : tuple of (str, float)
         Its keyword arguments.
+    scale : float
+        The function is of ``x scale``.
+    step : float
+        The result is the function's over this.
     """
 
     function: str
     parameters: tuple[tuple[str, float], ...] = ()
+    scale: float = 1.0
+    step: float = 1.0
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
@@ -49,11 +54,18 @@ class Elementwise(Composite):
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         probe("index", inputs[0])
-        return FUNCTIONS[self.function](inputs[0], **dict(self.parameters))
+        return self.of(inputs[0])
+
+    def of(self, x: FloatArray) -> FloatArray:
+        """The function of reals, in its units."""
+        y = FUNCTIONS[self.function](x * self.scale, **dict(self.parameters))
+        return y if self.step == 1.0 else y / self.step
 
     @property
     def plain_relu(self) -> bool:
         """Whether it is ``max(x, 0)``."""
+        if self.scale != self.step:
+            return False
         return self.function == "relu" and not any(v != NEUTRAL[k] for k, v in self.parameters)
 
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
@@ -64,22 +76,22 @@ class Elementwise(Composite):
         cast to ``<layer>/index``.
         """
         (x,) = inputs
-        if self.function == "identity" and output not in to.fused:
+        if self.function == "identity" and self.scale == self.step and output not in to.fused:
             return to.finish(Rescale(0), x, output=output)
         if self.plain_relu:
             return self._relu(to, output, x)
         if to.value(x).fixed.width > to.options.index_bits:
             x = to.cast_to(x, self._index(to, x), "index")
-        kind, rounding, overflow = to.target(output)
-        reals = FUNCTIONS[self.function](reals_of(to.value(x).fixed), **dict(self.parameters))
-        table = kind.from_real(reals, rounding, overflow).astype(np.int64)
-        return to.builder.add(Lookup(table, kind.frac), x, name=output, layer=layer)
+        table, frac = to.entries(output, self.of(reals_of(to.value(x).fixed)))
+        return to.builder.add(Lookup(table, frac), x, name=output, layer=layer)
 
     def _relu(self, to: Lowering, output: str, x: str) -> str:
         source = to.value(x).fixed
-        if output in to.fused or output in to.casts:
-            kind, rounding, _ = to.target(output)
-            rounding = rounding if output in to.fused else Rounding.RND
+        quantizer = to.fused.get(output)
+        if isinstance(quantizer, Quantize):
+            kind, rounding = quantizer.type, quantizer.rounding
+        elif output in to.casts:
+            kind, rounding = to.type(output), Rounding.RND
         else:
             kind, rounding = source, Rounding.TRN
         kind = Fixed(False, max(1, kind.width - kind.signed), kind.frac)
@@ -98,6 +110,6 @@ class Elementwise(Composite):
         if to.types.default is not None:
             whole = min(whole, to.types.default.integer)
         if self.function in FLAT_BEYOND:
-            whole = min(whole, 1 + ceil(log2(FLAT_BEYOND[self.function])))
+            whole = min(whole, 1 + ceil(log2(FLAT_BEYOND[self.function] / self.scale)))
         bits = to.options.index_bits
         return Fixed(value.fixed.signed, bits, min(bits - whole, value.fixed.frac))

@@ -28,6 +28,11 @@ class Quantize(Composite):
     rounding: Rounding = Rounding.RND_CONV
     overflow: Overflow = Overflow.SAT
 
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the result."""
+        return self.type.frac
+
     def shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
 

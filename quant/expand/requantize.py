@@ -44,6 +44,22 @@ class Requantize(Composite):
     rounding: Rounding = Rounding.RND_CONV
     frac: int = 0
 
+    @property
+    def fraction(self) -> int:
+        """Fraction bits of the result."""
+        return self.frac
+
+    @property
+    def kind(self) -> Fixed:
+        """Narrowest type of the result."""
+        low, high = self.low - int(self.zero_point.max()), self.high - int(self.zero_point.min())
+        return Fixed.for_range(low, high, self.frac)
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether it rounds and clips alone: the operand is in the result's own steps."""
+        return bool((self.factor == 2.0**self.frac).all())
+
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
         for given in (self.factor.shape, self.zero_point.shape):

@@ -17,7 +17,15 @@ from gateformer.quant.types import Fixed, FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Composite):
-    """``exp(x) / sum(exp(x))`` over a token's, or a vector's, features."""
+    """``exp(x scale) / sum(exp(x scale))`` over a token's, or a vector's, features.
+
+    Attributes
+    ----------
+    scale : float
+        Factor on the scores.
+    """
+
+    scale: float = 1.0
 
     def shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -28,7 +36,7 @@ class Softmax(Composite):
         probe("score", x)
         probe("relative", x)
         probe("distance", distance)
-        weight = np.exp(-distance)
+        weight = np.exp(-distance * self.scale)
         return weight / weight.sum(-1, keepdims=True)
 
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
@@ -36,9 +44,9 @@ class Softmax(Composite):
 
         Errors: those of ``exponential`` in the weights, those of ``divide`` (V = 1) after.
         """
-        direct = is_direct(to, 1.0)
-        score = to.cast_to(inputs[0], score_type(to, direct, 1.0, SHARE_BITS), "score")
-        weight = exponential(to, score, 1.0, direct, SHARE_BITS)
+        direct = is_direct(to, self.scale)
+        score = to.cast_to(inputs[0], score_type(to, direct, self.scale, SHARE_BITS), "score")
+        weight = exponential(to, score, self.scale, direct, SHARE_BITS)
         total = to.add(Reduce("sum", "features"), weight, point="total")
         share = divide(to, weight, total, 0, 1, "share")
         kind = to.type(output)

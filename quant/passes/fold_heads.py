@@ -87,4 +87,6 @@ def fold_heads(graph: Graph, enabled: bool = True) -> tuple[Graph, tuple[Note, .
         builder.add(op, *node.inputs, name=node.output, layer=layer)
     for name in graph.outputs:
         builder.output(name)
+    for name, scale in graph.scales.items():
+        builder.scale(name, scale)
     return builder.build(), tuple(notes)

@@ -49,4 +49,6 @@ def rebuilt(graph: Graph, steps: Sequence[Step]) -> Graph:
         builder.add(step.op, *step.inputs, name=step.output, layer=step.layer)
     for name in graph.outputs:
         builder.output(name)
+    for name in graph.scales.keys() & builder.values.keys():
+        builder.scale(name, graph.scales[name])
     return prune(builder.build())

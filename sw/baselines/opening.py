@@ -115,7 +115,7 @@ def network_work(config: Config, folder: Path, *, batch: int = 1) -> NetworkWork
         inputs = {name: samples[name][:FRAMES] for name in graph.inputs}
     else:
         raw = drawn(lowered, min(FRAMES, max(batch, DRAWN)), config.simulate.seed)
-        inputs = {name: lowered.values[name].fixed.to_real(raw[name]) for name in graph.inputs}
+        inputs = {name: lowered.to_real(name, raw[name]) for name in graph.inputs}
     places = [folder / name for name in ("graph.json", "inputs.npz", "lowered.json")]
     save(graph, places[0])
     np.savez(places[1], **inputs)  # type: ignore[arg-type] # the stub takes allow_pickle for a key

@@ -96,7 +96,7 @@ class NetworkWork:
     def raw(self) -> dict[str, IntArray]:
         """Return all inputs as raw integers of the lowered graph's types."""
         graph, reals = self.integers(), self.frames()
-        return {name: graph.values[name].fixed.from_real(reals[name]) for name in graph.inputs}
+        return {name: graph.from_real(name, reals[name]) for name in graph.inputs}
 
     def reference(self, exact: bool = False, quantizers: bool = True) -> NDArray[np.float64]:
         """Return the right outputs: (frames, numbers of all outputs one after the other).
@@ -114,7 +114,7 @@ class NetworkWork:
             return joined(list(run_reals(self.network(quantizers), self.frames()).values()))
         graph = self.integers()
         found = run(graph, self.raw())
-        return joined([graph.values[name].fixed.to_real(raw) for name, raw in found.items()])
+        return joined([graph.to_real(name, raw) for name, raw in found.items()])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the graph's file, and of the integers' where there are some.

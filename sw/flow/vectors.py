@@ -16,7 +16,7 @@ CORNERS = 4
 
 def quantized(graph: Graph, inputs: Mapping[str, FloatArray], count: int) -> dict[str, IntArray]:
     """Return the first samples as raw integers of the input types; they saturate."""
-    return {name: graph.values[name].fixed.from_real(inputs[name][:count]) for name in graph.inputs}
+    return {name: graph.from_real(name, inputs[name][:count]) for name in graph.inputs}
 
 
 def drawn(graph: Graph, count: int, seed: int) -> dict[str, IntArray]:

@@ -204,11 +204,11 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 
 def test_unknown_versions_and_the_upgrade_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="E111"):
-        from_json({**to_json(everything()), "spec_version": 2})
-    monkeypatch.setattr(serialize, "SPEC_VERSION", 3)
-    renamed = {**to_json(everything()), "spec_version": 1}
+        from_json({**to_json(everything()), "spec_version": 3})
+    monkeypatch.setattr(serialize, "SPEC_VERSION", 4)
+    renamed = {**to_json(everything()), "spec_version": 2}
     renamed["title"] = renamed.pop("name")
-    steps = {1: lambda d: {**d, "middle": True}, 2: lambda d: {**d, "name": d["title"]}}
+    steps = {2: lambda d: {**d, "middle": True}, 3: lambda d: {**d, "name": d["title"]}}
     monkeypatch.setattr(serialize, "UPGRADES", steps)
     assert from_json(renamed).name == "everything"
 

@@ -104,7 +104,6 @@ def evaluate(view: View, samples: Samples) -> Outputs:
 
     model, typed = view.get(Import), view.get(Lower).graph
     name = model.outputs[0]
-    kind = typed.values[typed.outputs[0]].fixed
     reals, integers = [], []
     for start in range(0, len(samples), CHUNK):
         part = {key: array[start : start + CHUNK] for key, array in samples.inputs.items()}
@@ -112,7 +111,7 @@ def evaluate(view: View, samples: Samples) -> Outputs:
         real = run_reals(model, part)[name]
         raw = run(typed, quantized(typed, part, count))[typed.outputs[0]]
         reals.append(real.reshape(count, -1))
-        integers.append(kind.to_real(raw).reshape(count, -1))
+        integers.append(typed.to_real(typed.outputs[0], raw).reshape(count, -1))
         view.progress(start + count, len(samples))
     return Outputs(np.concatenate(reals), np.concatenate(integers), samples.labels, samples.reason)
 

@@ -1,0 +1,40 @@
+"""Scale: each element times a real constant, where units of two values have to meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateformer.quant.expand.context import Lowering
+from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale(Composite):
+    """``y = x factor``, the operand exact.
+
+    Attributes
+    ----------
+    factor : ndarray of float64
+        Positive; its shape is aligned to the operand's last axes and repeated along the others.
+    """
+
+    factor: FloatArray
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        if np.broadcast_shapes(self.factor.shape, x) != x:
+            raise shape_error(self, x, why=f"the factor has the shape {self.factor.shape}")
+        return x
+
+    def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
+        return inputs[0] * self.factor
+
+    def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
+        """One product with a constant ``m 2^-n``, or wires.
+
+        The error is at most ``|x| 2^-(n+1)``, with m of ``multiplier_bits`` bits.
+        """
+        return to.scaled(inputs[0], self.factor, output)
