@@ -17,9 +17,9 @@ from gateformer.quant.train.brevitas.recipe import Techniques
 def log_quant_class() -> type[Any]:
     """Return the torch function ``LogQuant(p, bits)``.
 
-    ``2^(-k / 2)`` with ``k = clip(round(-2 log2 p), 0, 2^bits - 1)``: RepQ-ViT's log-sqrt2 quantizer
-    (arXiv 2212.08254, equation 14) with scale one. Its gradient is passed straight through. In
-    ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and ``base = "sqrt2"``.
+    ``2^(-k / 2)`` with ``k = clip(round(-2 log2 p), 0, 2^bits - 1)``: RepQ-ViT's log-sqrt2
+    quantizer (arXiv 2212.08254, section 3.3) with scale one. Its gradient is passed straight
+    through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and ``base = "sqrt2"``.
     """
     function: Any = torch().autograd.Function
 
@@ -66,7 +66,8 @@ def attention_class() -> type[Any]:
             super().__init__()
             self.tokens, width, self.heads, self.key_dim = sizes
             self.techniques = techniques
-            self.quantized = make.bits is not None
+            # A quantizer of its own kind: without the others there is none.
+            self.log_bits = None if make.bits is None else techniques.log_sqrt2
             inner = self.heads * self.key_dim
             self.query = make.linear(width, inner)
             self.key = make.linear(width, inner)
@@ -76,7 +77,7 @@ def attention_class() -> type[Any]:
             self.key_cast = make.cast("attention")
             self.value_cast = make.cast("attention")
             self.score_cast = make.cast("attention")
-            if techniques.softmax != "log_sqrt2":
+            if self.log_bits is None:
                 self.share_cast = make.cast("attention", signed=False)
             self.context_cast = make.cast("activation")
             if techniques.gated_attention:
@@ -97,11 +98,9 @@ def attention_class() -> type[Any]:
                 # Bondarenko et al., arXiv 2306.12929, equation 4.
                 gamma, zeta = self.techniques.clipped_softmax
                 shares = ((zeta - gamma) * shares + gamma).clamp(0.0, 1.0)
-            if self.techniques.log_sqrt2 is None:
+            if self.log_bits is None:
                 return plain(self.share_cast(shares))
-            if not self.quantized:
-                return shares
-            return log_quant_class().apply(shares, self.techniques.log_sqrt2)
+            return log_quant_class().apply(shares, self.log_bits)
 
         def forward(self, x: Any) -> Any:
             """Attend from each token to all."""

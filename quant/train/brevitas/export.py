@@ -6,6 +6,8 @@ Owns ``export`` and ``outputs``. Imports torch, Brevitas and onnx on demand.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,11 @@ def export(network: Any, shape: tuple[int, int], path: Path) -> None:
     """
     network.eval()
     temporary = path.with_name(f".{path.name}.part")
+    opsets = (
+        {"gateformer": 1} if any(getattr(m, "log_bits", None) for m in network.modules()) else {}
+    )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), rounded_weights(network, shape):
             # torch says that the exporter by tracing is old; it alone names nodes by their modules.
             warnings.simplefilter("ignore")
             load("brevitas.export").export_qonnx(
@@ -44,11 +49,40 @@ def export(network: Any, shape: tuple[int, int], path: Path) -> None:
                 input_names=["x"],
                 output_names=["logits"],
                 dynamic_axes={"x": {0: "n"}, "logits": {0: "n"}},
-                custom_opsets={"gateformer": 1},
+                custom_opsets=opsets,
             )
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def rounded_weights(network: Any, shape: tuple[int, int]) -> Iterator[None]:
+    """Put quantized weights in the place of the trained ones for a while.
+
+    Brevitas exports the quantizers of A2Q, which normalize and round to zero, as plain ones that
+    round to the nearest. Where the weights are on the grid already, that changes none.
+    """
+    layers = [m for m in network.modules() if isinstance(m, load("brevitas.nn").QuantLinear)]
+    kept = [layer.weight.data for layer in layers]
+    seen: dict[int, Any] = {}
+    hooks = [
+        # A2Q's bound depends on what goes into the layer, so its weights exist in a call only.
+        layer.weight_quant.register_forward_hook(
+            lambda _module, _inputs, found, i=i: seen.update({i: plain(found).detach().clone()})
+        )
+        for i, layer in enumerate(layers)
+    ]
+    outputs(network, np.zeros((1, *shape)))
+    for hook in hooks:
+        hook.remove()
+    try:
+        for i, layer in enumerate(layers):
+            layer.weight.data = seen[i]
+        yield
+    finally:
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.weight.data = weight
 
 
 def outputs(network: Any, x: FloatArray) -> FloatArray:

@@ -1,6 +1,6 @@
 """Normalization in torch, and the kind that training turns into an affine function.
 
-Owns ``norm`` and ``affine_norm_class``. Imports torch on demand.
+Owns ``norm``, ``affine_norm_class`` and ``set_share``. Imports torch on demand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def norm(kind: Norm, width: int) -> Any:
 def affine_norm_class() -> type[Any]:
     """Return the torch module class ``AffineNorm``.
 
-    SLAB's PRepBN (arXiv 2405.11582, equations 4 to 6): ``lambda LN(x) + (1 - lambda) RepBN(x)`` with
+    SLAB's PRepBN (arXiv 2405.11582, section 3.1): ``lambda LN(x) + (1 - lambda) RepBN(x)`` with
     ``RepBN(x) = BN(x) + alpha x``; lambda falls from 1 to 0 in the course of the training. Without
     its LayerNorm it is a batch normalization. Where lambda is 0 and nothing is trained, both are
     ``a x + b`` a feature.
@@ -63,3 +63,10 @@ def affine_norm_class() -> type[Any]:
             return y
 
     return AffineNorm
+
+
+def set_share(network: Any, share: float) -> None:
+    """Set lambda, LayerNorm's share, in all norms of a network that have one."""
+    for module in network.modules():
+        if isinstance(module, affine_norm_class()) and module.layer is not None:
+            module.share.fill_(max(share, 0.0))

@@ -1,7 +1,7 @@
 """What a Brevitas recipe says: the tables of its TOML file, each with its checks.
 
-Owns ``Network``, ``Bits``, ``Techniques``, ``Training``, ``Samples`` and ``Recipe``. Imports nothing
-but the standard library; ``reading`` makes them from a file.
+Owns ``Network``, ``Bits``, ``Techniques``, ``Training``, ``Samples`` and ``Recipe``. Imports the
+standard library alone; ``reading`` makes them from a file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Samples:
     seed
         Of the order in which samples are dealt out.
     train, valid, test
-        Samples to fit, to choose the best epoch by, and to report on; ``test = 0``: all that is left.
+        Samples to fit, to choose the best epoch by, and to report on; ``test = 0``: all the rest.
     calibration
-        Training samples shipped for choosing the types of values that the network does not quantize.
+        Training samples shipped for choosing the types of values that are not quantized.
     tokens
         Tokens of an input where the task lets choose; 0: the task's own.
     """

@@ -1,0 +1,122 @@
+"""A recipe's two fits, in floating point and with quantizers from there, and what they reach.
+
+Owns ``Trained``, ``train`` and ``calibrate``. Imports torch and Brevitas on demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateformer.quant.datasets.labelled import Sample
+from gateformer.quant.metrics import accuracy
+from gateformer.quant.train.brevitas.export import BATCH, outputs
+from gateformer.quant.train.brevitas.feedforward import ffn_class
+from gateformer.quant.train.brevitas.fitting import Plan, Print, fit
+from gateformer.quant.train.brevitas.network import build
+from gateformer.quant.train.brevitas.packages import load, seeded, torch
+from gateformer.quant.train.brevitas.recipe import Recipe
+from gateformer.quant.types import FloatArray
+
+CALIBRATION = 2048
+"""Training samples, at most, that the quantizers' first scales are read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run made.
+
+    Attributes
+    ----------
+    network
+        The torch module with quantizers.
+    outputs : ndarray of float32, (n, classes)
+        What it gives for the test samples.
+    real, quantized
+        Shares of them that the network in floating point and this one tell.
+    """
+
+    network: Any
+    outputs: FloatArray
+    real: float
+    quantized: float
+
+
+def train(recipe: Recipe, sample: Sample, kept: Path, identity: str, say: Print = print) -> Trained:
+    """Fit after a recipe; go on where an interrupted run of the same identity stopped.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train and how.
+    sample : Sample
+        What to train on.
+    kept : Path
+        Folder of the checkpoints, which stay there.
+    identity : str
+        Of recipe and samples.
+    say : callable
+        Takes a line an epoch.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    shape, classes = sample.train.x.shape[1:], len(sample.classes)
+    seeded(recipe.training.seed)
+    real = build(recipe, shape, classes, quantized=False)
+    fit(real, _plan(recipe, 0), sample, kept / "float.npz", identity, say)
+    quantized = build(recipe, shape, classes, quantized=True)
+    refine(quantized, real, recipe, sample, kept / "quantized.npz", identity, say)
+    found = outputs(quantized, sample.test.x)
+    y = sample.test.y
+    told = accuracy(outputs(real, sample.test.x), y), accuracy(found, y)
+    return Trained(quantized, found, *told)
+
+
+def refine(
+    quantized: Any,
+    real: Any,
+    recipe: Recipe,
+    sample: Sample,
+    path: Path,
+    identity: str,
+    say: Print = print,
+) -> None:
+    """Give a network with quantizers a trained one's weights, and fit it from there.
+
+    Parameters
+    ----------
+    quantized, real
+        torch modules whose weights have the same names and shapes.
+    recipe, sample, path, identity, say
+        As `train` and `fit` take them; of the recipe, the training and the techniques.
+    """
+    quantized.load_state_dict(real.state_dict(), strict=False)
+    calibrate(quantized, sample.train.x[:CALIBRATION])
+    fit(quantized, _plan(recipe, 1), sample, path, identity, say)
+    for module in quantized.modules():
+        if isinstance(module, ffn_class()) and module.keep is not None:
+            module.fold()
+
+
+def calibrate(network: Any, x: FloatArray) -> None:
+    """Read the first scale of each activation's quantizer from samples, nothing quantized."""
+    network.eval()
+    with load("brevitas.graph.calibrate").calibration_mode(network), torch().no_grad():
+        for start in range(0, len(x), BATCH):
+            network(torch().from_numpy(np.asarray(x[start : start + BATCH], np.float32)))
+
+
+def _plan(recipe: Recipe, stage: int) -> Plan:
+    plan, techniques = recipe.training, recipe.techniques
+    return Plan(
+        stage=stage,
+        seed=plan.seed,
+        batch=plan.batch,
+        epochs=(plan.float_epochs, plan.quantized_epochs)[stage],
+        rate=(plan.float_rate, plan.quantized_rate)[stage],
+        decay=plan.decay,
+        pruning=techniques.pruning,
+        settles=stage == 0 and (recipe.norm == "prepbn" or techniques.pruning > 0.0),
+    )
