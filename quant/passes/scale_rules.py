@@ -33,9 +33,6 @@ Rule = Callable[[Units, Node], None]
 RULES: dict[type[Op], Rule] = {}
 """Class of an operation, or of what it inherits from -> its rule; others get unit 1."""
 
-BIAS_BITS = 5
-"""Fraction bits of a bias in steps of its accumulator, where it is not whole."""
-
 
 def rule(*kinds: type[Op]) -> Callable[[Rule], Rule]:
     """Register a rule."""
@@ -91,19 +88,9 @@ def _linear(units: Units, node: Node) -> None:
     power = power_of_two(step)
     if power is not None:
         kernel, step = kernel * 2.0**power, np.ones_like(step)
-    bias = None if op.bias is None else held_bias(op.bias / step, kernel)
+    bias = None if op.bias is None else op.bias / step
     made = replace(op, kernel=kernel, bias=bias, scale=None)
     units.keep(node, packed(step.reshape(op.features)), x, op=made)
-
-
-def held_bias(bias: FloatArray, kernel: FloatArray) -> FloatArray:
-    """A bias in steps of its accumulator, to ``BIAS_BITS`` fraction bits where that is not whole.
-
-    Weights of whole steps leave these bits of the sum to the bias alone: no adder grows.
-    """
-    if (kernel != np.rint(kernel)).any():
-        return bias
-    return np.ldexp(np.rint(np.ldexp(bias, BIAS_BITS)), -BIAS_BITS)
 
 
 @rule(MatMul)

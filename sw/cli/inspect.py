@@ -24,11 +24,12 @@ def command(
     from gateformer.flow.steps.importing import Import
     from gateformer.flow.view import Memory
     from gateformer.quant.passes.fold_heads import fold_heads
+    from gateformer.quant.passes.fold_scales import fold_scales
 
     view = Memory(read(design, override))
     graph = view.get(Import)
     rows = layer_rows(graph)
-    folded, notes = fold_heads(graph)
+    folded, notes = fold_heads(fold_scales(graph))
     counts = {"unfolded": multiplies(graph), "folded": multiplies(folded)}
     if as_json:
         layers = [asdict(row) for row in rows]

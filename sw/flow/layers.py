@@ -9,11 +9,13 @@ import numpy as np
 
 from gateformer.quant.expand.attention import Attention
 from gateformer.quant.expand.folded_attention import FoldedAttention
+from gateformer.quant.expand.linear import Linear
 from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.scaled import ScaledQuantize
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Op
 from gateformer.quant.passes.fold_heads import tensor_multiplies
-from gateformer.quant.types import dyadic
+from gateformer.quant.types import FloatArray, dyadic
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ def quantizers(op: Op) -> Iterator[str]:
     if isinstance(op, Quantize):
         yield f"result {op.type}"
         return
+    if isinstance(op, ScaledQuantize):
+        yield f"result {op.low} to {op.high}, step {_sizes(op.scale)}"
+        return
+    if isinstance(op, Linear) and op.scale is not None:
+        most = int(np.abs(op.kernel).max(initial=0.0))
+        yield f"weights {-most} to {most}, step {_sizes(op.scale)}"
+        return
     widest, finest, real = 0, None, False
     for _, array in constants(op):
         found = dyadic(array, 24)
@@ -86,6 +95,12 @@ def quantizers(op: Op) -> Iterator[str]:
         yield "weights not quantized"
     elif finest is not None:
         yield f"weights of {widest} bits, step 2^{-finest}"
+
+
+def _sizes(scale: FloatArray) -> str:
+    """A scale, or the ends of several."""
+    low, high = float(scale.min()), float(scale.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def multiplies(graph: Graph) -> int:

@@ -22,6 +22,7 @@ from gateformer.quant.expand import (
     Linear,
     Pool,
     RMSNorm,
+    ScaledQuantize,
     Softmax,
 )
 from gateformer.quant.expand.context import Options, Types
@@ -29,8 +30,10 @@ from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
+from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.passes.fold_heads import fold_heads
-from gateformer.quant.types import Fixed, FloatArray, IntArray
+from gateformer.quant.passes.fold_scales import fold_scales
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Rounding
 from gateformer.sim.dataflow import simulate_clocks
 from gateformer.sim.rtl.simulate import SimulationResult, simulate
 from gateformer.sim.rtl.testbench import testbench
@@ -55,6 +58,24 @@ class Maker:
         shape = self.builder.values[x].shape
         inputs = shape[0] if len(shape) == 1 else int(np.prod(shape[1:]))
         op = Linear(self.weights(inputs, size), self.weights(size), (size,))
+        return self.builder.add(op, x, name=name, layer=name)
+
+    def scaled(self, x: str, size: int, name: str, *, each: bool = True) -> str:
+        """A dense layer of whole steps, whose size is each output's own or one."""
+        kernel = self.rng.integers(-7, 8, (int(np.prod(self.builder.values[x].shape[1:])), size))
+        scale = self.rng.uniform(0.02, 0.06, size) if each else np.full(size, 0.043)
+        op = Linear(kernel.astype(np.float64), self.rng.normal(size=size) / 4, (size,), scale)
+        return self.builder.add(op, x, name=name, layer=name)
+
+    def steps(
+        self, x: str, scale: float | FloatArray, bits: int, name: str,
+        *, zero: int = 0, low: int | None = None,
+        rounding: Rounding = Rounding.RND_CONV,
+    ) -> str:  # fmt: skip
+        """A quantizer with real steps, of all of a type's or fewer, signed unless from ``low``."""
+        first = -(1 << (bits - 1)) if low is None else low
+        last = (1 << (bits - 1)) - 1 if low is None else low + (1 << bits) - 2
+        op = ScaledQuantize(np.asarray(scale), np.asarray(zero), first, last, rounding)
         return self.builder.add(op, x, name=name, layer=name)
 
     def attention(
@@ -271,6 +292,35 @@ def joined_peaks(m: Maker) -> None:
     m.builder.output(m.one(Pool("max"), joined, name="peak"))
 
 
+def scaled_dense(m: Maker) -> None:
+    """Steps of any size: a scale a feature, an odd zero point, ends of no type, truncation."""
+    x = m.steps(_input(m, 3, 4), 0.11, 5, "coded")
+    h = m.steps(m.scaled(x, 5, "hidden"), m.rng.uniform(0.03, 0.3, 5), 4, "few", zero=3, low=0)
+    h = m.steps(m.scaled(h, 4, "wide"), 0.07, 6, "cut", rounding=Rounding.TRN)
+    g = m.steps(m.one(Elementwise("gelu"), h, name="gelu"), 0.021, 4, "curve", zero=1, low=0)
+    m.builder.output(m.scaled(m.one(Add(), g, h, name="sum"), 3, "logits"))
+
+
+def scaled_attention(m: Maker) -> None:
+    """An encoder's attention between quantizers with real steps, and a LayerNorm."""
+    x = m.steps(_input(m, 4, 4), 0.13, 5, "coded")
+    split = [
+        m.one(Reshape((4, 2, 2)), m.scaled(x, 4, name, each=name == "value"), name=f"{name}_heads")
+        for name in ("query", "key", "value")
+    ]
+    q, k, v = (
+        m.steps(h, scale, 4, f"{name}_steps")
+        for h, scale, name in zip(split, (0.17, 0.19, 0.12), "qkv", strict=True)
+    )
+    p = m.one(Softmax(), m.one(MatMul("features"), q, k, name="score"), name="shares")
+    p = m.steps(p, 1 / 14, 4, "weights", low=0)
+    c = m.steps(m.one(MatMul("tokens"), p, v, name="context"), 0.09, 4, "mixed")
+    o = m.scaled(m.one(Reshape((4, 4)), c, name="flat"), 4, "project")
+    s = m.steps(m.one(Add(), o, x, name="sum"), 0.1, 6, "whole")
+    n = m.one(LayerNorm(m.weights(4) + 1.0, m.weights(4), 1e-3), s, name="norm")
+    m.builder.output(m.steps(n, 0.05, 6, "normed"))
+
+
 def hundred_tokens(m: Maker) -> None:
     """A hundred tokens of two features."""
     x = _input(m, 100, 2)
@@ -285,6 +335,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         dense, self_attention, folded, causal, masked, masked_causal, cross, cross_longer,
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
+        scaled_dense, scaled_attention,
     )
 }  # fmt: skip
 
@@ -296,7 +347,7 @@ def network(
     """Build, fold and lower a network with one default type."""
     builder = Builder(make.__name__)
     make(Maker(builder, np.random.default_rng(seed), bits))
-    graph, _ = fold_heads(builder.build())
+    graph, _ = fold_heads(fold_scales(builder.build()))
     return lower(graph, Types(default=Fixed.parse(kind)), Options(softmax=softmax))  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.icarus
 
 NORMALIZED = {
     "affine", "dense", "embedded", "gelu", "joined_peaks", "layer_norm", "pooled", "rearranged",
-    "rms_norm",
+    "rms_norm", "scaled_dense",
 }  # fmt: skip
 """Networks without a softmax."""
 

@@ -1,4 +1,4 @@
-"""Fold: attention layers whose folded form takes fewer multiplies are folded."""
+"""Fold: values in units of their steps; attention layers that take fewer multiplies so, folded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Folded = tuple[Graph, tuple[Note, ...]]
 
 
 class Fold(Step[Folded]):
-    """Merges query with key and value with output projections."""
+    """Folds scales, then query with key and value with output projections."""
 
     name = "fold"
     needs = (Import,)
@@ -24,8 +24,9 @@ class Fold(Step[Folded]):
     def make(self, view: View) -> Folded:
         """Return the graph and what was decided for each layer."""
         from gateformer.quant.passes.fold_heads import fold_heads
+        from gateformer.quant.passes.fold_scales import fold_scales
 
-        return fold_heads(view.get(Import), view.config.quantize.fold_heads)
+        return fold_heads(fold_scales(view.get(Import)), view.config.quantize.fold_heads)
 
     def write(self, view: View, product: Folded, folder: Path) -> Outcome:
         """Write the decisions."""
