@@ -1,13 +1,12 @@
 """Train the digits transformer with quantizers, from scikit-learn's images to an .h5 file.
 
-    python -m gateformer.quant.train.digits fpga_projects/digits/recipe.toml
+    gateformer train fpga_projects/digits/recipe.toml
 
 writes model.h5 and digits.npz beside the recipe.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from gateformer.quant.train import fitting
 from gateformer.quant.train.attention import keras
 from gateformer.quant.train.digits_network import build
 from gateformer.quant.train.fitting import Print, save_model, score_ranges
-from gateformer.quant.train.recipe import DigitsData, Recipe, Training, read
+from gateformer.quant.train.recipe import DigitsData, Recipe, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +94,3 @@ def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, sa
 
     steps = len(sample.train) // plan.batch
     fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Train the digits transformer after a recipe.")
-    parser.add_argument("recipe", type=Path, help="recipe.toml; results are written beside it")
-    recipe: Path = parser.parse_args().recipe
-    report = run(read(recipe, DigitsData), recipe.parent)
-    print(f"floating point: {report.real:.4f}")
-    print(f"quantized:      {report.quantized:.4f}")
-    print(f"attention scores from {report.scores[0]:.2f} to {report.scores[1]:.2f}")
-
-
-if __name__ == "__main__":
-    main()

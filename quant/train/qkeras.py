@@ -1,13 +1,12 @@
 """Train the b-tagging transformer with quantizers, from simulated collisions to an .h5 file.
 
-    python -m gateformer.quant.train.qkeras fpga_projects/btag/recipe.toml
+    gateformer train fpga_projects/btag/recipe.toml
 
 writes model.h5 and jets.npz beside the recipe.  Simulated jets are kept in --data and reused.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from gateformer.quant.datasets import jets
 from gateformer.quant.datasets.jets import Jets
@@ -25,7 +23,8 @@ from gateformer.quant.train.attention import keras
 from gateformer.quant.train.fitting import Print, save_model, score_ranges
 from gateformer.quant.train.metrics import Separation, separation
 from gateformer.quant.train.network import build
-from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training, read
+from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training
+from gateformer.quant.train.simulated import kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +67,9 @@ def run(recipe: Recipe[Data], out: Path, data: Path, workers: int, say: Print = 
 
 def prepare(recipe: Data, folder: Path, workers: int) -> Sample:
     """Return the jets of a recipe, from `folder` where they were simulated before."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def simulated(n_jets: int, seed: int) -> Jets:
-        path = folder / f"jets-v{jets.VERSION}-{n_jets}-{seed}.npz"
-        if not path.exists():
-            with Progress(transient=True) as bar:
-                task = bar.add_task("simulating jets", total=n_jets)
-                made = jets.generate(
-                    n_jets, seed, workers, lambda done, _: bar.update(task, completed=done)
-                )
-            jets.save(path, all=made)
-        return jets.load(path, "all")
-
-    known = simulated(recipe.train + recipe.valid, recipe.seed)
+    known = kept(folder, recipe.train + recipe.valid, recipe.seed, workers)
     fitted, valid = jets.split(known, recipe.train)
-    return Sample(fitted, valid, simulated(recipe.test, recipe.seed + 1))
+    return Sample(fitted, valid, kept(folder, recipe.test, recipe.seed + 1, workers))
 
 
 def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any, Report]:
@@ -134,24 +120,3 @@ def describe(reached: Separation) -> str:
     """Return the three areas in words."""
     b_light, b_charm, macro = astuple(reached)
     return f"b/light {b_light:.4f}, b/c {b_charm:.4f}, macro {macro:.4f}"
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Train the b-tagging transformer after a recipe.")
-    parser.add_argument("recipe", type=Path, help="recipe.toml; results are written beside it")
-    parser.add_argument(
-        "--data", type=Path, default=Path("runs/jets"), help="folder of simulated jets"
-    )
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
-    arguments = parser.parse_args()
-    recipe: Path = arguments.recipe
-    report = run(read(recipe, Data), recipe.parent, arguments.data, arguments.workers)
-    print(f"floating point: {describe(report.real)}")
-    print(f"quantized:      {describe(report.quantized)}")
-    for i, (low, high) in enumerate(report.scores):
-        print(f"block {i + 1}: attention scores from {low:.2f} to {high:.2f}")
-
-
-if __name__ == "__main__":
-    main()

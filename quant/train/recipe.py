@@ -127,6 +127,9 @@ class Training:
             raise ValueError("learning rates and score_limit are above 0")
 
 
+HEAD = ("framework", "task")
+"""Keys before the tables: what trains it, and on what; `gateformer train` goes by them."""
+
 Samples = TypeVar("Samples", Data, DigitsData)
 
 
@@ -144,18 +147,31 @@ Table = TypeVar("Table", Data, DigitsData, Quantization, Training)
 
 def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
     """Read a recipe with data of one kind; all keys are required and unknown ones are errors."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError("E003", "no such recipe", layer=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
+    tables = tables_of(path)
+    for key in HEAD:
+        tables.pop(key, None)
     _same_keys(tables, [field.name for field in fields(Recipe)], str(path))
     return Recipe(
         _table(data, tables["data"], "data"),
         _table(Quantization, tables["quantization"], "quantization"),
         _table(Training, tables["training"], "training"),
     )
+
+
+def tables_of(path: Path) -> dict[str, Any]:
+    """Return a recipe's tables, unchecked.
+
+    Raises
+    ------
+    ConfigError
+        E003 without the file, E004 where it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("E003", "no such recipe", layer=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
 
 
 def _table(kind: type[Table], values: Any, name: str) -> Table:

@@ -15,6 +15,7 @@ from gateformer.cli import failures
 COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed and what each missing piece would enable.",
     "inspect": "List a model's layers, and all that cannot be imported.",
+    "train": "Train a network after a recipe, ready to run.",
     "import-config": "Write a design.toml from an hls4ml_config.yml.",
     "estimate": "Predict latency, interval and resources, and whether they fit the device.",
     "generate": "Write the sources.",

@@ -19,7 +19,8 @@ def log_quant_class() -> type[Any]:
 
     ``2^(-k / 2)`` with ``k = clip(round(-2 log2 p), 0, 2^bits - 1)``: RepQ-ViT's log-sqrt2
     quantizer (arXiv 2212.08254, section 3.3) with scale one. Its gradient is passed straight
-    through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and ``base = "sqrt2"``.
+    through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and
+    ``base = "sqrt2"``.
     """
     function: Any = torch().autograd.Function
 

@@ -17,6 +17,7 @@ from gateformer.quant.datasets import boosted, digits, jets, jets5, vowels
 from gateformer.quant.datasets.labelled import Labelled, Sample
 from gateformer.quant.errors import ConfigError
 from gateformer.quant.train.brevitas.recipe import Samples
+from gateformer.quant.train.simulated import kept
 
 Load = Callable[[Samples, Path, int], Sample]
 """Wanted samples, folder of simulated events, processes that simulate -> the samples."""
@@ -72,9 +73,9 @@ def rows(patches: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _btag(wanted: Samples, folder: Path, workers: int) -> Sample:
     _own_tokens(wanted, "btag")
-    known = jets.kept(folder, wanted.train + wanted.valid, wanted.seed, workers)
+    known = kept(folder, wanted.train + wanted.valid, wanted.seed, workers)
     fitted, valid = jets.split(known, wanted.train)
-    test = jets.kept(folder, wanted.test or wanted.valid, wanted.seed + 1, workers)
+    test = kept(folder, wanted.test or wanted.valid, wanted.seed + 1, workers)
     parts = (Labelled(part.x, part.y.astype(np.int64)) for part in (fitted, valid, test))
     return Sample(*parts, FLAVOURS)
 

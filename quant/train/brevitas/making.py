@@ -1,0 +1,97 @@
+"""A recipe's whole run: samples, training, and a folder that ``gateformer run`` takes.
+
+Owns ``make``. Imports torch and Brevitas on demand.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.quant.datasets.archive import save_arrays
+from gateformer.quant.datasets.labelled import Labelled, Sample
+from gateformer.quant.train.brevitas.export import export
+from gateformer.quant.train.brevitas.fitting import Print
+from gateformer.quant.train.brevitas.packages import load
+from gateformer.quant.train.brevitas.recipe import Recipe
+from gateformer.quant.train.brevitas.tasks import samples
+from gateformer.quant.train.brevitas.training import Trained, train
+
+VERSION = 1
+"""Grows whenever the same recipe trains another network than before."""
+
+CHECKPOINTS = "checkpoints"
+
+
+def make(recipe: Recipe, out: Path, folder: Path, workers: int = 1, say: Print = print) -> Trained:
+    """Train after a recipe and write a design.
+
+    ``model.onnx``, ``data.npz`` (x_test, y_test, x_calib, y_calib and y_framework, the outputs of
+    Brevitas itself for x_test), ``training.json``, and ``design.toml`` unless there is one. While
+    it trains, ``checkpoints`` holds what an interrupted run goes on from.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train and how.
+    out : Path
+        The design's folder.
+    folder : Path
+        Where simulated events are kept.
+    workers : int
+        Processes that simulate events.
+    say : callable
+        Takes lines about the progress.
+    """
+    load("brevitas.nn")  # missing packages are told before events are simulated
+    load("onnx")
+    sample = samples(recipe.task, recipe.data, folder, workers)
+    out.mkdir(parents=True, exist_ok=True)
+    trained = train(recipe, sample, out / CHECKPOINTS, identity(recipe, sample), say)
+    shape = (sample.train.x.shape[1], sample.train.x.shape[2])
+    export(trained.network, shape, out / "model.onnx")
+    calibration = sample.train[: recipe.data.calibration]
+    arrays = {"y_framework": trained.outputs}
+    for name, part in (("test", sample.test), ("calib", calibration)):
+        arrays |= {f"x_{name}": _narrow(part), f"y_{name}": part.y}
+    save_arrays(out / "data.npz", arrays)
+    facts = {"task": recipe.task, "float": trained.real, "quantized": trained.quantized}
+    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    design = out / "design.toml"
+    if not design.exists():
+        design.write_text(_design(recipe.task, sample), encoding="utf-8")
+    shutil.rmtree(out / CHECKPOINTS)
+    return trained
+
+
+def identity(recipe: Recipe, sample: Sample) -> str:
+    """Return what tells one run from another: recipe, samples and the trainer's version."""
+    told = sha256(f"{VERSION} {recipe!r}".encode())
+    for part in (sample.train, sample.valid):
+        told.update(part.x.tobytes())
+        told.update(part.y.tobytes())
+    return told.hexdigest()
+
+
+def _narrow(part: Labelled) -> NDArray[np.floating]:
+    """Return inputs in 16 bits where those hold them exactly."""
+    half = part.x.astype(np.float16)
+    return half if np.array_equal(half, part.x) else part.x
+
+
+def _design(task: str, sample: Sample) -> str:
+    classes = ", ".join(json.dumps(name) for name in sample.classes)
+    return (
+        f"# A network trained by gateformer train:\n"
+        f"#   gateformer run design.toml\n"
+        f'model = "model.onnx"\n'
+        f'name = "{task}"\n\n'
+        f"[data]\n"
+        f'file = "data.npz"           # y_framework: what Brevitas gives for x_test\n'
+        f"classes = [{classes}]\n"
+    )
