@@ -68,8 +68,8 @@ $(STAMPS)/lint: $(SOURCES) | $(BIN)/python
 	@mkdir -p $(@D) && touch $@ $(STAMPS)/demo
 
 $(STAMPS)/test: $(SOURCES) | $(BIN)/python
-	@echo "Installing gateformer into $(VENV), with the tests' tools, tensorflow and torch, 4 GB"
-	$(BIN)/pip install --quiet --editable '.[demo,hls,build,qkeras,baselines,test]'
+	@echo "Installing gateformer into $(VENV), with the tests' tools, tensorflow, torch and brevitas, 4 GB"
+	$(BIN)/pip install --quiet --editable '.[demo,hls,build,qkeras,brevitas,baselines,test]'
 	@mkdir -p $(@D) && touch $@ $(STAMPS)/demo
 
 # Icarus, the compilers and ccache come from the system. Never its Verilator: Debian's is too old.

@@ -29,6 +29,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "da4ml": ("adder graphs for constant matrices (CMVM)", "cmvm"),
     "tensorflow": ("training and checking QKeras models", "qkeras"),
     "qkeras": ("training and checking QKeras models", "qkeras"),
+    "brevitas": ("training in torch with quantizers", "brevitas"),
+    "qonnx": ("checking QONNX files against their own executor", "brevitas"),
     "numba": ("compiled simulation of memories", "pim"),
     "torch": ("baselines: eager, compiled and on GPUs", "baselines"),
     "onnx": ("baselines: the models of ONNX Runtime and OpenVINO", "baselines"),
