@@ -16,12 +16,14 @@ import numpy as np
 from gateformer.quant.compare import LayerError, chunks, compare
 from gateformer.quant.errors import DataError, TypeRangeError
 from gateformer.quant.execute import run_reals
+from gateformer.quant.expand.attend import Attend
 from gateformer.quant.expand.attention import Attention
 from gateformer.quant.expand.context import LIMITS, Note, Options, Types
 from gateformer.quant.expand.elementwise import Elementwise
 from gateformer.quant.expand.exponential import DISTANCE_NATS
 from gateformer.quant.expand.folded_attention import FoldedAttention
 from gateformer.quant.expand.functions import FLAT_BEYOND
+from gateformer.quant.expand.log_shares import reach
 from gateformer.quant.expand.softmax import Softmax
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import lower_noted
@@ -166,8 +168,11 @@ def _caps(graph: Graph) -> dict[str, float]:
     caps: dict[str, float] = {}
     for node in graph.nodes:
         layer, op = graph.values[node.output].layer, node.op
-        if isinstance(op, Attention | FoldedAttention | Softmax):
+        if isinstance(op, Softmax):
             caps[f"{layer}/distance"] = DISTANCE_NATS / op.scale
+        elif isinstance(op, Attend | Attention | FoldedAttention):
+            caps[f"{layer}/distance"] = reach(op.shares) / op.scale
+            caps[f"{layer}/index"] = FLAT_BEYOND["sigmoid"]
         elif isinstance(op, Elementwise) and op.function in FLAT_BEYOND:
             caps[f"{layer}/index"] = FLAT_BEYOND[op.function] / op.scale
     return caps

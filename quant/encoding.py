@@ -6,9 +6,10 @@ Owns ``encode`` and ``decode``. Imports types and errors.
 from __future__ import annotations
 
 import math
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -34,6 +35,8 @@ def encode(value: Any) -> Any:
         return str(value)
     if isinstance(value, Enum):
         return value.name
+    if is_dataclass(value):
+        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
         return [encode(x) for x in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -72,6 +75,10 @@ def decode(hint: Any, value: Any, field: str) -> Any:
         return _tuple(arguments, value, field)
     if hint is Fixed:
         return Fixed.parse(_checked(isinstance(value, str), value, field))
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        _checked(isinstance(value, dict) and set(value) == set(hints), value, field)
+        return cast("type", hint)(**{n: decode(h, value[n], n) for n, h in hints.items()})
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint[_checked(value in hint.__members__, value, field)]
     return _scalar(hint, value, field)

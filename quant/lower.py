@@ -12,18 +12,23 @@ from difflib import get_close_matches
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.expand import (
     Affine,
+    Attend,
     Attention,
     Elementwise,
     Embedding,
+    Exact,
     FoldedAttention,
     LayerNorm,
     Linear,
+    LogSqrt2,
     Pool,
     Quantize,
+    QuantizeEach,
     Requantize,
     RMSNorm,
     ScaledQuantize,
     Softmax,
+    Table,
 )
 from gateformer.quant.expand.context import Lowering, Note, Options, Types
 from gateformer.quant.graph import Builder, Graph, Node, prune
@@ -38,6 +43,7 @@ from gateformer.quant.types import Fixed, Overflow, Rounding
 
 NARROW: tuple[type[Op], ...] = (
     Affine,
+    Attend,
     Attention,
     FoldedAttention,
     LayerNorm,
@@ -49,10 +55,19 @@ NARROW: tuple[type[Op], ...] = (
 )
 """Operations that multiply their operands, and so want them in their own types."""
 
-QUANTIZERS: tuple[type[Op], ...] = (Quantize, Requantize, ScaledQuantize)
+QUANTIZERS: tuple[type[Op], ...] = (Quantize, QuantizeEach, Requantize, ScaledQuantize)
 """Operations that want the whole of their operand and say what is left of it."""
 
-SETTLED: tuple[type[Op], ...] = (*QUANTIZERS, Elementwise, Embedding, Softmax, Cast)
+SETTLED: tuple[type[Op], ...] = (
+    *QUANTIZERS,
+    Elementwise,
+    Embedding,
+    Exact,
+    LogSqrt2,
+    Softmax,
+    Table,
+    Cast,
+)
 """Operations whose result has its own type already."""
 
 

@@ -26,6 +26,8 @@ SPEC_VERSION = 2
 Document = dict[str, Any]
 
 NEW_IN_2: dict[str, Document] = {
+    "Attention": {"shares": encode(expand.Shares()), "wg": None, "bg": None},
+    "FoldedAttention": {"shares": encode(expand.Shares()), "wg": None, "bg": None},
     "Linear": {"scale": None},
     "Elementwise": {"scale": 1.0, "step": 1.0},
     "Softmax": {"scale": 1.0},

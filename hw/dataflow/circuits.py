@@ -12,6 +12,7 @@ import numpy as np
 from gateformer.hw.dataflow.classify import Facts
 from gateformer.hw.dataflow.clusters import Cluster
 from gateformer.hw.dataflow.lanes import Lane, Nodes, Terms, dense_terms, fold, lower, product
+from gateformer.hw.dataflow.shifts import shifted_terms
 from gateformer.hw.dataflow.stages import Circuit, MacParts, Rom
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
@@ -21,6 +22,7 @@ from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
 from gateformer.quant.types import IntArray
@@ -40,7 +42,7 @@ def circuit_of_cluster(
         ``bases`` are the streams it reads; ``whole`` says that it reads all tokens at once.
     """
     settings = facts.settings
-    net = Net(settings.logic_ns)
+    net = Net(settings.logic_ns, settings.ternary)
     lane = Lane(net, settings)
     first = cluster.nodes[0].output
     whole = facts.is_vector(first)
@@ -190,17 +192,21 @@ def _dot(
     facts: Facts, node: Node, sides: list[IntArray], chain: Sequence[Node],
     late: tuple[float, float],
 ) -> Circuit:  # fmt: skip
-    net = Net(facts.settings.logic_ns)
+    net = Net(facts.settings.logic_ns, facts.settings.ternary)
     left = ports(net, "a", sides[0], sides[1], late[0])
     right = ports(net, "b", sides[2], sides[3], late[1])
-    products = [product(net, int(x), int(y), node.output) for x, y in zip(left, right, strict=True)]
+    pairs = [(int(x), int(y)) for x, y in zip(left, right, strict=True)]
+    if isinstance(node.op, LogMatMul):
+        terms = shifted_terms(net, node.op, pairs, node.output)
+    else:
+        terms = [(product(net, x, y, node.output), 0, False) for x, y in pairs]
     for reader in chain:
         # The one constant that joins every sum: half a step of the Cast behind.
         constant = facts.producers[reader.inputs[1]].op
         assert isinstance(constant, Constant)
         shift = facts.graph.values[node.output].fixed.frac - constant.frac
-        products.append(net.const(int(constant.raw.ravel()[0]) << shift))
-    total = net.total([(n, 0, False) for n in products], node.output)
+        terms.append((net.const(int(constant.raw.ravel()[0]) << shift), 0, False))
+    total = net.total(terms, node.output)
     return Circuit.of(net, {"y": np.array([total], np.int64)})
 
 
@@ -257,7 +263,7 @@ def mac_parts(facts: Facts, node: Node, chain: Sequence[Node], late: float) -> M
     lo, hi = facts.element_bounds(source)
     low, high = min(int(lo.min()), 0), max(int(hi.max()), 0)
     span = (min(int(weights.min()), 0), max(int(weights.max()), 0))
-    net = Net(settings.logic_ns)
+    net = Net(settings.logic_ns, settings.ternary)
     products = [
         product(
             net,
@@ -271,7 +277,7 @@ def mac_parts(facts: Facts, node: Node, chain: Sequence[Node], late: float) -> M
     dot = Circuit.of(net, {"y": np.array([total], np.int64)})
     post = None
     if chain:
-        net = Net(settings.logic_ns)
+        net = Net(settings.logic_ns, settings.ternary)
         lows, highs = facts.graph.values[node.output].bounds
         if not facts.is_vector(node.output):
             lows, highs = lows.min(0), highs.max(0)
@@ -299,7 +305,7 @@ def accumulate_circuit(facts: Facts, node: Node) -> Circuit | None:
     source = node.inputs[0]
     lo, hi = facts.element_bounds(source)
     neutral = op.kind == "sum"
-    net = Net(facts.settings.logic_ns)
+    net = Net(facts.settings.logic_ns, facts.settings.ternary)
     if op.axis == "tokens":
         lanes = facts.lanes(source)
         if lanes == 1:

@@ -8,7 +8,8 @@ import numpy as np
 
 from gateformer.quant.expand.context import LIMITS, Lowering
 from gateformer.quant.expand.heads import Heads
-from gateformer.quant.expand.weights import attend
+from gateformer.quant.expand.shares import PLAIN, Shares
+from gateformer.quant.expand.weights import attend, gates
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.types import FloatArray
@@ -42,6 +43,13 @@ class Attention(Composite):
         Token t sees keys 0..t alone.
     masked : bool
         A last operand tells which keys count; where none does, a head's context is zero.
+    shares : Shares
+        What becomes of softmax's shares before they weigh the values.
+    wg : ndarray of float64, (D, H), or None
+        Gates: a head's context is multiplied by ``sigmoid(query wg + bg)`` of its own token
+        (Bondarenko et al., arXiv 2306.12929, equation 5).
+    bg : ndarray of float64, (H,), or None
+        Their bias.
     """
 
     heads: int
@@ -56,6 +64,9 @@ class Attention(Composite):
     scale: float
     causal: bool = False
     masked: bool = False
+    shares: Shares = PLAIN
+    wg: FloatArray | None = None
+    bg: FloatArray | None = None
 
     def shape(self, *inputs: Shape) -> Shape:
         query, key, value = attention_operands(self, self.masked, *inputs)
@@ -68,6 +79,7 @@ class Attention(Composite):
                 raise shape_error(self, *inputs, why=f"the {name} has {w.shape[0]} features")
         if self.wq.shape[1:] != self.wk.shape[1:] or self.wv.shape[1:] != self.wo.shape[:2]:
             raise shape_error(self, *inputs, why="the projections do not fit together")
+        check_gate(self, self.wg, self.bg, *inputs)
         return (query[0], self.wo.shape[2])
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
@@ -81,7 +93,9 @@ class Attention(Composite):
         )
         score = np.einsum("nthk,nshk->nths", q, k)
         mask = inputs[3] if self.masked else None
-        context = attend(score, None, v, self.scale, self.causal, mask, probe)
+        context = attend(score, None, v, self.scale, self.causal, mask, probe, self.shares)
+        if self.wg is not None:
+            context = context * gates(inputs[0], self.wg, self.bg, probe)
         probe("context", context)
         y = np.einsum("nthv,hvo->nto", context, self.wo)
         return y if self.bo is None else y + self.bo
@@ -93,7 +107,7 @@ class Attention(Composite):
         ``/context``; all between is exact but for what ``Heads.context`` states.
         """
         mask = inputs[3] if self.masked else None
-        run = Heads(to, self.scale, self.causal, mask)
+        run = Heads(to, self.scale, self.causal, mask, self.shares)
         query = run.query(flat_dense(to, self.wq, self.bq, "query"), inputs[0])
         keys, values = (
             to.point(flat_dense(to, w, b, at), x, point=at)
@@ -103,10 +117,19 @@ class Attention(Composite):
             )
         )
         context = run.context(query, run.key(keys, query), values)
+        context = run.gated(context, inputs[0], self.wg, self.bg)
         context = run.narrow(context, LIMITS["context"])
         kernel = self.wo.reshape(-1, self.wo.shape[2])
         joined = to.dense(kernel, self.bo, (kernel.shape[1],), at="output_")
         return to.finish(joined, context, output=output)
+
+
+def check_gate(op: Composite, wg: FloatArray | None, bg: FloatArray | None, *inputs: Shape) -> None:
+    """Check that a gate takes the query's features."""
+    if wg is not None and (wg.ndim != 2 or wg.shape[0] != inputs[0][1]):
+        raise shape_error(op, *inputs, why="the gate takes other features")
+    if bg is not None and (wg is None or bg.shape != wg.shape[1:]):
+        raise shape_error(op, *inputs, why="the gate's bias does not fit it")
 
 
 def attention_operands(op: Composite, masked: bool, *inputs: Shape) -> tuple[Shape, Shape, Shape]:

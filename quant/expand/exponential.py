@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, log2
+from math import ceil, log, log2
 
 import numpy as np
 
@@ -67,12 +67,18 @@ def is_direct(to: Lowering, scale: float) -> bool:
     kind, origin = to.find(f"{to.layer}/score")
     span = (kind.max - kind.min) * kind.scale * scale
     mode = to.options.softmax
-    direct = mode == "direct" or (
-        mode == "auto" and origin == "calibrated" and span <= to.options.direct_span
-    )
+    fewer = to.options.exp_bits - exp_bits(to)
+    reach = to.options.direct_span - fewer * log(2)
+    direct = mode == "direct" or (mode == "auto" and origin == "calibrated" and span <= reach)
     why = f"scores of type {kind} ({origin}) span {span:.3g} nats"
     to.note("softmax", f"{'direct table' if direct else 'largest score subtracted'}: {why}")
     return direct
+
+
+def exp_bits(to: Lowering) -> int:
+    """Bits of a weight: of the type given for ``<layer>/exp``, else of the options."""
+    given = to.given(f"{to.layer}/exp")
+    return to.options.exp_bits if given is None else given.width
 
 
 def exponential(
@@ -96,13 +102,13 @@ def exponential(
     Returns
     -------
     str
-        Unsigned weights e of E = ``exp_bits`` bits. ``direct``: largest at the top of the
+        Unsigned weights e of E bits: those given for ``<layer>/exp``, or ``exp_bits``. ``direct``: largest at the top of the
         score's range and at least 1, within 2^-E of exp relative to that top. Else: within
         2^-E of exp(-distance) relative to the row's largest (1.1 x that from a split table), plus
         the distance's rounding (relative error ``scale`` x half its step) and its saturation at
         the end of its range.
     """
-    wide = to.options.exp_bits
+    wide = exp_bits(to)
     full = (1 << wide) - 1
     if direct:
         kind = to.value(score).fixed
@@ -110,9 +116,7 @@ def exponential(
         highest = int(to.value(score).bounds[1].max()) * kind.scale
         table = np.maximum(np.rint(full * np.exp(np.minimum(reals - highest, 0.0) * scale)), 1)
         return to.add(Lookup(table.astype(np.int64), wide), score, point="exp")
-    largest = to.add(Reduce("max", "features"), score, point="largest")
-    apart = to.add(Add(subtract=True), largest, score, point="apart")
-    distance = to.cast_to(apart, distance_type(to, scale, bits), "distance")
+    distance = from_largest(to, score, distance_type(to, scale, bits))
     kind = to.value(distance).fixed
     if kind.width <= SPLIT_BITS:
         return _decay(to, distance, scale, wide, "exp")
@@ -127,6 +131,13 @@ def exponential(
     return to.add(Cast(Fixed(False, wide, wide)), product, point="exp")
 
 
+def from_largest(to: Lowering, score: str, kind: Fixed) -> str:
+    """Add how far each score is below its row's largest, in a type."""
+    largest = to.add(Reduce("max", "features"), score, point="largest")
+    apart = to.add(Add(subtract=True), largest, score, point="apart")
+    return to.cast_to(apart, kind, "distance")
+
+
 def _decay(to: Lowering, distance: str, scale: float, bits: int, point: str) -> str:
     """Look up exp(-distance) in so many bits, just below 1 at distance 0."""
     reals = np.abs(reals_of(to.value(distance).fixed))
@@ -134,11 +145,13 @@ def _decay(to: Lowering, distance: str, scale: float, bits: int, point: str) -> 
     return to.add(Lookup(table.astype(np.int64), bits), distance, point=point)
 
 
-def distance_type(to: Lowering, scale: float, bits: int = DISTANCE_BITS) -> Fixed:
-    """Type of ``<layer>/distance``: given, calibrated, or ``bits`` over the reach."""
+def distance_type(
+    to: Lowering, scale: float, bits: int = DISTANCE_BITS, reach: float = DISTANCE_NATS
+) -> Fixed:
+    """Type of ``<layer>/distance``: given, calibrated, or ``bits`` over the reach in nats."""
     kind = to.chosen("distance")
     if kind is None:
-        return Fixed(False, bits, bits - ceil(log2(DISTANCE_NATS / scale)))
+        return Fixed(False, bits, bits - ceil(log2(reach / scale)))
     return Fixed(False, kind.width - kind.signed, kind.frac)
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateformer.quant.expand.attention import attention_operands, project
+from gateformer.quant.expand.attention import attention_operands, check_gate, project
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.heads import Heads
-from gateformer.quant.expand.weights import attend
+from gateformer.quant.expand.shares import PLAIN, Shares
+from gateformer.quant.expand.weights import attend, gates
 from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.layout import Reshape
@@ -53,7 +54,7 @@ class FoldedAttention(Composite):
         Bias of the result.
     scale : float
         Factor on the scores.
-    causal, masked : bool
+    causal, masked, shares, wg, bg
         As in Attention.
     """
 
@@ -68,6 +69,9 @@ class FoldedAttention(Composite):
     scale: float
     causal: bool = False
     masked: bool = False
+    shares: Shares = PLAIN
+    wg: FloatArray | None = None
+    bg: FloatArray | None = None
 
     def shape(self, *inputs: Shape) -> Shape:
         query, key, value = attention_operands(self, self.masked, *inputs)
@@ -77,6 +81,7 @@ class FoldedAttention(Composite):
             self.wn.shape[0],
         ):
             raise shape_error(self, *inputs, why="the folded projections take other features")
+        check_gate(self, self.wg, self.bg, *inputs)
         return (query[0], self.wn.shape[2])
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
@@ -86,7 +91,10 @@ class FoldedAttention(Composite):
         row = query @ self.wc + self.bc
         relative = np.einsum("nthk,nsk->nths", q, key)
         mask = inputs[3] if self.masked else None
-        context = attend(relative, row[..., None], v, self.scale, self.causal, mask, probe)
+        row = row[..., None]
+        context = attend(relative, row, v, self.scale, self.causal, mask, probe, self.shares)
+        if self.wg is not None:
+            context = context * gates(query, self.wg, self.bg, probe)
         probe("context", context)
         return context.sum(2) + self.bo
 
@@ -97,7 +105,7 @@ class FoldedAttention(Composite):
         are wider than ``SUMMED_BITS``. The row constant is added only to a direct table.
         """
         mask = inputs[3] if self.masked else None
-        run = Heads(to, self.scale, self.causal, mask)
+        run = Heads(to, self.scale, self.causal, mask, self.shares)
         query = run.query(self._dense(to, self.wm, self.bm, "query"), inputs[0])
         value = self._dense(to, self.wn, self.bn, "value")
         values = to.point(value, inputs[2], point="value")
@@ -106,6 +114,7 @@ class FoldedAttention(Composite):
             keys = to.cast(keys, "key")
         keys = to.add(Reshape(self._key_shape(to, keys)), keys, point="keys")
         context = run.context(query, run.key(keys, query), values, self._row(to, inputs[0]))
+        context = run.gated(context, inputs[0], self.wg, self.bg)
         context = run.narrow(context, SUMMED_BITS)
         heads, size = self.wn.shape[1:]
         joined = to.dense(np.tile(np.eye(size), (heads, 1)), self.bo, (size,), at="output_")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gateformer.quant.expand.functions import sigmoid
+from gateformer.quant.expand.shares import PLAIN, Shares
 from gateformer.quant.ops.base import Probe
 from gateformer.quant.types import FloatArray
 
@@ -16,6 +18,7 @@ def attend(
     causal: bool,
     mask: FloatArray | None,
     probe: Probe,
+    shares: Shares = PLAIN,
 ) -> FloatArray:
     """Weighted mean of values.
 
@@ -36,6 +39,8 @@ def attend(
     probe : callable
         Shown ``score``, ``relative`` and ``distance`` (largest score of the row minus the score)
         of the keys that count; the others are shown as the row's largest.
+    shares : Shares, optional
+        What becomes of the weights.
 
     Returns
     -------
@@ -56,5 +61,14 @@ def attend(
     probe("distance", top - kept)
     weight = np.where(seen, np.exp((kept - top) * scale), 0.0)
     total = weight.sum(-1, keepdims=True)
-    weight = weight / np.where(total > 0, total, 1.0)
+    weight = shares.of(weight / np.where(total > 0, total, 1.0))
     return np.einsum("nths,nshv->nthv", weight, np.broadcast_to(value, (n, *value.shape[1:])))
+
+
+def gates(x: FloatArray, wg: FloatArray, bg: FloatArray | None, probe: Probe) -> FloatArray:
+    """Gates of heads ``sigmoid(x wg + bg)``, (n, T, H, 1)."""
+    level = x @ wg if bg is None else x @ wg + bg
+    probe("index", level)
+    gate = sigmoid(level)
+    probe("gate", gate)
+    return gate[..., None]

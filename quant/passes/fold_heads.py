@@ -18,7 +18,7 @@ def fold(op: Attention) -> FoldedAttention:
     """The folded form of an attention layer: equal on reals, exact where weights are dyadic.
 
     The values' bias joins the result's, or each value where a padding mask may leave a row
-    without keys.
+    without keys, shares do not add up to 1, or a gate follows.
     """
     bq, bk = np.zeros(op.wq.shape[1:]), np.zeros(op.wk.shape[1:])
     bv, bo = np.zeros(op.wv.shape[1:]), np.zeros(op.wo.shape[2])
@@ -27,6 +27,8 @@ def fold(op: Attention) -> FoldedAttention:
         for zero, given in ((bq, op.bq), (bk, op.bk), (bv, op.bv), (bo, op.bo))
     )
     offset = np.einsum("hv,hvo->ho", bv, op.wo)
+    # A bias passes through a mean alone: where shares add up to 1 and no gate follows.
+    kept = op.masked or op.shares.kind != "plain" or op.wg is not None
     return FoldedAttention(
         heads=op.heads,
         wm=np.einsum("dhk,ehk->dhe", op.wq, op.wk),
@@ -34,11 +36,14 @@ def fold(op: Attention) -> FoldedAttention:
         wc=np.einsum("dhk,hk->dh", op.wq, bk),
         bc=np.einsum("hk,hk->h", bq, bk),
         wn=np.einsum("dhv,hvo->dho", op.wv, op.wo),
-        bn=offset if op.masked else np.zeros_like(offset),
-        bo=bo if op.masked else bo + offset.sum(0),
+        bn=offset if kept else np.zeros_like(offset),
+        bo=bo if kept else bo + offset.sum(0),
         scale=op.scale,
         causal=op.causal,
         masked=op.masked,
+        shares=op.shares,
+        wg=op.wg,
+        bg=op.bg,
     )
 
 
