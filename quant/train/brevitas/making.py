@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.quant.datasets.archive import save_arrays
 from gateformer.quant.datasets.labelled import Labelled, Sample
-from gateformer.quant.train.brevitas.export import export
+from gateformer.quant.metrics import accuracy
+from gateformer.quant.train.brevitas.export import export, outputs
 from gateformer.quant.train.brevitas.fitting import Print
 from gateformer.quant.train.brevitas.packages import load
-from gateformer.quant.train.brevitas.recipe import Recipe
+from gateformer.quant.train.brevitas.recipe import Bits, Recipe
 from gateformer.quant.train.brevitas.tasks import samples
-from gateformer.quant.train.brevitas.training import Trained, train
+from gateformer.quant.train.brevitas.training import Trained, fitted, train
 
 VERSION = 1
 """Grows whenever the same recipe trains another network than before."""
@@ -28,7 +31,15 @@ VERSION = 1
 CHECKPOINTS = "checkpoints"
 
 
-def make(recipe: Recipe, out: Path, folder: Path, workers: int = 1, say: Print = print) -> Trained:
+def make(
+    recipe: Recipe,
+    out: Path,
+    folder: Path,
+    workers: int = 1,
+    say: Print = print,
+    shared: Path | None = None,
+    quantized: bool = True,
+) -> Trained:
     """Train after a recipe and write a design.
 
     ``model.onnx``, ``data.npz`` (x_test, y_test, x_calib, y_calib and y_framework, the outputs of
@@ -47,12 +58,23 @@ def make(recipe: Recipe, out: Path, folder: Path, workers: int = 1, say: Print =
         Processes that simulate events.
     say : callable
         Takes lines about the progress.
+    shared : Path, optional
+        Folder of fits in floating point, which recipes that differ only in quantizers share.
+    quantized : bool
+        Whether to fit with quantizers; else the network in floating point is the model.
     """
     load("brevitas.nn")  # missing packages are told before events are simulated
     load("onnx")
     sample = samples(recipe.task, recipe.data, folder, workers)
     out.mkdir(parents=True, exist_ok=True)
-    trained = train(recipe, sample, out / CHECKPOINTS, identity(recipe, sample), say)
+    first = None if shared is None else _shared(recipe, sample, shared)
+    if quantized:
+        own = identity(recipe, sample)
+        trained = train(recipe, sample, out / CHECKPOINTS, own, say, first)
+    else:
+        place = first or (out / CHECKPOINTS / "float.npz", identity(recipe, sample))
+        place[0].parent.mkdir(parents=True, exist_ok=True)
+        trained = _real(fitted(recipe, sample, *place, say), sample)
     shape = (sample.train.x.shape[1], sample.train.x.shape[2])
     export(trained.network, shape, out / "model.onnx")
     calibration = sample.train[: recipe.data.calibration]
@@ -65,8 +87,25 @@ def make(recipe: Recipe, out: Path, folder: Path, workers: int = 1, say: Print =
     design = out / "design.toml"
     if not design.exists():
         design.write_text(_design(recipe.task, sample), encoding="utf-8")
-    shutil.rmtree(out / CHECKPOINTS)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return trained
+
+
+def _real(network: Any, sample: Sample) -> Trained:
+    found = outputs(network, sample.test.x)
+    reached = accuracy(found, sample.test.y)
+    return Trained(network, found, reached, reached)
+
+
+def _shared(recipe: Recipe, sample: Sample, folder: Path) -> tuple[Path, str]:
+    """Return checkpoint and identity of the fit in floating point, quantizers left out of it."""
+    techniques = replace(recipe.techniques, log_sqrt2=None, accumulator_bits=None)
+    training = replace(recipe.training, quantized_epochs=1, quantized_rate=1.0)
+    data = replace(recipe.data, calibration=1)
+    first = replace(recipe, data=data, bits=Bits(), techniques=techniques, training=training)
+    own = identity(first, sample)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"float-{own[:16]}.npz", own
 
 
 def identity(recipe: Recipe, sample: Sample) -> str:

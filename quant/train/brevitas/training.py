@@ -1,6 +1,6 @@
 """A recipe's two fits, in floating point and with quantizers from there, and what they reach.
 
-Owns ``Trained``, ``train`` and ``calibrate``. Imports torch and Brevitas on demand.
+Owns ``Trained``, ``train``, ``fitted`` and ``calibrate``. Imports torch and Brevitas on demand.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ class Trained:
     quantized: float
 
 
-def train(recipe: Recipe, sample: Sample, kept: Path, identity: str, say: Print = print) -> Trained:
+def train(
+    recipe: Recipe,
+    sample: Sample,
+    kept: Path,
+    identity: str,
+    say: Print = print,
+    first: tuple[Path, str] | None = None,
+) -> Trained:
     """Fit after a recipe; go on where an interrupted run of the same identity stopped.
 
     Parameters
@@ -60,18 +67,26 @@ def train(recipe: Recipe, sample: Sample, kept: Path, identity: str, say: Print 
         Of recipe and samples.
     say : callable
         Takes a line an epoch.
+    first : (Path, str), optional
+        Checkpoint and identity of the fit in floating point, where recipes share it.
     """
     kept.mkdir(parents=True, exist_ok=True)
     shape, classes = sample.train.x.shape[1:], len(sample.classes)
-    seeded(recipe.training.seed)
-    real = build(recipe, shape, classes, quantized=False)
-    fit(real, _plan(recipe, 0), sample, kept / "float.npz", identity, say)
+    real = fitted(recipe, sample, *(first or (kept / "float.npz", identity)), say)
     quantized = build(recipe, shape, classes, quantized=True)
     refine(quantized, real, recipe, sample, kept / "quantized.npz", identity, say)
     found = outputs(quantized, sample.test.x)
     y = sample.test.y
     told = accuracy(outputs(real, sample.test.x), y), accuracy(found, y)
     return Trained(quantized, found, *told)
+
+
+def fitted(recipe: Recipe, sample: Sample, path: Path, identity: str, say: Print = print) -> Any:
+    """Return the recipe's network in floating point, fitted; `path` is its checkpoint."""
+    seeded(recipe.training.seed)
+    real = build(recipe, sample.train.x.shape[1:], len(sample.classes), quantized=False)
+    fit(real, _plan(recipe, 0), sample, path, identity, say)
+    return real
 
 
 def refine(
