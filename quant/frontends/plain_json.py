@@ -16,8 +16,10 @@ MAX_DEPTH = 200
 HEADLINES = {
     "E102": "unsupported layer",
     "E103": "malformed layer configuration",
+    "E104": "missing or misshapen weights",
     "E105": "NaN or infinite weights",
     "E106": "code in a model file",
+    "E109": "unsupported quantizer",
     "E112": "inconsistent shapes",
     "E114": "unsupported connection between layers",
 }

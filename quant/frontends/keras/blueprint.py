@@ -14,6 +14,8 @@ from gateformer.quant.frontends.plain_json import Config
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 MAX_NAME = 200
+HGQ2 = "hgq>"
+"""Package under which HGQ2 registers its layers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,16 @@ class Blueprint:
 def class_name(entry: Mapping[str, Any]) -> str:
     """Class of a configuration's entry, without the package it is registered under."""
     return str(entry.get("class_name", "")).rsplit(">", 1)[-1]
+
+
+def layer_kind(entry: Mapping[str, Any]) -> str:
+    """Class under which a layer's reader is found: HGQ2's, whose names are QKeras's, as ``hgq>``.
+
+    QKeras registers its layers under no package.
+    """
+    registered = entry.get("registered_name")
+    hgq = isinstance(registered, str) and registered.startswith(HGQ2)
+    return f"{HGQ2}{class_name(entry)}" if hgq else class_name(entry)
 
 
 def read_blueprint(
@@ -173,7 +185,7 @@ def _member(
     names: tuple[str, ...],
     places: tuple[str, ...],
 ) -> Member:
-    kind = class_name(entry)
+    kind = layer_kind(entry)
     name = "/".join(names)
     config = Config(entry.get("config", {}), name, kind or "no class")
     layer = LayerConfig(name, kind, config, names, places, keras)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from gateformer.quant.errors import GateformerError, ModelError, Problems
 from gateformer.quant.frontends.keras import (
+    hgq2_attention,
+    hgq2_layers,
     layers_activation,
     layers_attention,
     layers_dense,
@@ -32,6 +34,8 @@ from gateformer.quant.frontends.keras.weights import LayerWeights, Weights
 from gateformer.quant.graph import Builder, Graph
 
 READER_MODULES = (
+    hgq2_attention,
+    hgq2_layers,
     layers_activation,
     layers_attention,
     layers_dense,

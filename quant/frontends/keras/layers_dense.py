@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -14,6 +15,7 @@ from gateformer.quant.frontends.keras.qkeras import weight_quantizer
 from gateformer.quant.frontends.keras.site import Apply, Site, reads
 from gateformer.quant.frontends.keras.weights import LayerWeights
 from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.types import FloatArray
 
 
 @reads("Dense", "QDense")
@@ -40,6 +42,36 @@ def dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
 def einsum_dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
     """A dense layer whose equation contracts features with a kernel, token by token."""
     config = layer.config
+    activation = read_activation(layer)
+    op, flat = einsum_linear(
+        layer, weights, weight_quantizer(config, "kernel"), weight_quantizer(config, "bias")
+    )
+    return lambda site: activation.after(site, op, flat(site, site.one()))
+
+
+def einsum_linear(
+    layer: LayerConfig,
+    weights: LayerWeights,
+    kernel_quantizer: Callable[[FloatArray], FloatArray] | None,
+    bias_quantizer: Callable[[FloatArray], FloatArray] | None,
+) -> tuple[Linear, Callable[[Site, str], str]]:
+    """Read the kernel and bias of an equation that is a dense layer on each token.
+
+    Parameters
+    ----------
+    layer : LayerConfig
+        Holds ``equation`` and ``bias_axes``.
+    weights : LayerWeights
+        Of the layer.
+    kernel_quantizer, bias_quantizer : callable, optional
+        Applied to the file's weights.
+
+    Returns
+    -------
+    (Linear, callable)
+        The operation, and what brings its operand to the shape that it takes.
+    """
+    config = layer.config
     given, left, right = _equation(layer)
     contracted = [a for a in given if a in left and a not in right]
     made = [a for a in right if a in left]
@@ -61,8 +93,7 @@ def einsum_dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
             "contract trailing axes, such as 'abc,cd->abd'",
         )
     loose = "." in config.text("equation")
-    activation = read_activation(layer)
-    kernel = weights.take("kernel", (None,) * len(left), weight_quantizer(config, "kernel"))
+    kernel = weights.take("kernel", (None,) * len(left), kernel_quantizer)
     kernel = np.transpose(kernel, [left.index(a) for a in (*contracted, *made)])
     features = kernel.shape[len(contracted) :]
     bias = None
@@ -72,14 +103,12 @@ def einsum_dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
         if len(places) != len(axes) or places != sorted(places):
             raise config.unsupported(f"its bias_axes are {axes!r}", "give biases to features alone")
         sizes = tuple(features[p] for p in places)
-        bias = weights.take("bias", sizes, weight_quantizer(config, "bias"))
+        bias = weights.take("bias", sizes, bias_quantizer)
         spread = [features[p] if p in places else 1 for p in range(len(made))]
         bias = np.broadcast_to(bias.reshape(spread), features).reshape(-1)
     inner = kernel.shape[: len(contracted)]
-    op = Linear(kernel.reshape(prod(inner), -1), bias, features or (1,))
 
-    def apply(site: Site) -> str:
-        x = site.one()
+    def flat(site: Site, x: str) -> str:
         shape = site.shape(x)
         rank = len(inner) + (len(shape) > len(inner) if loose else len(tokens))
         if len(shape) != rank or shape[-len(inner) :] != inner:
@@ -87,10 +116,10 @@ def einsum_dense(layer: LayerConfig, weights: LayerWeights) -> Apply:
                 f"its input has shape {shape}, its kernel takes {inner}", code="E112"
             )
         if len(shape) > 1 and not tokens:
-            x = site.add(Reshape((prod(shape),)), x, point="flat")
-        return activation.after(site, op, x)
+            return site.add(Reshape((prod(shape),)), x, point="flat")
+        return x
 
-    return apply
+    return Linear(kernel.reshape(prod(inner), -1), bias, features or (1,)), flat
 
 
 def _equation(layer: LayerConfig) -> tuple[str, str, str]:

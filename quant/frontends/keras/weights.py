@@ -27,6 +27,9 @@ class Weights(Protocol):
     def find(self, layer: LayerConfig, name: str, index: int) -> FloatArray | None:
         """Weight ``name`` (``query/kernel``), the ``index``-th of its (sub)layer, or None."""
 
+    def at(self, layer: LayerConfig, path: str, index: int) -> FloatArray | None:
+        """Variable ``index`` of the part of a layer at a path, or None."""
+
 
 class LegacyWeights:
     """Weights of an ``.h5`` file: a group a top-level layer, variables by name."""
@@ -52,6 +55,10 @@ class LegacyWeights:
             return None
         return self._store.tensor(f"{group}/{found[0]}")
 
+    def at(self, layer: LayerConfig, path: str, index: int) -> FloatArray | None:
+        """None: variables have names here, not places."""
+        return None
+
 
 class ArchiveWeights:
     """Weights of a ``.keras`` archive: groups by class, variables by number."""
@@ -71,6 +78,11 @@ class ArchiveWeights:
                 if found is not None:
                     return found
         return None
+
+    def at(self, layer: LayerConfig, path: str, index: int) -> FloatArray | None:
+        """By the attributes that lead to the part."""
+        place = "/".join(f"{ROOTS[0]}/{part}" for part in layer.places)
+        return self._store.tensor(f"{place}/{path}/vars/{index}")
 
 
 class LayerWeights:
@@ -131,6 +143,13 @@ class LayerWeights:
             cause = f"'{name}' is {found[where]} at {where}"
             raise self._error("E105", "NaN or infinite weights", cause, "train again")
         return found if quantizer is None else quantizer(found)
+
+    def at(self, path: str, index: int) -> FloatArray | None:
+        """Variable ``index`` of a part of the layer, as it is in the file; None if it is not."""
+        try:
+            return self._source.at(self._layer, path, index)
+        except ModelError as error:
+            raise error.at(self._layer.name) from None
 
     def _error(
         self, code: str, what: str, cause: str, fix: str = "save the model again"
