@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.train.brevitas.packages import load, torch
 from gateformer.quant.train.brevitas.quantizers import plain
-from gateformer.quant.types import FloatArray
 
 OPSET = 17
 """The first in which LayerNormalization is one node."""
@@ -85,7 +85,7 @@ def rounded_weights(network: Any, shape: tuple[int, int]) -> Iterator[None]:
             layer.weight.data = weight
 
 
-def outputs(network: Any, x: FloatArray) -> FloatArray:
+def outputs(network: Any, x: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the network's own outputs for samples [n, tokens, features], as float32."""
     network.eval()
     parts = []

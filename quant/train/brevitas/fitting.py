@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,8 @@ def fit(
         part = epoch / plan.epochs if plan.stage == 0 else 1.0
         pruned = plan.pruning if plan.stage == 0 else 0.0
         zeros = pruning.smallest(share_at(part, pruned)) if pruned else pruning.zeros()
-        loss = _epoch(
-            network, optimizer, plan, sample.train, epoch, lambda z=zeros: pruning.clear(z)
-        )
+        clear = partial(pruning.clear, zeros)
+        loss = _epoch(network, optimizer, plan, sample.train, epoch, clear)
         reached, words = judge(network, sample.valid)
         say(f"epoch {epoch + 1}/{plan.epochs}: loss {loss:.4f}, {words}")
         ripe = not plan.settles or part >= SETTLED or epoch + 1 == plan.epochs

@@ -78,7 +78,7 @@ def make(
     shape = (sample.train.x.shape[1], sample.train.x.shape[2])
     export(trained.network, shape, out / "model.onnx")
     calibration = sample.train[: recipe.data.calibration]
-    arrays = {"y_framework": trained.outputs}
+    arrays: dict[str, NDArray[Any]] = {"y_framework": trained.outputs}
     for name, part in (("test", sample.test), ("calib", calibration)):
         arrays |= {f"x_{name}": _narrow(part), f"y_{name}": part.y}
     save_arrays(out / "data.npz", arrays)

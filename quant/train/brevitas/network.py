@@ -13,7 +13,7 @@ from gateformer.quant.train.brevitas.feedforward import activation_class, ffn_cl
 from gateformer.quant.train.brevitas.norms import norm
 from gateformer.quant.train.brevitas.packages import torch
 from gateformer.quant.train.brevitas.quantizers import Quantized, plain
-from gateformer.quant.train.brevitas.recipe import Recipe
+from gateformer.quant.train.brevitas.recipe import Network, Norm, Recipe, Techniques
 
 
 def build(recipe: Recipe, shape: tuple[int, int], classes: int, *, quantized: bool) -> Any:
@@ -46,9 +46,10 @@ def block_class() -> type[Any]:
     class Block(module):  # type: ignore[misc] # torch is untyped here
         """Two branches, each ``cast(norm(x + branch(x)))``, or ``cast(x + branch(norm(x)))``."""
 
-        def __init__(self, make: Quantized, recipe: Recipe, tokens: int) -> None:
+        def __init__(
+            self, make: Quantized, net: Network, normal: Norm, techniques: Techniques, tokens: int
+        ) -> None:
             super().__init__()
-            net, techniques = recipe.network, recipe.techniques
             self.first = net.norm_first
             sizes = (tokens, net.width, net.heads, net.key_dim)
             keep = techniques.relu_topk
@@ -56,7 +57,7 @@ def block_class() -> type[Any]:
             self.ffn = ffn_class()(make, (net.width, net.ffn), net.activation, keep)
             # Attributes of their own: they name the layers of the exported file.
             for name in ("attention", "ffn"):
-                self.add_module(f"{name}_norm", norm(recipe.norm, net.width))
+                self.add_module(f"{name}_norm", norm(normal, net.width))
                 self.add_module(f"{name}_sum_cast", make.cast("activation"))
                 self.add_module(f"{name}_cast", make.cast("activation"))
                 if self.first:
@@ -98,7 +99,9 @@ def encoder_class() -> type[Any]:
             self.embedding_cast = make.cast("activation")
             self.blocks = [f"block{i}" for i in range(net.blocks)]
             for name in self.blocks:
-                self.add_module(name, block_class()(make, recipe, tokens))
+                self.add_module(
+                    name, block_class()(make, net, recipe.norm, recipe.techniques, tokens)
+                )
             self.width = net.width * tokens if self.flatten else net.width
             if not self.flatten:
                 self.pool_cast = make.cast("activation")

@@ -76,8 +76,8 @@ def _btag(wanted: Samples, folder: Path, workers: int) -> Sample:
     known = kept(folder, wanted.train + wanted.valid, wanted.seed, workers)
     fitted, valid = jets.split(known, wanted.train)
     test = kept(folder, wanted.test or wanted.valid, wanted.seed + 1, workers)
-    parts = (Labelled(part.x, part.y.astype(np.int64)) for part in (fitted, valid, test))
-    return Sample(*parts, FLAVOURS)
+    parts = [Labelled(part.x, part.y.astype(np.int64)) for part in (fitted, valid, test)]
+    return Sample(parts[0], parts[1], parts[2], FLAVOURS)
 
 
 def _jets5(wanted: Samples, folder: Path, workers: int) -> Sample:

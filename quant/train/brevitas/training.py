@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.datasets.labelled import Sample
 from gateformer.quant.metrics import accuracy
@@ -19,7 +20,6 @@ from gateformer.quant.train.brevitas.fitting import Plan, Print, fit
 from gateformer.quant.train.brevitas.network import build
 from gateformer.quant.train.brevitas.packages import load, seeded, torch
 from gateformer.quant.train.brevitas.recipe import Recipe
-from gateformer.quant.types import FloatArray
 
 CALIBRATION = 2048
 """Training samples, at most, that the quantizers' first scales are read from."""
@@ -40,7 +40,7 @@ class Trained:
     """
 
     network: Any
-    outputs: FloatArray
+    outputs: NDArray[np.float32]
     real: float
     quantized: float
 
@@ -115,7 +115,7 @@ def refine(
             module.fold()
 
 
-def calibrate(network: Any, x: FloatArray) -> None:
+def calibrate(network: Any, x: NDArray[np.floating]) -> None:
     """Read the first scale of each activation's quantizer from samples, nothing quantized."""
     network.eval()
     with load("brevitas.graph.calibrate").calibration_mode(network), torch().no_grad():
