@@ -1,0 +1,1 @@
+"""Post-training quantization: a trained network's reals become few bits, without training."""

@@ -1,0 +1,270 @@
+"""Mixed precision: fewer bits where they are least missed.
+
+Owns ``Goal``, ``allocate``, ``sensitivities`` and ``Choice``. Imports the quantizer and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from gateformer.quant.errors import DataError, TypeRangeError
+from gateformer.quant.expand.context import Options
+from gateformer.quant.graph import Graph
+from gateformer.quant.metrics import METRICS
+from gateformer.quant.ptq.apply import quantize
+from gateformer.quant.ptq.evaluate import lowered, outputs
+from gateformer.quant.ptq.observe import Seen
+from gateformer.quant.ptq.places import Place, places
+from gateformer.quant.ptq.settings import Recipe
+from gateformer.quant.types import FloatArray, IntArray
+
+CANDIDATES = (2, 3, 4, 5, 6, 7, 8, 10)
+"""Widths that are tried at each place."""
+
+APART = 12
+"""Bits of all other places while one is tried."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the widths must reach; both may be asked for.
+
+    Attributes
+    ----------
+    bits : float or None
+        Most bits of a weight in the mean, and of an activation.
+    loss : float or None
+        Most that the metric may fall by, relative to the model on reals; or, without labels, most
+        root mean square error of the outputs relative to theirs.
+    metric : {"auc", "accuracy", "rms"}
+        What is measured.
+    """
+
+    bits: float | None = None
+    loss: float | None = None
+    metric: Literal["auc", "accuracy", "rms"] = "accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Widths of all places, and what they were chosen by.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With the widths.
+    sensitivity : mapping of str to mapping of int to float
+        Relative squared error of the outputs with that place alone at that width.
+    """
+
+    recipe: Recipe
+    sensitivity: Mapping[str, Mapping[int, float]]
+
+
+class Trial:
+    """Runs quantized forms of one graph on the calibration data.
+
+    Parameters
+    ----------
+    graph : Graph
+        On reals.
+    seen : mapping of str to Seen
+        From ``observe``.
+    data : mapping of str to ndarray of float64
+        Calibration inputs.
+    options : Options
+        For the lowering.
+    labels : ndarray of int or None
+        Classes of the samples.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        seen: Mapping[str, Seen],
+        data: Mapping[str, FloatArray],
+        options: Options,
+        labels: IntArray | None,
+    ) -> None:
+        self.graph = graph
+        self.seen = seen
+        self.data = data
+        self.options = options
+        self.labels = labels
+        self.exact = outputs(graph, data)
+
+    def outputs(self, recipe: Recipe) -> FloatArray:
+        """Results of the integers, as reals."""
+        quantized = quantize(self.graph, self.seen, recipe)
+        made = lowered(quantized, self.data, self.options, recipe.table_bits)
+        return outputs(made.lowered.graph, self.data)
+
+    def error(self, recipe: Recipe) -> float:
+        """Squared error of the outputs, relative to their variance."""
+        spread = float(((self.exact - self.exact.mean(0)) ** 2).sum()) or 1.0
+        return float(((self.outputs(recipe) - self.exact) ** 2).sum()) / spread
+
+    def loss(self, recipe: Recipe, metric: str) -> float:
+        """Relative fall of the metric."""
+        if metric == "rms" or self.labels is None:
+            return float(self.error(recipe) ** 0.5)
+        before = METRICS[metric](self.exact, self.labels)
+        return 1.0 - METRICS[metric](self.outputs(recipe), self.labels) / before
+
+
+def sensitivities(
+    trial: Trial, recipe: Recipe, progress: Progress | None = None
+) -> dict[str, dict[int, float]]:
+    """Error of the outputs with one place at a width and all others wide, for every place.
+
+    As the sensitivity of ZeroQ (Cai et al., arXiv 2001.00281, equation 3), with squared errors of
+    the outputs for divergences, and measured on integers: tables, softmax and divisions take part.
+    """
+    found: dict[str, dict[int, float]] = {}
+    where = places(trial.graph)
+    wide = {place.name: APART for place in where}
+    tables = recipe.table_bits
+    base = trial.error(replace(recipe, tables=tables, widths=wide))
+    total, done = len(where) * len(CANDIDATES), 0
+    for place in where:
+        errors: dict[int, float] = {}
+        for bits in CANDIDATES:
+            alone = replace(recipe, tables=tables, widths={**wide, place.name: bits})
+            errors[bits] = max(0.0, trial.error(alone) - base)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        found[place.name] = monotone(errors)
+    return found
+
+
+def monotone(errors: Mapping[int, float]) -> dict[int, float]:
+    """Errors that do not rise with the width: noise of few samples is smoothed from the right."""
+    held, least = dict(errors), 0.0
+    for bits in sorted(errors, reverse=True):
+        least = max(least, errors[bits])
+        held[bits] = least
+    return held
+
+
+def steps_down(
+    where: tuple[Place, ...], sensitivity: Mapping[str, Mapping[int, float]]
+) -> list[tuple[float, str, int]]:
+    """Narrowing steps ``(error a bit, place, new width)``, the cheapest first.
+
+    Each place goes down the lower convex hull of (bits, error), so that greedy steps are the best
+    for their sum (Shoham and Gersho, IEEE Trans. ASSP 36(9), 1988).
+    """
+    steps = []
+    for place in where:
+        errors = sensitivity[place.name]
+        at = max(errors)
+        while narrower := [bits for bits in errors if bits < at]:
+            price, to = min(
+                ((errors[b] - errors[at]) / ((at - b) * place.elements), b) for b in narrower
+            )
+            steps.append((price, place.name, to))
+            at = to
+    return sorted(steps, key=lambda step: step[0])
+
+
+def allocate(trial: Trial, recipe: Recipe, goal: Goal, progress: Progress | None = None) -> Choice:
+    """Choose the width of every place.
+
+    From the widest candidates on, steps are taken in the order of their price: weights and
+    activations each until their mean is at most ``goal.bits``; with ``goal.loss`` alone, both
+    together as far as the loss, measured on integers, allows (by bisection).
+
+    Raises
+    ------
+    TypeRangeError
+        E205 where the widths that reach the bits lose more than ``goal.loss``.
+    DataError
+        E604 where the metric needs labels and there are none.
+    """
+    if goal.loss is not None and goal.metric != "rms" and trial.labels is None:
+        raise DataError("E604", f"a loss of {goal.metric} needs labels", fix="give labels")
+    sensitivity = sensitivities(trial, recipe, progress)
+    where = places(trial.graph)
+    steps = steps_down(where, sensitivity)
+    widest = {place.name: max(CANDIDATES) for place in where}
+
+    def at(widths: Mapping[str, int]) -> Recipe:
+        return replace(
+            recipe, tables=recipe.table_bits, widths=MappingProxyType({**widths, **recipe.widths})
+        )
+
+    if goal.bits is not None:
+        widths = _until(where, steps, widest, goal.bits)
+    else:
+        widths = _while(steps, widest, lambda w: trial.loss(at(w), goal.metric), goal.loss or 0.0)
+    if goal.bits is not None and goal.loss is not None:
+        lost = trial.loss(at(widths), goal.metric)
+        if lost > goal.loss:
+            raise TypeRangeError(
+                "E205",
+                "error budget not met",
+                cause=f"{goal.metric} loses {lost:.3g} at {goal.bits:g} bits, {goal.loss:g} allowed",
+                fix="allow more bits, or more loss",
+            )
+    return Choice(at(widths), MappingProxyType(sensitivity))
+
+
+def _until(
+    where: tuple[Place, ...],
+    steps: list[tuple[float, str, int]],
+    widest: Mapping[str, int],
+    mean: float,
+) -> dict[str, int]:
+    """Narrow each kind until its mean is low enough."""
+    widths = dict(widest)
+    for weights in (True, False):
+        names = {p.name: p.elements for p in where if (p.kind == "weights") is weights}
+        total = sum(names.values())
+        for _, name, bits in steps:
+            if sum(widths[n] * size for n, size in names.items()) <= mean * total:
+                break
+            if name in names:
+                widths[name] = bits
+    return widths
+
+
+def _while(
+    steps: list[tuple[float, str, int]],
+    widest: Mapping[str, int],
+    loss: Callable[[Mapping[str, int]], float],
+    limit: float,
+) -> dict[str, int]:
+    """Take as many steps as a loss allows, found by bisection."""
+
+    def after(count: int) -> dict[str, int]:
+        widths = dict(widest)
+        for _, name, bits in steps[:count]:
+            widths[name] = bits
+        return widths
+
+    good, bad = 0, len(steps) + 1
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if loss(after(middle)) <= limit:
+            good = middle
+        else:
+            bad = middle
+    return after(good)
+
+
+def mean_bits(where: tuple[Place, ...], widths: Mapping[str, int]) -> tuple[float, float]:
+    """Mean bits of weights and of activations over places; an upper bound of ``average_bits``."""
+    means = []
+    for weights in (True, False):
+        kept = [p for p in where if (p.kind == "weights") is weights]
+        total = sum(p.elements for p in kept)
+        means.append(float(np.sum([widths[p.name] * p.elements for p in kept])) / max(1, total))
+    return means[0], means[1]
