@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gateformer.quant.frontends.graph_file as graph_file
 import gateformer.quant.frontends.keras_file as keras_file
+import gateformer.quant.frontends.onnx_file as onnx_file
 from gateformer.quant.errors import ModelError
 from gateformer.quant.graph import Graph
 
@@ -13,8 +14,10 @@ FORMATS = {
     b"\x89HDF\r\n\x1a\n": keras_file.load,
     b"PK\x03\x04": keras_file.load,
     b"{": graph_file.load,
+    b"\x08": onnx_file.load,
 }
-"""First bytes of a file -> the frontend that reads it."""
+"""First bytes of a file -> the frontend that reads it. ONNX has no magic number: its first field is
+the format's version as a rule, and the suffix decides where it is not."""
 
 LOOK_ALIKES = {
     b"\x80": "it looks like a Python pickle, which can run code",
@@ -29,8 +32,8 @@ def load(path: str | Path) -> Graph:
     Parameters
     ----------
     path : str or Path
-        A Keras or QKeras ``.h5`` or ``.keras`` file, or a ``model.json`` of gateformer's own,
-        whatever its suffix.
+        A Keras or QKeras ``.h5`` or ``.keras`` file, an ONNX or QONNX ``.onnx`` file, or a
+        ``model.json`` of gateformer's own.
 
     Returns
     -------
@@ -47,6 +50,8 @@ def load(path: str | Path) -> Graph:
     for magic, frontend in FORMATS.items():
         if head.startswith(magic):
             return frontend(path)
+    if path.suffix.lower() == ".onnx" and head and not head.startswith(tuple(LOOK_ALIKES)):
+        return onnx_file.load(path)
     raise ModelError(
         "E101",
         "not a model file",
@@ -55,7 +60,8 @@ def load(path: str | Path) -> Graph:
             (cause for magic, cause in LOOK_ALIKES.items() if head.startswith(magic)),
             "the file is empty" if not head else "its first bytes are neither HDF5's nor zip's",
         ),
-        fix="pass a Keras or QKeras file saved with model.save('model.h5') or '.keras'",
+        fix="pass a Keras or QKeras file saved with model.save('model.h5') or '.keras', or an ONNX"
+        " file that ends in .onnx",
     )
 
 
@@ -73,5 +79,5 @@ def read_head(path: Path) -> bytes:
         "unreadable model file",
         layer=str(path),
         cause=cause,
-        fix="pass an .h5 or .keras file that exists and that you may read",
+        fix="pass an .h5, .keras or .onnx file that exists and that you may read",
     )

@@ -1,0 +1,1 @@
+"""ONNX and QONNX files: parsing, constants, layouts, and one family of nodes a module."""

@@ -1,0 +1,85 @@
+"""Activations of one element, and nodes that are the identity at inference."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from gateformer.quant.expand import Elementwise
+from gateformer.quant.frontends.onnx.site import Result, Site, reads
+from gateformer.quant.frontends.onnx.tensors import Tensor
+
+PLAIN = {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Exp": "exp",
+}
+"""Nodes without attributes -> the function."""
+
+
+def _apply(site: Site, function: str, **parameters: float) -> Tensor:
+    return site.apply(Elementwise(function, tuple(parameters.items())), site.tensor())
+
+
+@reads(*PLAIN)
+def plain(site: Site) -> Result:
+    """A function by its node."""
+    return _apply(site, PLAIN[site.node.kind])
+
+
+@reads("LeakyRelu")
+def leaky_relu(site: Site) -> Result:
+    """Rectifier with a slope below zero."""
+    return _apply(site, "leaky_relu", alpha=site.node.number("alpha", 0.01))
+
+
+@reads("Elu")
+def elu(site: Site) -> Result:
+    """Exponential linear unit."""
+    return _apply(site, "elu", alpha=site.node.number("alpha", 1.0))
+
+
+@reads("HardSigmoid")
+def hard_sigmoid(site: Site) -> Result:
+    """``clip(alpha x + beta, 0, 1)``."""
+    node = site.node
+    return _apply(
+        site,
+        "hard_sigmoid",
+        slope=node.number("alpha", 0.2),
+        offset=node.number("beta", 0.5),
+    )
+
+
+@reads("Gelu")
+def gelu(site: Site) -> Result:
+    """GELU, exact or by tanh."""
+    exact = site.node.text("approximate", "none") == "none"
+    return _apply(site, "gelu" if exact else "gelu_tanh")
+
+
+@reads("Clip")
+def clip(site: Site) -> Result:
+    """Between two bounds; from zero on it is a bounded ReLU."""
+    node = site.node
+    bounds = []
+    for place, key, default in ((1, "min", -inf), (2, "max", inf)):
+        found = site.const(place)
+        value = node.attributes.get(key, default) if found is None else found.reals.ravel()[0]
+        bounds.append(float(value))
+    low, high = bounds
+    if np.isnan(low) or np.isnan(high) or low > high:
+        raise node.error(f"its bounds are {low} and {high}")
+    if low == 0.0:
+        return _apply(site, "relu", **({} if high == inf else {"max_value": high}))
+    return _apply(site, "clip", low=low, high=high)
+
+
+@reads("Identity", "Dropout", "Cast", "CastLike")
+def identity(site: Site) -> Result:
+    """The input's value goes on under its own name."""
+    return site.tensor()

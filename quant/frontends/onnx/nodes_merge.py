@@ -1,0 +1,44 @@
+"""Add, Sub, Mul, Div of two tensors, and of a tensor and constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateformer.quant.frontends.onnx.model import Const
+from gateformer.quant.frontends.onnx.site import Result, Site, reads
+from gateformer.quant.frontends.onnx.spread import affine, paired
+from gateformer.quant.frontends.onnx.tensors import Tensor
+from gateformer.quant.ops.elementwise import Add, Mul
+
+OPS = {"Add": Add(), "Sub": Add(subtract=True), "Mul": Mul()}
+
+
+@reads("Add", "Sub", "Mul", "Div")
+def merge(site: Site) -> Result:
+    """Element by element."""
+    node = site.node
+    a, b = site.operand(0), site.operand(1)
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if node.kind == "Div":
+            raise node.unsupported(
+                "it divides by a tensor", "only normalizations and softmax divide"
+            )
+        return paired(site, OPS[node.kind], a, b)
+    constant, tensor = (a, b) if isinstance(a, Const) else (b, a)
+    if not isinstance(constant, Const) or not isinstance(tensor, Tensor):
+        raise node.error("its inputs are missing")
+    reals = constant.reals
+    if not np.isfinite(reals).all():
+        raise node.error("its constant is NaN or infinite", "train again", "E105")
+    one, none = np.ones(()), np.zeros(())
+    if node.kind == "Add":
+        return affine(site, tensor, one, reals)
+    if node.kind == "Mul":
+        return affine(site, tensor, reals, none)
+    if node.kind == "Sub":
+        return (
+            affine(site, tensor, one, -reals) if tensor is a else affine(site, tensor, -one, reals)
+        )
+    if tensor is b or not reals.all():
+        raise node.unsupported("it divides by a tensor or by zero", "multiply instead")
+    return affine(site, tensor, 1.0 / reals, none)

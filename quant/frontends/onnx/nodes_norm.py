@@ -1,0 +1,67 @@
+"""LayerNormalization, RMSNormalization, BatchNormalization and Softmax."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from gateformer.quant.expand import LayerNorm, RMSNorm, Softmax
+from gateformer.quant.frontends.onnx.site import Result, Site, reads
+from gateformer.quant.frontends.onnx.spread import affine
+from gateformer.quant.frontends.onnx.tensors import Tensor
+from gateformer.quant.types import FloatArray
+
+
+def last(site: Site, tensor: Tensor, axes: range) -> tuple[Tensor, int]:
+    """The tensor with some ONNX axes as its last, and their size."""
+    atoms = site.atoms(tensor, axes)
+    boxed = site.boxed(tensor, site.rows(tensor, atoms))
+    return boxed, prod(tensor.atoms[atom] for atom in atoms)
+
+
+def _gain(site: Site, place: int, size: int, default: float) -> FloatArray:
+    found = site.const(place)
+    if found is None:
+        return np.full(size, default)
+    if found.array.size not in (1, size) or not np.isfinite(found.reals).all():
+        raise site.node.error(f"its scale or offset does not fit {size} features", code="E104")
+    return np.broadcast_to(found.reals.ravel(), size).copy()
+
+
+@reads("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+def layer_norm(site: Site) -> Result:
+    """Over the axes from ``axis`` on."""
+    node, tensor = site.node, site.tensor()
+    first = site.axis(tensor, node.integer("axis", -1))
+    boxed, size = last(site, tensor, range(first, len(tensor.axes)))
+    epsilon = node.number("epsilon", 1e-5)
+    gamma = _gain(site, 1, size, 1.0)
+    if node.kind == "LayerNormalization":
+        return site.apply(LayerNorm(gamma, _gain(site, 2, size, 0.0), epsilon), boxed)
+    return site.apply(RMSNorm(gamma, epsilon), boxed)
+
+
+@reads("BatchNormalization")
+def batch_norm(site: Site) -> Result:
+    """One scale and offset a channel, which ONNX has on axis 1."""
+    node, tensor = site.node, site.tensor()
+    if node.integer("training_mode", 0):
+        raise node.unsupported("it is in training mode", "export with model.eval()")
+    gamma, beta, mean, variance = (site.required(place).reals for place in range(1, 5))
+    spread = variance + node.number("epsilon", 1e-5)
+    if (spread <= 0).any() or len({p.shape for p in (gamma, beta, mean, variance)}) != 1:
+        raise node.error("its variance is not positive", "train again", "E105")
+    scale = gamma / np.sqrt(spread)
+    shape = (-1,) + (1,) * (len(tensor.axes) - 2)
+    return affine(site, tensor, scale.reshape(shape), (beta - mean * scale).reshape(shape))
+
+
+@reads("Softmax")
+def softmax(site: Site) -> Result:
+    """Over one axis; before opset 13 over all from ``axis`` on."""
+    node, tensor = site.node, site.tensor()
+    old = node.version < 13
+    first = site.axis(tensor, node.integer("axis", 1 if old else -1))
+    boxed, _ = last(site, tensor, range(first, len(tensor.axes) if old else first + 1))
+    return site.apply(Softmax(), boxed)
