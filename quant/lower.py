@@ -268,8 +268,9 @@ def _steps(op: Op) -> Fixed | None:
     """Type of what a quantizer makes of an input that the host quantizes to its steps already."""
     if isinstance(op, Quantize):
         return op.type if op.rounding is Rounding.RND_CONV else None
-    fits = isinstance(op, Requantize) and op.of_steps and op.rounding is Rounding.RND_CONV
-    return op.kind if fits else None
+    if isinstance(op, Requantize) and op.of_steps and op.rounding is Rounding.RND_CONV:
+        return op.kind
+    return None
 
 
 def _is_given(node: Node, types: Types) -> bool:

@@ -36,6 +36,9 @@ class Port:
         Tokens a beat.
     mask : str or None
         Graph value of the padding mask that travels in ``tuser``, one bit a lane.
+    scale : tuple of float
+        What raw x 2^-frac is multiplied by to be the model's: one factor, one a feature, or one an
+        element, tokens first.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Port:
     type: Fixed
     lanes: int
     mask: str | None = None
+    scale: tuple[float, ...] = (1.0,)
 
     @property
     def beats(self) -> int:

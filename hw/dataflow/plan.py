@@ -98,6 +98,16 @@ class Plan:
     design: Design
 
 
+def factors(graph: Graph, name: str, features: int) -> tuple[float, ...]:
+    """Real factors of a port's integers: one, one a feature, or one an element."""
+    if name not in graph.scales:
+        return (1.0,)
+    each = np.broadcast_to(graph.scales[name], graph.values[name].shape).reshape(-1, features)
+    each = each[:1] if (each == each[0]).all() else each
+    flat = tuple(float(x) for x in each.ravel())
+    return flat[:1] if len(set(flat)) == 1 else flat
+
+
 def plan(graph: Graph, settings: Settings) -> Plan:
     """Schedule a typed graph.
 
@@ -301,7 +311,7 @@ class _Planner:
         """Register an output that is only wiring."""
         facts = self.facts
         whole = facts.is_vector(name)
-        net = Net(facts.settings.logic_ns)
+        net = Net(facts.settings.logic_ns, facts.settings.ternary)
         bases: dict[str, None] = {}
 
         def leaf(base: str) -> Nodes:
@@ -485,4 +495,5 @@ class _Planner:
             value.fixed,
             self.facts.lanes(name),
             mask,
+            factors(self.graph, name, features),
         )

@@ -46,7 +46,7 @@ def fold_scales(graph: Graph) -> Graph:
         units.input(name)
     for node in graph.nodes:
         units.layer = graph.values[node.output].layer
-        rule = next((RULES[kind] for kind in type(node.op).__mro__ if kind in RULES), None)
+        rule = RULES.get(type(node.op))
         if rule is not None:
             rule(units, node)
         else:

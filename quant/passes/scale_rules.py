@@ -24,7 +24,7 @@ from gateformer.quant.graph import Node
 from gateformer.quant.ops.base import Op
 from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.elementwise import Add, Mul
-from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.layout import Concat, Layout, Reshape, Slice, Transpose
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.passes.units import ONE, SAME, Units, packed, power_of_two
 from gateformer.quant.types import FloatArray, Overflow
@@ -125,7 +125,7 @@ def _add(units: Units, node: Node) -> None:
     shapes = [units.graph.values[n].shape for n in node.inputs]
     a, b = (units.unit(n) for n in node.inputs)
     unit = packed(a)
-    if not np.allclose(*np.broadcast_arrays(a, b), rtol=SAME, atol=0.0):
+    if (np.abs(a - b) > SAME * np.maximum(a, b)).any():
         wanted = units.wanted(node.output)
         unit = _meeting(packed(a), packed(b)) if wanted is None else wanted
     if any(unit.ndim and np.broadcast_shapes(unit.shape, shape) != shape for shape in shapes):
@@ -139,7 +139,7 @@ def _meeting(a: FloatArray, b: FloatArray) -> FloatArray:
     return min(singles, key=float, default=ONE)
 
 
-@rule(Layout)
+@rule(Reshape, Transpose, Slice, Concat)
 def _layout(units: Units, node: Node) -> None:
     op: Layout = _op(node, Layout)
     unit = op.move(*(units.unit(n)[None] for n in node.inputs))[0]

@@ -18,8 +18,8 @@ from gateformer.hw.dataflow.words import Words
 from gateformer.quant.errors import BoardError, GateformerError, Problems
 from gateformer.quant.types import Fixed
 
-FORMAT = 1
-"""Of the file; raised when an older driver would misread it."""
+FORMAT = 2
+"""Of the file; 1 where no stream has a scale, which older drivers read as well."""
 STATUS_BLOCK = "accelerator_status"
 """Name of the GPIO block in the block design."""
 
@@ -98,7 +98,7 @@ class Description:
     def to_json(self) -> str:
         """Return the file's text."""
         table = {
-            "format": FORMAT,
+            "format": FORMAT if any(_scaled(s) for s in (*self.inputs, *self.outputs)) else 1,
             "name": self.name,
             "identity": self.identity,
             "clock_ns": self.clock_ns,
@@ -122,7 +122,7 @@ class Description:
             table = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise _malformed(source, f"It is no JSON: {error}") from None
-        if not isinstance(table, dict) or table.get("format") != FORMAT:
+        if not isinstance(table, dict) or table.get("format") not in (1, FORMAT):
             raise _malformed(source, f"It is not of format {FORMAT}")
         faults: list[GateformerError] = []
         clock_ns = _number(table, "clock_ns", source, faults)
@@ -161,6 +161,7 @@ class Description:
 def _table(stream: Stream) -> dict[str, object]:
     """A stream's part of the file; what follows from the rest is there for other drivers."""
     port, layout = stream.port, stream.layout
+    scale = {"scale": list(port.scale)} if _scaled(stream) else {}
     return {
         "stream": port.name,
         "value": port.value,
@@ -175,7 +176,12 @@ def _table(stream: Stream) -> dict[str, object]:
         "words_per_beat": layout.words,
         "beats_per_frame": port.beats,
         "frame_bytes": layout.frame_bytes,
+        **scale,
     }
+
+
+def _scaled(stream: Stream) -> bool:
+    return stream.port.scale != (1.0,)
 
 
 def _streams(
@@ -212,7 +218,14 @@ def _stream(entry: Mapping[str, Any]) -> Stream:
             raise ValueError(f"{text!r} is no text")
     tokens, features, lanes = counts
     kind = Fixed.parse(entry["type"])
-    port = Port(entry["stream"], entry["value"], tokens, features, kind, lanes, entry["mask"])
+    scale = tuple(float(x) for x in entry.get("scale", [1.0]))
+    if len(scale) not in (1, features, tokens * features):
+        raise ValueError(f"{len(scale)} scales do not fit")
+    if not all(math.isfinite(x) and x > 0 for x in scale):
+        raise ValueError("a scale is no positive number")
+    port = Port(
+        entry["stream"], entry["value"], tokens, features, kind, lanes, entry["mask"], scale
+    )
     return Stream(port, entry["dma"])
 
 

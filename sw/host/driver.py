@@ -27,6 +27,7 @@ from gateformer.host.board import (
 from gateformer.host.checking import examined, settings_faults
 from gateformer.host.description import Description, Stream
 from gateformer.host.packing import from_memory, to_memory
+from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, GateformerError, Problems
 from gateformer.quant.types import FloatArray, IntArray
 
@@ -168,14 +169,18 @@ class Accelerator:
             port = stream.port
             try:
                 if port.value in given and port.value not in faulty:
-                    raw[port.value] = port.type.from_real(given[port.value])
+                    units = np.asarray(given[port.value], np.float64)
+                    raw[port.value] = port.type.from_real(units / _factors(port, units.shape))
             except GateformerError as error:
                 faults.append(error.at(port.value))
             if port.mask is not None and port.mask in given and port.mask not in faulty:
                 raw[port.mask] = (np.asarray(given[port.mask]) != 0).astype(np.int64)
         Problems.raise_if_any(faults)
-        kinds = {stream.port.value: stream.port.type for stream in self.description.outputs}
-        real = {value: kinds[value].to_real(out) for value, out in self.run(raw).items()}
+        ports = {stream.port.value: stream.port for stream in self.description.outputs}
+        real = {
+            value: ports[value].type.to_real(out) * _factors(ports[value], out.shape)
+            for value, out in self.run(raw).items()
+        }
         return real if len(real) > 1 else next(iter(real.values()))
 
     def run(self, frames: Mapping[str, IntArray]) -> dict[str, IntArray]:
@@ -317,6 +322,12 @@ class Accelerator:
                 fix="Take the .bit, .hwh and .json of one build",
             )
         return from_memory(layout, np.array(self._buffers[stream.port.name][:wanted]))
+
+
+def _factors(port: Port, shape: tuple[int, ...]) -> FloatArray:
+    """What a port's reals are multiplied by to be the model's, repeated to frames of a shape."""
+    found = np.array(port.scale)
+    return found if found.size in (1, port.features) else found.reshape(shape[1:])
 
 
 def _empty(stream: Stream, count: int) -> IntArray:

@@ -161,10 +161,8 @@ class _Integers(Called):
 
     def outputs(self) -> NDArray[np.float64]:
         """Return what it gave, as reals."""
-        values = (self.graph.values[name] for name in self.graph.outputs)
-        return flat(
-            [value.fixed.to_real(raw) for value, raw in zip(values, self.results, strict=True)]
-        )
+        pairs = zip(self.graph.outputs, self.results, strict=True)
+        return flat([self.graph.to_real(name, raw) for name, raw in pairs])
 
 
 def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:

@@ -25,6 +25,8 @@ from gateformer.quant.expand import (
     Pool,
     Quantize,
     RMSNorm,
+    Scale,
+    ScaledQuantize,
     Softmax,
 )
 from gateformer.quant.graph import Graph
@@ -225,7 +227,8 @@ def heads_of(op: Attention | FoldedAttention, tokens: int, keys: int) -> Heads:
 
 @means(Linear)
 def _linear(kit: Kit, op: Linear, x: list[V], given: list[Shape], made: Shape) -> V:
-    return kit.linear(x[0], op.kernel, op.bias, given[0], made)
+    kernel = op.kernel if op.scale is None else op.kernel * op.scale
+    return kit.linear(x[0], kernel, op.bias, given[0], made)
 
 
 @means(Dense)
@@ -258,7 +261,7 @@ def _rms_norm(kit: Kit, op: RMSNorm, x: list[V], given: list[Shape], made: Shape
 
 @means(Softmax)
 def _softmax(kit: Kit, op: Softmax, x: list[V], given: list[Shape], made: Shape) -> V:
-    return kit.softmax(x[0])
+    return kit.softmax(x[0] if op.scale == 1.0 else x[0] * op.scale)
 
 
 @means(Affine)
@@ -272,7 +275,9 @@ def _affine(kit: Kit, op: Affine, x: list[V], given: list[Shape], made: Shape) -
 def _elementwise(kit: Kit, op: Elementwise, x: list[V], given: list[Shape], made: Shape) -> V:
     from gateformer.baselines.networks.functions import REALS
 
-    return REALS[op.function](kit, x[0], **dict(op.parameters))
+    given_x = x[0] if op.scale == 1.0 else x[0] * op.scale
+    y = REALS[op.function](kit, given_x, **dict(op.parameters))
+    return y if op.step == 1.0 else y * (1.0 / op.step)
 
 
 @means(Embedding)
@@ -307,6 +312,31 @@ def _quantize(kit: Kit, op: Quantize | Cast, x: list[V], given: list[Shape], mad
 
 means(Quantize)(_quantize)
 means(Cast)(_quantize)
+
+
+@means(ScaledQuantize)
+def _scaled_quantize(
+    kit: Kit, op: ScaledQuantize, x: list[V], given: list[Shape], made: Shape
+) -> V:
+    def aligned(reals: FloatArray) -> V:
+        return kit.constant(reals.reshape((1,) * (len(made) - reals.ndim) + reals.shape))
+
+    zero = None
+    steps = x[0] * aligned(1.0 / op.scale)
+    if op.zero_point.any():
+        zero = kit.keep(aligned(op.zero_point.astype(np.float64)))
+        steps = steps + zero
+    if op.rounding is Rounding.RND:
+        steps = steps + 0.5
+    whole = kit.unary("rint" if op.rounding is Rounding.RND_CONV else "floor", steps)
+    held = kit.minimum(kit.maximum(whole, float(op.low)), float(op.high))
+    return (held if zero is None else held - zero) * aligned(op.scale)
+
+
+@means(Scale)
+def _scale(kit: Kit, op: Scale, x: list[V], given: list[Shape], made: Shape) -> V:
+    shape = (1,) * (len(made) - op.factor.ndim) + op.factor.shape
+    return x[0] * kit.constant(op.factor.reshape(shape))
 
 
 @means(Rescale)
