@@ -102,11 +102,11 @@ def exponential(
     Returns
     -------
     str
-        Unsigned weights e of E bits: those given for ``<layer>/exp``, or ``exp_bits``. ``direct``: largest at the top of the
-        score's range and at least 1, within 2^-E of exp relative to that top. Else: within
-        2^-E of exp(-distance) relative to the row's largest (1.1 x that from a split table), plus
-        the distance's rounding (relative error ``scale`` x half its step) and its saturation at
-        the end of its range.
+        Unsigned weights e of E bits: those given for ``<layer>/exp``, or ``exp_bits``. ``direct``:
+        largest at the top of the score's range and at least 1, within 2^-E of exp relative to that
+        top. Else: within 2^-E of exp(-distance) relative to the row's largest (1.1 x that from a
+        split table), plus the distance's rounding (relative error ``scale`` x half its step) and
+        its saturation at the end of its range.
     """
     wide = exp_bits(to)
     full = (1 << wide) - 1
