@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -64,7 +64,7 @@ def load(source: Path, overrides: Iterable[str] = ()) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        Problems.raise_if_any(_problems(error, tree, source.name, given, own))
+        Problems.raise_if_any(_problems(error, tree, source.name, given, own, Config))
         raise AssertionError("a validation error without errors") from error
     if not Path(config.model).is_file():
         raise ConfigError(
@@ -174,8 +174,20 @@ def _anchor_in(table: dict[str, Any], keys: Iterable[str], folder: Path) -> None
             table[key] = str((folder / table[key]).absolute())
 
 
+def model_problems(
+    error: ValidationError, tree: Mapping[str, Any], file: str, model: type[BaseModel]
+) -> Iterator[ConfigError]:
+    """Yield one error a key of a TOML file that is no `model`, as ``file:key``."""
+    return _problems(error, tree, file, set(), set(_dotted(tree)), model)
+
+
 def _problems(
-    error: ValidationError, tree: Mapping[str, Any], file: str, given: set[str], own: set[str]
+    error: ValidationError,
+    tree: Mapping[str, Any],
+    file: str,
+    given: set[str],
+    own: set[str],
+    model: type[BaseModel],
 ) -> Iterator[ConfigError]:
     """Yield one error a key; a key of which several forms were tried has several causes.
 
@@ -189,7 +201,8 @@ def _problems(
         overridden = any(f"{key}.".startswith(f"{one}.") for one in given) or (
             key not in own and any(one.startswith(f"{key}.") for one in given)
         )
-        yield _problem(f"-o {key}" if overridden else f"{file}:{key}", parts, found_here)
+        place = f"-o {key}" if overridden else f"{file}:{key}"
+        yield _problem(place, parts, found_here, model)
 
 
 def _place(found: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
@@ -199,17 +212,22 @@ def _place(found: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
         return parts
     at: Any = tree
     for depth, part in enumerate(parts):
+        if isinstance(at, list) and part.isdigit():
+            at = at[int(part)]
+            continue
         if not isinstance(at, dict) or part not in at:
             return parts[:depth]
         at = at[part]
     return parts
 
 
-def _problem(place: str, parts: tuple[str, ...], found: Sequence[ErrorDetails]) -> ConfigError:
+def _problem(
+    place: str, parts: tuple[str, ...], found: Sequence[ErrorDetails], model: type[BaseModel]
+) -> ConfigError:
     first = found[0]
     if first["type"] == "extra_forbidden":
-        known = list(_keys(parts[:-1]))
-        near = get_close_matches(parts[-1], known, 1) or _deeper(parts)
+        known = list(_keys(parts[:-1], model))
+        near = get_close_matches(parts[-1], known, 1) or _deeper(parts, model)
         fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}"
         return ConfigError("E001", "unknown configuration key", layer=place, fix=fix)
     if first["type"] == "missing":
@@ -230,22 +248,25 @@ def _dotted(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield from _dotted(value, f"{above}{key}.")
 
 
-def _deeper(parts: tuple[str, ...]) -> list[str]:
+def _deeper(parts: tuple[str, ...], model: type[BaseModel]) -> list[str]:
     """Return the known keys that lie in a table which was left out: ``verilator`` for its own."""
     above = ".".join(parts[:-1])
     return [
         key
-        for table in _keys(parts[:-1])
-        if parts[-1] in _keys((*parts[:-1], table))
+        for table in _keys(parts[:-1], model)
+        if parts[-1] in _keys((*parts[:-1], table), model)
         for key in (f"{above}.{table}.{parts[-1]}".lstrip("."),)
     ]
 
 
-def _keys(parts: Iterable[str]) -> Mapping[str, object]:
-    model: type[BaseModel] = Config
+def _keys(parts: Iterable[str], model: type[BaseModel]) -> Mapping[str, object]:
+    """Return the keys of an inner table; of lists, those of their entries."""
     for part in parts:
+        if part.isdigit():
+            continue
         annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = get_args(annotation) if get_origin(annotation) is list else (annotation,)
+        if not (isinstance(inner[0], type) and issubclass(inner[0], BaseModel)):
             return {}
-        model = annotation
+        model = inner[0]
     return model.model_fields

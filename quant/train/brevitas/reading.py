@@ -1,6 +1,6 @@
 """Reading a recipe for Brevitas: TOML's tables into dataclasses, all faults at once.
 
-Owns ``read``. Imports the recipe and what opens the file.
+Owns ``read`` and ``checked``. Imports the recipe and what opens the file.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ def read(path: Path) -> Recipe:
         one, missing ones and wrong values, as ``file:key``; E006: techniques that exclude each
         other.
     """
-    tree = tables_of(path)
+    return checked(tables_of(path), path.name)
+
+
+def checked(tree: Mapping[str, Any], file: str) -> Recipe:
+    """Return a recipe's tables as a recipe; `file` and errors as `read` has them."""
     wrong: list[GateformerError] = []
-    wrong += _keys(tree, ("framework", "task", *TABLES), path.name, "")
+    wrong += _keys(tree, ("framework", "task", *TABLES), file, "")
     task = tree.get("task")
     if not isinstance(task, str) or task not in TASKS:
-        wrong.append(_invalid(f"{path.name}:task", f"tasks are {', '.join(TASKS)}"))
+        wrong.append(_invalid(f"{file}:task", f"tasks are {', '.join(TASKS)}"))
     made = {
-        name: _table(kind, tree.get(name, {} if name in OPTIONAL else None), path.name, name, wrong)
+        name: _table(kind, tree.get(name, {} if name in OPTIONAL else None), file, name, wrong)
         for name, kind in TABLES.items()
     }
     Problems.raise_if_any(wrong)
@@ -64,7 +68,7 @@ def read(path: Path) -> Recipe:
         return Recipe(task=str(task), **made)
     except ValueError as error:
         raise ConfigError(
-            "E006", "settings that contradict each other", layer=path.name, cause=str(error)
+            "E006", "settings that contradict each other", layer=file, cause=str(error)
         ) from error
 
 
