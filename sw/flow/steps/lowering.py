@@ -35,15 +35,19 @@ class Lower(Step[Lowered]):
 
     def write(self, view: View, product: Lowered, folder: Path) -> Outcome:
         """Write the graph, the type of every value and the choices."""
+        from gateformer.quant.ptq.bits import average_bits
         from gateformer.quant.serialize import save
 
         save(product.graph, folder / "graph.json")
         write_notes(folder, product.notes)
         write_whole(folder / "types.json", json.dumps(value_types(product.graph), indent=1) + "\n")
         widest = max(value.fixed.width for value in product.graph.values.values())
+        bits = average_bits(product.graph)
         metrics = {
             "lower.nodes": len(product.graph.nodes),
             "lower.widest_bits": widest,
+            "lower.weight_bits": round(bits.weights, 3),
+            "lower.activation_bits": round(bits.activations, 3),
         }
         return Outcome(metrics, f"{len(product.graph.nodes)} operations, widest {widest} bits")
 

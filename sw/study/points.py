@@ -1,0 +1,123 @@
+"""A study's points: each variant at each width and seed, its recipe and its design's overrides.
+
+Owns ``Point`` and ``points``. Imports the study's file and the recipes' reader.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateformer.config.read import model_problems
+from gateformer.config.schema import Config
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.train.brevitas.reading import checked
+from gateformer.quant.train.brevitas.recipe import Recipe
+from gateformer.quant.train.recipe import tables_of
+from gateformer.study.schema import Study, Variant, flat, merged
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One network of a study.
+
+    Attributes
+    ----------
+    study, variant : str
+        Names of what it belongs to.
+    bits, seed : int
+        Width of weights, activations and attention; seed of the training.
+    recipe : Recipe
+        How it is trained; with `ptq`, how its floating-point network is.
+    ptq : mapping or None
+        Keys of post-training quantization, the widths among them.
+    overrides : tuple of str
+        ``key=value`` for its design.
+    synthesize : bool
+        Whether yosys counts its cells.
+    """
+
+    study: str
+    variant: str
+    bits: int
+    seed: int
+    recipe: Recipe
+    ptq: tuple[tuple[str, Any], ...] | None
+    overrides: tuple[str, ...]
+    synthesize: bool
+
+    @property
+    def slug(self) -> str:
+        """Its folder's name."""
+        words = re.sub(r"[^A-Za-z0-9]+", "-", self.variant).strip("-").lower()
+        return f"{words}-{self.bits}-{self.seed}"
+
+
+def points(study: Study) -> list[Point]:
+    """Return a study's points in the order of its tables.
+
+    Raises
+    ------
+    Problems or GateformerError
+        All that is wrong with any point's recipe or design, before anything is trained.
+    """
+    path = Path(study.recipe)
+    tree = tables_of(path)
+    wrong: list[GateformerError] = []
+    found: list[Point] = []
+    for variant in study.variants:
+        place = f"{study.name}: {variant.name}"
+        wrong += _design(study, variant, place)
+        for bits in variant.bits or study.bits:
+            for seed in variant.seeds or study.seeds:
+                try:
+                    found.append(_point(study, variant, bits, seed, tree, place))
+                except Problems as several:
+                    wrong += several.errors
+                except GateformerError as error:
+                    wrong.append(error)
+    # A key that is wrong in a variant is wrong at each of its widths: it is told once.
+    Problems.raise_if_any({str(error): error for error in wrong}.values())
+    slugs = [point.slug for point in found]
+    if len(set(slugs)) < len(slugs):
+        raise ConfigError(
+            "E006",
+            "settings that contradict each other",
+            layer=study.name,
+            cause="Two variants' names are the same but for signs, or a width stands twice",
+        )
+    return found
+
+
+def _point(
+    study: Study, variant: Variant, bits: int, seed: int, tree: dict[str, Any], place: str
+) -> Point:
+    widths = {name: bits for name in ("weight", "activation", "attention")}
+    above = {"bits": widths, "training": {"seed": seed}}
+    recipe = checked(merged(merged(tree, above), variant.recipe), place)
+    ptq = None
+    if variant.ptq is not None:
+        ptq = tuple(sorted({"weights": bits, "activations": bits, **variant.ptq}.items()))
+    wanted = study.synthesize
+    synthesize = wanted == "all" or (
+        wanted == "first" and seed == (variant.seeds or study.seeds)[0]
+    )
+    design = {"synth": {"enabled": synthesize}}
+    given = merged(merged(design, study.design), variant.design)
+    overrides = tuple(f"{key}={json.dumps(value)}" for key, value in flat(given))
+    return Point(study.name, variant.name, bits, seed, recipe, ptq, overrides, synthesize)
+
+
+def _design(study: Study, variant: Variant, place: str) -> Iterator[ConfigError]:
+    """Yield what is wrong with a variant's design; the model is known later."""
+    tree = {"model": "model.onnx", **merged(study.design, variant.design)}
+    try:
+        Config.model_validate(tree)
+    except ValidationError as error:
+        yield from model_problems(error, tree, f"{place}: design", Config)
