@@ -5,12 +5,12 @@ Owns ``QuantizeEach``. Imports the lowering's context and the primitives that it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Primitive, Probe, Shape, shape_error
 from gateformer.quant.ops.cast import Cast, Constant, Rescale, round_shift
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.normalize import Shift
@@ -90,12 +90,13 @@ class QuantizeEach(Composite):
         Amounts that do not depend on the token are wires in hardware; others are barrel shifters
         whose amounts come from a ROM. An overflow that the operand's range excludes costs nothing.
         """
-        kinds = self.kinds
-        if not kinds:
-            (x,) = inputs
-            none = to.add(_constant(np.zeros((1,) * len(to.value(x).shape))), point="none")
-            return to.builder.add(Mul(), x, none, name=output, layer=layer)
-        steps = _Steps(self, to, inputs[0])
+        (x,) = inputs
+        op = self._on_grid(to.value(x).fixed.frac)
+        if not op.width.any():
+            none = _constant(np.zeros((1,) * len(to.value(x).shape), np.int64))
+            zero = to.builder.add(none, name=f"{output}/none", layer=layer)
+            return to.builder.add(Mul(), x, zero, name=output, layer=layer)
+        steps = _Steps(op, to, x, output)
         unit = steps.rounded()
         if steps.inside(unit):
             parts = [(unit, steps.coarse - steps.frac, steps.live)]
@@ -109,18 +110,31 @@ class QuantizeEach(Composite):
         for value, power, where in parts:
             part = steps.aligned(value, power)
             if not where.all():
-                part = to.add(Mul(), part, to.add(_constant(where), point="kept"), point="part")
-            total = to.add(Add(), total, part, point="parts") if total else part
+                part = steps.add(
+                    Mul(), part, steps.add(_constant(where), point="kept"), point="part"
+                )
+            total = steps.add(Add(), total, part, point="parts") if total else part
         return to.builder.add(
-            Cast(self.hull, Rounding.TRN, Overflow.SAT), total, name=output, layer=layer
+            Cast(op.hull, Rounding.TRN, Overflow.SAT), total, name=output, layer=layer
         )
+
+    def _on_grid(self, frac: int) -> QuantizeEach:
+        """The same quantizer of operands with so many fraction bits: finer bits, all zero, dropped.
+
+        Only where it wraps: a saturated element may lie beside the operand's steps.
+        """
+        if self.overflow is not Overflow.WRAP:
+            return self
+        excess = np.maximum(self.frac - frac, 0)
+        width = np.maximum(self.width - excess, 0)
+        return replace(self, width=width, frac=np.minimum(self.frac, frac))
 
 
 class _Steps:
     """The parts of one expansion; arrays have the common shape of the quantizer's three."""
 
-    def __init__(self, op: QuantizeEach, to: Lowering, x: str) -> None:
-        self.op, self.to, self.x = op, to, x
+    def __init__(self, op: QuantizeEach, to: Lowering, x: str, output: str) -> None:
+        self.op, self.to, self.x, self.output = op, to, x, output
         signed, width, frac = np.broadcast_arrays(op.signed, op.width, op.frac)
         self.live: IntArray = (width > 0).astype(np.int64)
         used = frac[self.live != 0]
@@ -128,6 +142,11 @@ class _Steps:
         self.signed = signed
         self.width = np.where(self.live, width, 1)
         self.frac = np.where(self.live, frac, self.coarse)
+
+    def add(self, op: Primitive, *inputs: str, point: str) -> str:
+        """Append a primitive as ``<output>/<point>``; a layer may have several quantizers."""
+        name = f"{self.output}/{point}"
+        return self.to.builder.add(op, *inputs, name=name, layer=self.to.layer)
 
     def rounded(self) -> str:
         """Every element as whole steps: raw integers at the coarsest step's fraction bits."""
@@ -181,7 +200,7 @@ class _Steps:
         lo, hi = (int(end) for end in (next(ends).min(), next(ends).max()))
         kind = Fixed.for_range(lo, hi, self.fine + least)
         moved = self.shift(value, power - least, kind, Overflow.SAT, "aligned")
-        return self.to.add(Rescale(least), moved, point="placed") if least else moved
+        return self.add(Rescale(least), moved, point="placed") if least else moved
 
     def shift(
         self,
@@ -194,9 +213,9 @@ class _Steps:
     ) -> str:
         """``x 2^amount`` cast to a type; a plain Cast where nothing moves."""
         if not amount.any():
-            return self.to.add(Cast(kind, rounding, overflow), x, point=point)
-        by = self.to.add(_constant(amount), point=f"{point}_by")
-        return self.to.add(Shift(kind, rounding, overflow), x, by, point=point)
+            return self.add(Cast(kind, rounding, overflow), x, point=point)
+        by = self.add(_constant(amount), point=f"{point}_by")
+        return self.add(Shift(kind, rounding, overflow), x, by, point=point)
 
 
 def _constant(raw: IntArray) -> Constant:

@@ -204,20 +204,13 @@ def _input(config: Config, weights: LayerWeights, name: str) -> str:
 
 
 def _output(config: Config, weights: LayerWeights, heads: int, value_dim: int) -> Chain:
-    """From heads to tokens; the layer's own output quantizer follows its last projection's."""
+    """From heads to tokens."""
     name, path = "attention_output", "output_dense/"
-    steps: list[tuple[str, Op]] = [
+    return chain(
         ("output_input", quantizer(config, "qkvo_iq_conf", weights, f"{path}iq").op()),
         ("output_linear", _linear(config, weights, name, (heads, value_dim, None), 2, True)),
-    ]
-    if config.flag("enable_oq"):
-        steps += [
-            ("output_inner", quantizer(config, "qkvo_oq_conf", weights, f"{path}oq").op()),
-            ("output", quantizer(config, "oq_conf", weights, "oq").op()),
-        ]
-    else:
-        steps.append(("output", Exact()))
-    return chain(*steps)
+        ("output", Exact()),
+    )
 
 
 def _linear(
@@ -242,6 +235,8 @@ def _refuse_variants(config: Config) -> None:
     axes = config.get("attention_axes")
     if axes is not None and config.integers("attention_axes") not in ((1,), (-2,)):
         raise config.unsupported(f"attention over axes {axes}", "attend over the token axis")
+    if config.flag("enable_oq"):
+        raise config.unsupported("its output quantizer is on", "HGQ2 0.2.0 cannot build that")
     shape = config.get("output_shape")
     if isinstance(shape, list) and len(shape) > 1:
         raise config.unsupported(f"its output_shape is {shape}", "use one feature axis")

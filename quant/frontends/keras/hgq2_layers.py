@@ -152,6 +152,9 @@ def dense_normalized(layer: LayerConfig, weights: LayerWeights) -> Apply:
     bias = weights.take("bias", (units,)).astype(np.float32)
     inputs = kernel.shape[0]
     gamma = weights.take("bn_gamma", (inputs,)) if config.flag("scale", True) else np.ones(inputs)
+    if config.flag("enable_ebops", True):
+        for name in ("beta", "ebops"):
+            weights.take(name, ())
     mean, variance = (weights.take(name, (inputs,)) for name in ("moving_mean", "moving_variance"))
     scale = _scale(config, gamma, variance, config.number("epsilon", 1e-3))
     fused = (scale[:, None] * kernel.astype(np.float32)).astype(np.float64)
