@@ -1,6 +1,6 @@
 """Composites, one a file: what frontends make and what becomes primitives."""
 
-from gateformer.quant.expand import float32_functions, qkeras_functions
+from gateformer.quant.expand import float32_functions, onnx_functions, qkeras_functions
 from gateformer.quant.expand.affine import Affine
 from gateformer.quant.expand.attend import Attend
 from gateformer.quant.expand.attention import Attention
@@ -23,7 +23,7 @@ from gateformer.quant.expand.shares import Shares
 from gateformer.quant.expand.softmax import Softmax
 from gateformer.quant.expand.table import Table
 
-REGISTERED = (float32_functions, qkeras_functions)
+REGISTERED = (float32_functions, onnx_functions, qkeras_functions)
 """Modules imported for the elementwise functions that they register."""
 
 __all__ = [

@@ -21,6 +21,7 @@ from gateformer.quant.frontends.onnx import (
 )
 from gateformer.quant.frontends.onnx.constants import evaluate
 from gateformer.quant.frontends.onnx.model import Input, Model, Node
+from gateformer.quant.frontends.onnx.patterns import simplified
 from gateformer.quant.frontends.onnx.site import READERS, Operand, Quantizers, Result, Site, refused
 from gateformer.quant.frontends.onnx.tensors import BATCH, Tensor
 from gateformer.quant.frontends.onnx.tidy import tidy
@@ -46,6 +47,7 @@ def import_graph(model: Model) -> Graph:
     ModelError, Problems
         First every node that has no reader; then all that does not fit together.
     """
+    model = simplified(model)
     faults: list[GateformerError] = [refused(node) for node in _strangers(model)]
     builder = Builder(model.name)
     held: dict[str, Result] = dict(model.constants)

@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 
 from gateformer.quant.expand import Elementwise
+from gateformer.quant.frontends.onnx.curves import NAMES, PATTERN
 from gateformer.quant.frontends.onnx.site import Result, Site, reads
 from gateformer.quant.frontends.onnx.tensors import Tensor
 
@@ -17,6 +18,10 @@ PLAIN = {
     "Softplus": "softplus",
     "Softsign": "softsign",
     "Exp": "exp",
+    "Erf": "erf",
+    "Abs": "absolute",
+    "Mish": "mish",
+    "HardSwish": "hard_silu",
 }
 """Nodes without attributes -> the function."""
 
@@ -35,6 +40,22 @@ def plain(site: Site) -> Result:
 def leaky_relu(site: Site) -> Result:
     """Rectifier with a slope below zero."""
     return _apply(site, "leaky_relu", alpha=site.node.number("alpha", 0.01))
+
+
+@reads("Selu")
+def selu(site: Site) -> Result:
+    """Scaled exponential linear unit with the usual constants alone."""
+    alpha, gamma = (site.node.number(*pair) for pair in (("alpha", 1.67326), ("gamma", 1.0507)))
+    if abs(alpha - 1.67326) > 1e-4 or abs(gamma - 1.0507) > 1e-4:
+        raise site.node.unsupported("its constants are its own", "use the usual ones")
+    return _apply(site, "selu")
+
+
+@reads("ThresholdedRelu", "Celu")
+def with_alpha(site: Site) -> Result:
+    """A function of one parameter, 1 if left out."""
+    name = "celu" if site.node.kind == "Celu" else "thresholded_relu"
+    return _apply(site, name, alpha=site.node.number("alpha", 1.0))
 
 
 @reads("Elu")
@@ -83,3 +104,9 @@ def clip(site: Site) -> Result:
 def identity(site: Site) -> Result:
     """The input's value goes on under its own name."""
     return site.tensor()
+
+
+@reads(*NAMES, domains=(PATTERN,))
+def curve(site: Site) -> Result:
+    """An activation that the file spells out."""
+    return _apply(site, site.node.kind)

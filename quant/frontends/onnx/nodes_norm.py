@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from gateformer.quant.expand import LayerNorm, RMSNorm, Softmax
+from gateformer.quant.frontends.onnx.curves import PATTERN
 from gateformer.quant.frontends.onnx.site import Result, Site, reads
 from gateformer.quant.frontends.onnx.spread import affine
 from gateformer.quant.frontends.onnx.tensors import Tensor
 from gateformer.quant.types import FloatArray
 
 
-def last(site: Site, tensor: Tensor, axes: range) -> tuple[Tensor, int]:
+def last(site: Site, tensor: Tensor, axes: Sequence[int]) -> tuple[Tensor, int]:
     """The tensor with some ONNX axes as its last, and their size."""
     atoms = site.atoms(tensor, axes)
     boxed = site.boxed(tensor, site.rows(tensor, atoms))
@@ -65,3 +67,15 @@ def softmax(site: Site) -> Result:
     first = site.axis(tensor, node.integer("axis", 1 if old else -1))
     boxed, _ = last(site, tensor, range(first, len(tensor.axes) if old else first + 1))
     return site.apply(Softmax(), boxed)
+
+
+@reads("Norm", domains=(PATTERN,))
+def spelt_out(site: Site) -> Result:
+    """A normalization that the file spells out; its gain and offset follow it."""
+    node, tensor = site.node, site.tensor()
+    axes = [site.axis(tensor, axis) for axis in node.integers("axes") or ()]
+    boxed, size = last(site, tensor, axes)
+    epsilon, one = node.number("epsilon"), np.ones(size)
+    if node.integer("rms"):
+        return site.apply(RMSNorm(one, epsilon), boxed)
+    return site.apply(LayerNorm(one, np.zeros(size), epsilon), boxed)

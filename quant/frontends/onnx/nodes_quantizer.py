@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateformer.quant.errors import GateformerError
-from gateformer.quant.expand import Elementwise
+from gateformer.quant.expand import Elementwise, LogSqrt2
 from gateformer.quant.expand.scaled import quantizer
 from gateformer.quant.frontends.onnx.model import Const, Node, Steps
 from gateformer.quant.frontends.onnx.site import QONNX, Result, Site, reads
@@ -102,6 +102,15 @@ def quantized(
     except GateformerError as error:
         raise error.at(site.node.name) from None
     return site.apply(op, boxed)
+
+
+@reads("LogQuant", domains=("gateformer",))
+def log_quant(site: Site) -> Result:
+    """Shares on powers of sqrt(2)."""
+    node = site.node
+    if node.text("base", "sqrt2") != "sqrt2":
+        raise node.error(f"its base is {node.text('base')}", "use sqrt2", "E109")
+    return site.apply(LogSqrt2(node.integer("bits", 4)), site.tensor())
 
 
 @reads("BipolarQuant", domains=QONNX)
