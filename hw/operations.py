@@ -16,6 +16,7 @@ from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Concat, Layout, Reshape, Slice, Transpose
+from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.normalize import Normalize, Shift
@@ -25,6 +26,7 @@ STRUCTURAL: dict[type[Any], str] = {
     Constant: "constants; a ROM where tokens differ",
     Dense: "an adder graph on each token; multipliers and weight ROMs where folded",
     Layout: "wires",
+    LogMatMul: "shifts of a gathered frame, two sums, one constant product a result",
     MatMul: "dot products of a row against a gathered frame",
     Reduce: "a tree on each token; an accumulator over beats",
     Rescale: "wires",
@@ -37,6 +39,7 @@ TEMPLATES: dict[type[Any], str] = {
     Concat: "`gf::place`",
     Dense: "`gf::dense`; weights as hls4ml writes them",
     Lookup: "`gf::lookup`, `gf::embed`; a ROM",
+    LogMatMul: "`gf::matmul_codes` over a kept frame",
     MatMul: "`gf::matmul_features`, `gf::matmul_tokens` over a kept frame",
     Mul: "`gf::multiply`",
     Normalize: "`gf::leading_zeros`",

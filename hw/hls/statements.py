@@ -20,6 +20,7 @@ from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
+from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.normalize import Normalize, Shift
@@ -219,6 +220,16 @@ def _matmul(op: MatMul, to: Row, operands: tuple[Operand, ...], own: Resources) 
     products = prod(features(to.value)) * a.value.shape[2]
     narrow = 1 in (a.value.fixed.width, b.value.fixed.width)
     return Statement(to.text + formula, (call,), 0 if narrow else products)
+
+
+@states(LogMatMul)
+def _log_matmul(op: LogMatMul, to: Row, operands: tuple[Operand, ...], own: Resources) -> Statement:
+    a, b = operands
+    head = "" if b.value.shape[1] == 1 else "h, "
+    formula = f"{to.text}[h, d] = sum_s w({a.text}[h, s]) {b.text}[s, {head}d], w powers of 2^0.5"
+    numbers = f"{heads(to.value)}, {op.bits}, {op.guard}, {op.even}"
+    call = f"gf::matmul_codes<{numbers}>({a.text}, {b.text}, {to.text})"
+    return Statement(formula, (call,), prod(features(to.value)))
 
 
 @states(Add)

@@ -20,12 +20,14 @@ from gateformer.quant.expand import (
     Embedding,
     LayerNorm,
     Linear,
+    LogSqrt2,
     Pool,
     RMSNorm,
     ScaledQuantize,
     Softmax,
 )
 from gateformer.quant.expand.context import Options, Types
+from gateformer.quant.expand.shares import PLAIN, Shares
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower
 from gateformer.quant.ops.elementwise import Add
@@ -81,6 +83,7 @@ class Maker:
     def attention(
         self, x: str, source: str, name: str, heads: int = 2, size: int = 4,
         causal: bool = False, mask: str | None = None, biased: bool = True,
+        shares: Shares = PLAIN, gated: bool = False,
     ) -> str:  # fmt: skip
         """Multi-head attention of ``x`` to ``source``."""
         d, s = (self.builder.values[v].shape[1] for v in (x, source))
@@ -94,7 +97,8 @@ class Maker:
             self.weights(s, heads, size), bias(heads, size),
             self.weights(s, heads, size), bias(heads, size),
             self.weights(heads, size, d), bias(d),
-            size**-0.5, causal, mask is not None,
+            size**-0.5, causal, mask is not None, shares,
+            *((self.weights(d, heads), bias(heads)) if gated else ()),
         )  # fmt: skip
         masks = () if mask is None else (mask,)
         return self.builder.add(op, x, source, source, *masks, name=name, layer=name)
@@ -321,6 +325,55 @@ def scaled_attention(m: Maker) -> None:
     m.builder.output(m.steps(n, 0.05, 6, "normed"))
 
 
+def log_sqrt2(m: Maker) -> None:
+    """Attention whose shares are powers of sqrt(2): shifts, no division."""
+    x = _input(m)
+    m.builder.output(m.attention(x, x, "mix", size=3, shares=Shares("log_sqrt2")))
+
+
+def log_sqrt2_masked(m: Maker) -> None:
+    """The same under both masks, with coarser powers and gates."""
+    x = _input(m)
+    keep = m.builder.input("keep", (6, 1), masks="x")
+    shares = Shares("log_sqrt2", bits=3)
+    a = m.attention(x, x, "mix", size=3, causal=True, mask=keep, shares=shares, gated=True)
+    m.builder.output(a)
+
+
+def log_sqrt2_folded(m: Maker) -> None:
+    """Powers of sqrt(2) over folded heads: the values' bias stays with the values."""
+    x = _input(m, 5, 3)
+    m.builder.output(m.attention(x, x, "mix", size=8, shares=Shares("log_sqrt2", bits=5)))
+
+
+def clipped(m: Maker) -> None:
+    """Attention whose small shares are zero, and whose contexts are gated."""
+    x = _input(m)
+    shares = Shares("clipped", gamma=-0.1)
+    m.builder.output(m.attention(x, x, "mix", size=3, shares=shares, gated=True))
+
+
+def clipped_masked(m: Maker) -> None:
+    """Shares clipped at both ends, under a mask."""
+    x = _input(m)
+    keep = m.builder.input("keep", (6, 1), masks="x")
+    shares = Shares("clipped", gamma=-0.05, zeta=1.1)
+    m.builder.output(m.attention(x, x, "mix", size=3, mask=keep, shares=shares))
+
+
+def gated(m: Maker) -> None:
+    """Gates alone, over folded heads."""
+    x = _input(m, 5, 3)
+    m.builder.output(m.attention(x, x, "mix", size=8, gated=True))
+
+
+def log_table(m: Maker) -> None:
+    """The quantizer on powers of sqrt(2) by itself."""
+    x = _input(m)
+    p = m.one(Softmax(), x, name="shares")
+    m.builder.output(m.linear(m.one(LogSqrt2(4), p, name="powers"), 3, "logits"))
+
+
 def hundred_tokens(m: Maker) -> None:
     """A hundred tokens of two features."""
     x = _input(m, 100, 2)
@@ -335,6 +388,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         dense, self_attention, folded, causal, masked, masked_causal, cross, cross_longer,
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
+        log_sqrt2, log_sqrt2_masked, log_sqrt2_folded, clipped, clipped_masked, gated, log_table,
         scaled_dense, scaled_attention,
     )
 }  # fmt: skip

@@ -2,7 +2,7 @@
 #define GF_MATMUL_H_
 
 // Sums of products: constant matrix x row, and row x gathered frame. Each accumulator has the
-// type of its result, which holds the exact sum; bits lost on the way come back (modulo 2^W).
+// width of its result, which holds the exact sum; bits lost on the way come back (modulo 2^W).
 
 #include "gf_types.h"
 
@@ -60,6 +60,40 @@ inline void matmul_tokens(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
                 sum += a[h * T + s] * b[s][(HeadsB == 1 ? 0 : h * D) + d];
             }
             y[h * D + d] = sum;
+        }
+    }
+}
+
+// y[h, d] = sum_s w(a[h, s]) b[s, h, d], w(c) = 2^((c + 1) / 2 - 2^(Bits - 1)) of a code c, 0 where it
+// is negative: values are shifted, and the even codes' sum is multiplied by Even 2^-Guard
+template <unsigned Heads, unsigned Bits, unsigned Guard, unsigned Even, class A, class B, class Y, unsigned NA,
+          unsigned NB, unsigned T, unsigned N>
+inline void matmul_codes(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {
+    #pragma HLS INLINE
+    const unsigned D = N / Heads, HeadsB = NB / D, Most = (1u << (Bits - 1)) - 1;
+    static_assert(NA == Heads * T, "a code for each head and token");
+    typedef typename traits<B>::template wider<Most>::type Moved;
+    typedef typename traits<Y>::template sized<traits<Y>::width, traits<Y>::width - traits<B>::frac>::type Sum;
+    GF_UNROLL for (unsigned h = 0; h < Heads; h++) {
+        #pragma HLS UNROLL
+        GF_UNROLL for (unsigned d = 0; d < D; d++) {
+            #pragma HLS UNROLL
+            Sum even = 0, odd = 0;
+            GF_UNROLL for (unsigned s = 0; s < T; s++) {
+                #pragma HLS UNROLL
+                const unsigned code = index(a[h * T + s]);
+                Moved moved = b[s][(HeadsB == 1 ? 0 : h * D) + d];
+                moved <<= (code >> 1) & Most;
+                if (!traits<A>::is_signed || code >> (traits<A>::width - 1) == 0) {
+                    if (code & 1) {
+                        odd += moved;
+                    } else {
+                        even += moved;
+                    }
+                }
+            }
+            const Sum sum = even * int(Even) + odd * int(1u << Guard);
+            y[h * D + d] = from_raw<Y>(to_raw(sum));
         }
     }
 }
