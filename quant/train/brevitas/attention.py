@@ -17,9 +17,9 @@ from gateformer.quant.train.brevitas.recipe import Techniques
 def log_quant_class() -> type[Any]:
     """Return the torch function ``LogQuant(p, bits)``.
 
-    ``2^(-k / 2)`` with ``k = clip(round(-2 log2 p), 0, 2^bits - 1)``: RepQ-ViT's log-sqrt2
-    quantizer (arXiv 2212.08254, section 3.3) with scale one. Its gradient is passed straight
-    through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and
+    ``2^(-k / 2)`` with ``k = round(-2 log2 p)``, and 0 where ``k >= 2^bits``: RepQ-ViT's log-sqrt2
+    quantizer (arXiv 2212.08254, section 3.3, and its code) with scale one, as
+    ``quant.expand.shares.log_sqrt2``. Its gradient is passed straight through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and
     ``base = "sqrt2"``.
     """
     function: Any = torch().autograd.Function
@@ -29,11 +29,11 @@ def log_quant_class() -> type[Any]:
 
         @staticmethod
         def forward(context: Any, p: Any, bits: int) -> Any:
-            """Return the nearest power in the logarithm."""
-            # The smallest share that counts: log2 of zero has no number.
-            least = 2.0 ** -(2 ** (bits - 1))
-            k = torch().round(-2.0 * torch().log2(p.clamp(min=least)))
-            return torch().exp2(-0.5 * k.clamp(0, 2**bits - 1))
+            """Return the nearest power in the logarithm, or zero."""
+            # Below every share that counts: log2 of zero has no number.
+            least = 2.0 ** -(2 ** (bits - 1) + 1)
+            k = torch().round(-2.0 * torch().log2(p.clamp(min=least))).clamp(min=0)
+            return torch().where(k < 2**bits, torch().exp2(-0.5 * k), torch().zeros_like(k))
 
         @staticmethod
         def backward(context: Any, gradient: Any) -> Any:
