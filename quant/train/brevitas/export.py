@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.quant.train.brevitas.packages import load, torch
-from gateformer.quant.train.brevitas.quantizers import plain
+from gateformer.quant.train.brevitas.quantizers import bounded, plain
 
 OPSET = 17
 """The first in which LayerNormalization is one node."""
@@ -58,12 +58,14 @@ def export(network: Any, shape: tuple[int, int], path: Path) -> None:
 
 @contextmanager
 def rounded_weights(network: Any, shape: tuple[int, int]) -> Iterator[None]:
-    """Put quantized weights in the place of the trained ones for a while.
+    """Put A2Q's quantized weights in the place of the trained ones for a while.
 
-    Brevitas exports the quantizers of A2Q, which normalize and round to zero, as plain ones that
-    round to the nearest. Where the weights are on the grid already, that changes none.
+    Brevitas exports their quantizers, which normalize and round to zero, as plain ones that round
+    to the nearest. Where the weights are on the grid already, that changes none. (Others read
+    their scale from the weights, which must stay as they are.)
     """
-    layers = [m for m in network.modules() if isinstance(m, load("brevitas.nn").QuantLinear)]
+    dense = load("brevitas.nn").QuantLinear
+    layers = [m for m in network.modules() if isinstance(m, dense) and bounded(m)]
     kept = [layer.weight.data for layer in layers]
     seen: dict[int, Any] = {}
     hooks = [

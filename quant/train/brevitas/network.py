@@ -51,6 +51,7 @@ def block_class() -> type[Any]:
         ) -> None:
             super().__init__()
             self.first = net.norm_first
+            self.calibrating = False
             sizes = (tokens, net.width, net.heads, net.key_dim)
             keep = techniques.relu_topk
             self.attention = attention_class()(make, techniques, sizes)
@@ -68,8 +69,12 @@ def block_class() -> type[Any]:
             part = partial(getattr, self)
             inner = part(f"{name}_norm_cast")(part(f"{name}_norm")(plain(x))) if self.first else x
             # One quantizer for both, hence one scale: their integers are added as they are.
-            level = part(f"{name}_sum_cast")
-            both = plain(level(plain(x))) + plain(level(plain(part(name)(inner))))
+            level, parts = part(f"{name}_sum_cast"), (plain(x), plain(part(name)(inner)))
+            if self.calibrating:
+                # Brevitas takes the mean over calls, and the larger of the two must fit.
+                both = plain(level(torch().stack(parts))).sum(0)
+            else:
+                both = plain(level(parts[0])) + plain(level(parts[1]))
             return part(f"{name}_cast")(both if self.first else part(f"{name}_norm")(both))
 
         def forward(self, x: Any) -> Any:

@@ -1,6 +1,7 @@
 """Layers with the Brevitas quantizers of a recipe, or with none: what the networks are made of.
 
-Owns ``Quantized``, which makes layers, and ``plain``. Imports torch and Brevitas on demand.
+Owns ``Quantized``, which makes layers, ``bounded`` and ``plain``. Imports torch and Brevitas on
+demand.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ class Quantized:
         if self.bits is not None and self.bits.scale == "power_of_two":
             return load("brevitas.quant.fixed_point"), "FixedPoint"
         return load("brevitas.quant.scaled_int"), "Float"
+
+
+def bounded(layer: Any) -> bool:
+    """Tell whether A2Q bounds the sums of a dense layer."""
+    kinds = load("brevitas.proxy.parameter_quant")
+    return isinstance(layer.weight_quant, kinds.DecoupledWeightQuantWithInputProxyFromInjector)
 
 
 def plain(x: Any) -> Any:

@@ -17,7 +17,7 @@ from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.export import BATCH, outputs
 from gateformer.quant.train.brevitas.feedforward import ffn_class
 from gateformer.quant.train.brevitas.fitting import Plan, Print, fit
-from gateformer.quant.train.brevitas.network import build
+from gateformer.quant.train.brevitas.network import block_class, build
 from gateformer.quant.train.brevitas.packages import load, seeded, torch
 from gateformer.quant.train.brevitas.recipe import Recipe
 
@@ -118,9 +118,14 @@ def refine(
 def calibrate(network: Any, x: NDArray[np.floating]) -> None:
     """Read the first scale of each activation's quantizer from samples, nothing quantized."""
     network.eval()
+    blocks = [module for module in network.modules() if isinstance(module, block_class())]
+    for block in blocks:
+        block.calibrating = True
     with load("brevitas.graph.calibrate").calibration_mode(network), torch().no_grad():
         for start in range(0, len(x), BATCH):
             network(torch().from_numpy(np.asarray(x[start : start + BATCH], np.float32)))
+    for block in blocks:
+        block.calibrating = False
 
 
 def _plan(recipe: Recipe, stage: int) -> Plan:

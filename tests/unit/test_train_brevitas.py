@@ -1,0 +1,286 @@
+"""Encoders in Brevitas: techniques do what their names say, and files hold what was trained."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gateformer.quant.datasets.labelled import Labelled, Sample
+from gateformer.quant.errors import DataError, ModelError
+from gateformer.quant.train.brevitas import checkpoint
+from gateformer.quant.train.brevitas.recipe import (
+    Bits,
+    Network,
+    Recipe,
+    Samples,
+    Techniques,
+    Training,
+)
+
+pytestmark = pytest.mark.brevitas
+
+SHAPE = (4, 6)
+CLASSES = ("a", "b", "c")
+SIZES: dict[str, Any] = {"blocks": 1, "width": 8, "heads": 2, "key_dim": 4, "ffn": 12}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """Let the packages warn of each other's parts, which is not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def recipe(
+    net: dict[str, Any] | None = None,
+    bits: dict[str, Any] | None = None,
+    techniques: dict[str, Any] | None = None,
+    epochs: int = 4,
+) -> Recipe:
+    return Recipe(
+        "digits",
+        Samples(seed=1, train=96, valid=32, calibration=8),
+        Network(**{**SIZES, **(net or {})}),
+        Training(1, 16, epochs, 1e-2, 2, 2e-3),
+        Bits(**{"weight": 5, "activation": 6, "attention": 6, **(bits or {})}),
+        Techniques(**(techniques or {})),
+    )
+
+
+def sample(seed: int = 0) -> Sample:
+    """Three classes that differ in which feature is large."""
+    rng = np.random.default_rng(seed)
+
+    def part(n: int) -> Labelled:
+        y = rng.integers(0, 3, n)
+        x = rng.normal(size=(n, *SHAPE)).astype(np.float32)
+        x[np.arange(n), :, y] += 1.5
+        return Labelled(x, y)
+
+    return Sample(part(96), part(32), part(64), CLASSES)
+
+
+def trained(folder: Path, given: Recipe, say: Any = lambda _: None) -> Any:
+    from gateformer.quant.train.brevitas.training import train
+
+    return train(given, sample(), folder, "one", say)
+
+
+def written(network: Any, folder: Path) -> Any:
+    """Return the network's file as onnx reads it."""
+    import onnx
+
+    from gateformer.quant.train.brevitas.export import export
+
+    export(network, SHAPE, folder / "model.onnx")
+    return onnx.load(folder / "model.onnx")
+
+
+def executed(folder: Path, x: Any) -> Any:
+    """Return what qonnx's own executor makes of the file."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    model = ModelWrapper(str(folder / "model.onnx"))
+    model.set_tensor_shape("x", list(x.shape))
+    return execute_onnx(model.transform(InferShapes()), {"x": x})["logits"]
+
+
+def integers(model: Any) -> dict[str, Any]:
+    """Return each layer's integer kernel [outputs, inputs], made of its Quant node."""
+    import onnx
+
+    held = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Quant" and "weight_quant" in node.name:
+            weight, scale = (held[name] for name in node.input[:2])
+            found[node.name.split("/weight_quant")[0]] = np.rint(weight / scale)
+    return found
+
+
+def kinds(model: Any) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.mark.parametrize(
+    ("net", "bits", "techniques"),
+    [
+        ({"activation": "gelu"}, {}, {}),
+        ({"norm_first": True, "pool": "flatten", "head": (5,)}, {"per_channel": False}, {}),
+        ({}, {"scale": "power_of_two"}, {"clipped_softmax": (-0.05, 1.0)}),
+        ({"norm": "batch"}, {}, {"gated_attention": True}),
+        ({}, {"weight": 6}, {"accumulator_bits": 14}),
+    ],
+)
+def test_a_file_computes_what_brevitas_computes(
+    tmp_path: Path, net: dict[str, Any], bits: dict[str, Any], techniques: dict[str, Any]
+) -> None:
+    from gateformer.quant.train.brevitas.export import outputs
+    from gateformer.quant.train.brevitas.network import build
+    from gateformer.quant.train.brevitas.packages import seeded
+    from gateformer.quant.train.brevitas.training import calibrate
+
+    seeded(1)
+    network = build(recipe(net, bits, techniques), SHAPE, 3, quantized=True)
+    x = sample().test.x
+    calibrate(network, x)
+    wanted = outputs(network, x)
+    model = written(network, tmp_path)
+    assert_allclose(executed(tmp_path, x), wanted, rtol=0, atol=1e-5)
+    # What the file was made of is as it was.
+    assert_array_equal(outputs(network, x), wanted)
+    held = {one.name for one in model.graph.initializer}
+    assert [value.name for value in model.graph.input if value.name not in held] == ["x"]
+    assert ("Clip" in kinds(model)) == ("clipped_softmax" in techniques)
+    assert ("Sigmoid" in kinds(model)) == ("gated_attention" in techniques)
+
+
+def test_shares_on_powers_of_sqrt2_are_a_node_of_their_own(tmp_path: Path) -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.attention import log_quant_class
+
+    p = torch.tensor([1.0, 0.9, 0.5, 0.4, 1e-3, 0.0], requires_grad=True)
+    y = log_quant_class().apply(p, 3)
+    k = [0, 0, 2, 3, 7, 7]
+    assert_allclose(y.detach(), 2.0 ** (-0.5 * np.array(k)), rtol=1e-6)
+    y.sum().backward()
+    assert_array_equal(p.grad, np.ones(6))
+    model = written(trained(tmp_path, recipe(techniques={"log_sqrt2": 3})).network, tmp_path)
+    (node,) = (node for node in model.graph.node if node.op_type == "LogQuant")
+    assert node.domain == "gateformer"
+    assert {a.name: a.i or a.s for a in node.attribute} == {"bits": 3, "base": b"sqrt2"}
+    assert {one.domain for one in model.opset_import} == {
+        "",
+        "gateformer",
+        "qonnx.custom_op.general",
+    }
+
+
+def test_sums_stay_within_their_bits(tmp_path: Path) -> None:
+    bits = 11
+    given = recipe(techniques={"accumulator_bits": bits}, bits={"input": 5, "weight": 6})
+    model = written(trained(tmp_path, given).network, tmp_path)
+    widths = {"/embedding": 5}
+    for name, kernel in integers(model).items():
+        width = widths.get(name, 6)
+        # A2Q, arXiv 2308.13504, equation 10: inputs of N bits with a sign are at most 2^(N-1).
+        bound = (2 ** (bits - 1) - 1) / 2 ** (width - 1)
+        assert np.abs(kernel).sum(1).max() <= bound, name
+        assert kernel.any()
+
+
+def test_pruned_weights_stay_zero(tmp_path: Path) -> None:
+    network = trained(tmp_path, recipe(techniques={"pruning": 0.6}, epochs=8)).network
+    for name, kernel in integers(written(network, tmp_path)).items():
+        assert (kernel == 0).mean() >= 0.6 - 1 / kernel.size, name
+
+
+def test_prepbn_ends_as_an_affine_function(tmp_path: Path) -> None:
+    found = trained(tmp_path, recipe(techniques={"prepbn": True}, epochs=8))
+    ops = kinds(written(found.network, tmp_path))
+    assert not {"LayerNormalization", "BatchNormalization", "ReduceMean", "Sqrt"} & set(ops[:-8])
+    assert_allclose(executed(tmp_path, sample().test.x), found.outputs, rtol=0, atol=1e-4)
+
+
+def test_relu_topk_keeps_its_share(tmp_path: Path) -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.quantizers import plain
+
+    network = trained(tmp_path, recipe(techniques={"relu_topk": 0.25}, epochs=8)).network
+    seen = []
+    network.block0.ffn.activation.register_forward_hook(lambda _m, _i, y: seen.append(plain(y)))
+    with torch.no_grad():
+        network(torch.from_numpy(sample().test.x))
+    assert (seen[0] > 0).float().mean() < 0.35
+    # The threshold is part of the bias: the file has no subtraction.
+    assert "Sub" not in kinds(written(network, tmp_path))
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", recipe())
+    lines: list[str] = []
+
+    def stop(at: int) -> Any:
+        def say(line: str) -> None:
+            lines.append(line)
+            if len(lines) == at:
+                raise KeyboardInterrupt
+
+        return say
+
+    for at in (2, 6):  # inside each of the two fits
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "parts", recipe(), stop(at))
+    found = trained(tmp_path / "parts", recipe(), lines.append)
+    assert_array_equal(found.outputs, whole.outputs)
+    assert whole.quantized > 0.7
+    # The epoch that was broken off is the only one done twice.
+    assert len(lines) == 6 + 2
+
+
+def test_another_run_s_checkpoint_is_not_gone_on_with(tmp_path: Path) -> None:
+    state = checkpoint.State(3, 0.5, {}, {}, {})
+    checkpoint.save(tmp_path / "c.npz", "mine", state)
+    assert checkpoint.restore(tmp_path / "c.npz", "yours") is None
+    found = checkpoint.restore(tmp_path / "c.npz", "mine")
+    assert found is not None
+    assert (found.epoch, found.reached) == (3, 0.5)
+
+
+def test_a_checkpoint_holds_no_objects(tmp_path: Path) -> None:
+    path = tmp_path / "c.npz"
+    np.savez(path, head=np.array([{"identity": "mine"}], dtype=object))
+    with pytest.raises(DataError, match="E601"):
+        checkpoint.restore(path, "mine")
+    path.write_bytes(b"no archive")
+    with pytest.raises(DataError, match="E601"):
+        checkpoint.restore(path, "mine")
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("kind", ["relu", "gelu"])
+def test_torch_s_encoder_layer_has_a_counterpart(kind: str, first: bool) -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.encoder_layer import counterpart
+    from gateformer.quant.train.brevitas.training import calibrate
+
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(
+        8, 2, 12, activation=kind, batch_first=True, norm_first=first, layer_norm_eps=1e-3
+    )
+    layer.eval()
+    x = torch.randn(32, 5, 8)
+    with torch.no_grad():
+        wanted = layer(x)
+        assert_allclose(counterpart(layer, 5, None).eval()(x), wanted, rtol=0, atol=1e-5)
+        made = counterpart(layer, 5, Bits())
+        calibrate(made, x.numpy())
+        worst = (made(x) - wanted).abs().max() / wanted.abs().max()
+    assert 0.0 < worst < 0.1
+
+
+def test_layers_without_a_counterpart_are_refused() -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.encoder_layer import counterpart
+
+    nn = torch.nn
+    for layer in (
+        nn.Linear(4, 4),
+        nn.TransformerEncoderLayer(8, 2, 12),
+        nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, activation=torch.tanh),
+        nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, activation=nn.GELU("tanh")),
+    ):
+        with pytest.raises(ModelError, match="E102"):
+            counterpart(layer, 5, Bits())

@@ -1,0 +1,119 @@
+"""Recipes for Brevitas: the shipped one, all faults at once, and what needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.train.brevitas.pruning import share_at
+from gateformer.quant.train.brevitas.reading import read
+from gateformer.quant.train.brevitas.recipe import Samples
+from gateformer.quant.train.brevitas.tasks import rows, samples
+from gateformer.quant.train.dispatch import train
+
+PROJECT = Path(__file__).parents[2] / "fpga_projects" / "digits_encoder"
+RECIPE = PROJECT / "recipe.toml"
+
+
+def refused(path: Path) -> GateformerError:
+    with pytest.raises((ConfigError, Problems)) as caught:
+        read(path)
+    assert isinstance(caught.value, GateformerError)
+    return caught.value
+
+
+def test_the_shipped_recipe_reads() -> None:
+    recipe = read(RECIPE)
+    bits = recipe.bits
+    assert recipe.network.blocks == 2
+    assert recipe.norm == "layer"
+    assert max(bits.input, bits.weight, bits.activation, bits.attention) <= 8
+    assert recipe.techniques.softmax == "plain"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "named"),
+    [
+        ("blocks = 2", "blocks = 2\nblock = 2", "E001", "recipe.toml:network.block"),
+        ("blocks = 2", "", "E002", "network.blocks"),
+        ("blocks = 2", "blocks = 2.0", "E002", "network.blocks"),
+        ("blocks = 2", "blocks = true", "E002", "network.blocks"),
+        ("blocks = 2", "blocks = 0", "E002", "recipe.toml:network"),
+        ('norm = "layer"', 'norm = "group"', "E002", "'group' is none of"),
+        ('scale = "float"', 'scale = ["float"]', "E002", "bits.scale"),
+        ('task = "digits"', 'task = "letters"', "E002", "recipe.toml:task"),
+        ("[training]", "[techniques]\npruning = 1\n[training]", "E002", "techniques"),
+        ("[training]", "[techniques]\nclipped_softmax = [0]\n[training]", "E002", "2 entries"),
+        ("[training]", "[techniques]\nrelu_topk = 0.5\n[training]", "E006", "relu_topk"),
+        ("[training]", "[other]\n[training]", "E001", "recipe.toml:other"),
+        ("[training]", "training = ", "E004", "recipe.toml"),
+    ],
+)
+def test_wrong_recipes_are_refused(
+    tmp_path: Path, old: str, new: str, code: str, named: str
+) -> None:
+    text = RECIPE.read_text()
+    assert old in text
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace(old, new))
+    error = refused(path)
+    assert error.code == code
+    assert named in str(error)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = RECIPE.read_text()
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace("heads = 2", "head = 2").replace("seed = 1 ", "seed = -1 "))
+    told = str(refused(path))
+    assert "network.heads" in told
+    assert "recipe.toml:data" in told
+
+
+def test_a_number_may_be_written_without_its_point(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.read_text() + "\n[techniques]\nclipped_softmax = [0, 1]\n")
+    assert read(path).techniques.clipped_softmax == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("head", ["", 'framework = "jax"\n', 'framework = "qkeras"\n'])
+def test_what_trains_and_on_what_is_said(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(head)
+    with pytest.raises(ConfigError, match=r"E002 .*recipe.toml:(framework|task)"):
+        train(path, tmp_path, tmp_path, 1, print)
+
+
+def test_pruning_ends_at_its_share_and_never_goes_back() -> None:
+    course = [share_at(part, 0.8) for part in np.linspace(0.0, 1.0, 41)]
+    assert course[0] == course[10] == 0.0
+    assert course[30] == course[-1] == 0.8
+    assert course == sorted(course)
+    # Half of the way: all but an eighth of the weights that have to go.
+    assert share_at(0.5, 0.8) == pytest.approx(0.7)
+
+
+def test_rows_are_the_images() -> None:
+    pytest.importorskip("sklearn")
+    from sklearn.datasets import load_digits
+
+    from gateformer.quant.datasets import digits
+
+    images = load_digits().images
+    assert_array_equal(rows(digits.patches(images)) * 16, images)
+
+
+def test_digits_are_dealt_out_whole() -> None:
+    pytest.importorskip("sklearn")
+    wanted = Samples(seed=3, train=1000, valid=300, calibration=100, tokens=8)
+    sample = samples("digits", wanted, Path(), 1)
+    assert [len(part) for part in (sample.train, sample.valid, sample.test)] == [1000, 300, 497]
+    assert sample.train.x.shape[1:] == (8, 8)
+    with pytest.raises(ConfigError, match="E022"):
+        samples("digits", Samples(3, 1000, 300, 100, tokens=5), Path(), 1)
+    with pytest.raises(ConfigError, match="E022"):
+        samples("digits", Samples(3, 1700, 300, 100), Path(), 1)
