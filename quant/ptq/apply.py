@@ -24,9 +24,10 @@ from gateformer.quant.expand.settings import DYADIC_BITS
 from gateformer.quant.graph import Builder, Graph, Node
 from gateformer.quant.ops.base import Op
 from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ptq.moments import along_rows, moment, outputs_of
 from gateformer.quant.ptq.observe import Seen
 from gateformer.quant.ptq.places import GAINS, MATRICES, Tensor, places, points, values
-from gateformer.quant.ptq.ranges import activation_scale, activation_type, weight_steps
+from gateformer.quant.ptq.ranges import Steps, activation_scale, activation_type, weight_steps
 from gateformer.quant.ptq.settings import Recipe
 from gateformer.quant.types import Fixed, FloatArray, Rounding, dyadic
 
@@ -49,11 +50,17 @@ class Quantized:
         Types of points inside composites, to be given to the lowering.
     widths : mapping of str to int
         Bits of every place.
+    steps : mapping of str to str
+        The type, or the steps, of every place, as a text.
+    errors : mapping of str to float
+        Root mean square of what a place's quantizer changes, relative to what it takes in.
     """
 
     graph: Graph
     points: Mapping[str, Fixed]
     widths: Mapping[str, int]
+    steps: Mapping[str, str]
+    errors: Mapping[str, float]
 
 
 def quantize(graph: Graph, seen: Mapping[str, Seen], recipe: Recipe) -> Quantized:
@@ -87,9 +94,11 @@ class _Pass:
         self.widths = widths
         self.builder = Builder(graph.name)
         self.made: dict[str, str] = {}
-        self.steps: dict[str, int] = {}
+        self.fracs: dict[str, int] = {}
         """Fraction bits of values whose type is known, by their name in the old graph."""
         self.points: dict[str, Fixed] = {}
+        self.steps: dict[str, str] = {}
+        self.errors: dict[str, float] = {}
 
     def run(self) -> Quantized:
         graph, wanted = self.graph, values(self.graph)
@@ -115,8 +124,13 @@ class _Pass:
                 self._quantizer(name, exact, name, layer)
         for name in graph.outputs:
             self.builder.output(name)
-        points = MappingProxyType(self.points)
-        return Quantized(self.builder.build(), points, MappingProxyType(dict(self.widths)))
+        return Quantized(
+            self.builder.build(),
+            MappingProxyType(self.points),
+            MappingProxyType(dict(self.widths)),
+            MappingProxyType(self.steps),
+            MappingProxyType(self.errors),
+        )
 
     def _quantizer(self, value: str, source: str, name: str, layer: str) -> None:
         """Add the quantizer of a value; a host rounds its inputs half to even."""
@@ -129,10 +143,14 @@ class _Pass:
                 seen, bits, recipe.activation_method, recipe.percentile
             )
             op = quantizer(np.array(scale), np.array(0), low, high, rounding)
+            self.steps[value] = f"{low}..{high} x {scale:.4g}"
         else:
             kind = activation_type(seen, bits, recipe.activation_method, recipe.percentile)
             op = Quantize(kind, rounding)
-            self.steps[value] = kind.frac
+            self.fracs[value] = kind.frac
+            self.steps[value] = str(kind)
+        held = op.reference(seen.sample, probe=_unseen)
+        self.errors[value] = _relative(held, seen.sample)
         self.made[value] = self.builder.add(op, source, name=name, layer=layer)
 
     def _takes_float(self, value: str) -> bool:
@@ -141,11 +159,11 @@ class _Pass:
 
     def _known(self, node: Node, op: Op) -> None:
         if isinstance(op, Quantize):
-            self.steps[node.output] = op.type.frac
-        elif isinstance(op, Layout) and self.steps.keys() >= set(node.inputs):
-            self.steps[node.output] = max(self.steps[name] for name in node.inputs)
-        elif isinstance(op, Elementwise) and op.plain_relu and node.inputs[0] in self.steps:
-            self.steps[node.output] = self.steps[node.inputs[0]]
+            self.fracs[node.output] = op.type.frac
+        elif isinstance(op, Layout) and self.fracs.keys() >= set(node.inputs):
+            self.fracs[node.output] = max(self.fracs[name] for name in node.inputs)
+        elif isinstance(op, Elementwise) and op.plain_relu and node.inputs[0] in self.fracs:
+            self.fracs[node.output] = self.fracs[node.inputs[0]]
 
     def _types(self, node: Node, layer: str) -> None:
         recipe = self.recipe
@@ -153,11 +171,15 @@ class _Pass:
             name = f"{layer}/{point}"
             bits = self.widths[name]
             if point == "exp":  # below 1, and relative to the row's largest
-                self.points[name] = Fixed(False, bits, bits)
-                continue
-            self.points[name] = activation_type(
-                self.seen[name], bits, recipe.activation_method, recipe.percentile
-            )
+                kind = Fixed(False, bits, bits)
+            else:
+                seen = self.seen[name]
+                kind = activation_type(seen, bits, recipe.activation_method, recipe.percentile)
+                self.errors[name] = _relative(
+                    kind.to_real(kind.from_real(seen.sample)), seen.sample
+                )
+            self.points[name] = kind
+            self.steps[name] = str(kind)
 
     def _constants(self, node: Node, layer: str) -> Op:
         """The operation with its matrices, gains and biases quantized."""
@@ -167,6 +189,7 @@ class _Pass:
             if bits is None:
                 return op
             steps = weight_steps(op.table, bits, (), self.recipe.weight_method)
+            self._tell(f"{layer}/table", steps, op.table)
             return replace(op, table=steps.real)
         if type(op) in GAINS:
             return self._gain(op)
@@ -184,16 +207,19 @@ class _Pass:
         bits = self.widths[f"{layer}/{tensor.point}"]
         found = dyadic(real, DYADIC_BITS)
         if found is not None and _signed_bits(found[0]) <= bits:
+            self.steps[f"{layer}/{tensor.point}"] = "as it is"
             return {}  # the model's own quantizer, of no more bits
-        held = self._steps(node, tensor, layer, real, bits)
+        steps = self._steps(node, tensor, layer, real, bits)
+        held = steps.real
+        self._tell(f"{layer}/{tensor.point}", steps, real)
         changed: dict[str, Any] = {tensor.field: held}
         bias = getattr(op, tensor.bias)
         if (
             self.recipe.correct_bias
-            and (mean := self._moment(node, tensor, layer, "mean")) is not None
+            and (mean := moment(self.seen, node, tensor, layer, "mean")) is not None
         ):
             shift = np.einsum(
-                "i,i...->...", mean, (held - real).reshape(mean.size, *_outputs(real, tensor))
+                "i,i...->...", mean, (held - real).reshape(mean.size, *outputs_of(real, tensor))
             )
             bias = -shift if bias is None else bias - shift
         if bias is None:
@@ -204,12 +230,10 @@ class _Pass:
             bias = _rounded(bias, frac + (weight[1] if weight else 0))
         return changed | {tensor.bias: bias}
 
-    def _steps(
-        self, node: Node, tensor: Tensor, layer: str, real: FloatArray, bits: int
-    ) -> FloatArray:
+    def _steps(self, node: Node, tensor: Tensor, layer: str, real: FloatArray, bits: int) -> Steps:
         recipe = self.recipe
-        square = self._moment(node, tensor, layer, "square")
-        rows = None if square is None else _along_rows(square, real, tensor)
+        square = moment(self.seen, node, tensor, layer, "square")
+        rows = None if square is None else along_rows(square, real, tensor)
         return weight_steps(
             real,
             bits,
@@ -217,7 +241,7 @@ class _Pass:
             recipe.weight_method,
             recipe.percentile,
             importance=rows,
-        ).real
+        )
 
     def _scaled(self, node: Node, op: Linear, layer: str) -> Linear:
         """A dense layer of whole steps and real scales."""
@@ -225,7 +249,7 @@ class _Pass:
         name, recipe = f"{layer}/{tensor.point}", self.recipe
         if name not in self.widths:
             return op
-        square = self._moment(node, tensor, layer, "square")
+        square = moment(self.seen, node, tensor, layer, "square")
         steps = weight_steps(
             op.kernel,
             self.widths[name],
@@ -235,8 +259,9 @@ class _Pass:
             power_of_two=False,
             importance=None if square is None else square[:, None],
         )
+        self._tell(name, steps, op.kernel)
         bias = op.bias
-        mean = self._moment(node, tensor, layer, "mean")
+        mean = moment(self.seen, node, tensor, layer, "mean")
         if recipe.correct_bias and mean is not None:
             shift = mean @ (steps.real - op.kernel)
             bias = -shift if bias is None else bias - shift
@@ -251,15 +276,11 @@ class _Pass:
             changed[offset] = weight_steps(getattr(op, offset), bits + 2, (), "mse").real
         return replace(op, **changed)  # type: ignore[type-var] # dataclasses
 
-    def _moment(self, node: Node, tensor: Tensor, layer: str, which: str) -> FloatArray | None:
-        """Mean, or mean square, of each feature that a matrix multiplies."""
-        place = tensor.operand
-        name = node.inputs[place] if isinstance(place, int) else f"{layer}/{place}"
-        real = getattr(node.op, tensor.field)
-        rows = real.size // max(1, int(np.prod(_outputs(real, tensor))))
-        found = self.seen.get(name)
-        moment = None if found is None else getattr(found, which)
-        return moment if moment is not None and moment.size == rows else None
+    def _tell(self, name: str, steps: Steps, real: FloatArray) -> None:
+        """Keep what a matrix became, for the table."""
+        low, high = float(steps.scale.min()), float(steps.scale.max())
+        self.steps[name] = _text(low) if low == high else f"{_text(low)} to {_text(high)}"
+        self.errors[name] = _relative(steps.real, real)
 
     def _frac(self, node: Node, tensor: Tensor, layer: str) -> int | None:
         """Fraction bits of what a matrix multiplies, where they are known."""
@@ -267,18 +288,22 @@ class _Pass:
         if isinstance(place, str):
             kind = self.points.get(f"{layer}/{place}")
             return None if kind is None else kind.frac
-        return self.steps.get(node.inputs[place])
+        return self.fracs.get(node.inputs[place])
 
 
-def _outputs(real: FloatArray, tensor: Tensor) -> tuple[int, ...]:
-    """Shape of the matrix' outputs; its inputs come first."""
-    return tuple(real.shape[axis] for axis in tensor.channels)
+def _text(step: float) -> str:
+    """A step as a power of two, or as it is."""
+    power = log2(step)
+    return f"2^{power:g}" if power.is_integer() else f"{step:.4g}"
 
 
-def _along_rows(square: FloatArray, real: FloatArray, tensor: Tensor) -> FloatArray:
-    """Mean squares of the inputs in a shape that broadcasts to the matrix."""
-    inputs = real.shape[: real.ndim - len(tensor.channels)]
-    return square.reshape(*inputs, *(1,) * len(tensor.channels))
+def _relative(held: FloatArray, real: FloatArray) -> float:
+    total = float((real**2).sum())
+    return float(((held - real) ** 2).sum() / total) ** 0.5 if total else 0.0
+
+
+def _unseen(point: str, reals: FloatArray) -> None:
+    """Look at nothing: a quantizer has no points inside."""
 
 
 def _rounded(bias: FloatArray, frac: int) -> FloatArray:

@@ -1,12 +1,12 @@
-"""What a quantized graph computes: lowered as the flow will, run on integers, held to the reals.
+"""What a quantized graph computes: lowered as the flow will, run on integers or on reals.
 
-Owns ``Lowering`` of a quantized graph (``lowered``) and ``outputs``. Imports calibration, lowering.
+Owns ``lowered``, ``Evaluated`` and ``outputs``. Imports calibration, passes and lowering.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +17,7 @@ from gateformer.quant.execute import run, run_reals
 from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered, lower_noted
+from gateformer.quant.passes.fold_scales import fold_scales
 from gateformer.quant.ptq.apply import Quantized
 from gateformer.quant.types import Fixed, FloatArray
 
@@ -44,9 +45,13 @@ class Evaluated:
 
 
 def lowered(
-    quantized: Quantized, data: Mapping[str, FloatArray], options: Options, width: int
+    quantized: Quantized,
+    data: Mapping[str, FloatArray],
+    options: Options,
+    width: int,
+    types: Mapping[str, Fixed] = MappingProxyType({}),
 ) -> Evaluated:
-    """Lower with types from data for all that has none.
+    """Lower with types from data for all that has none: as a run of the design does.
 
     Parameters
     ----------
@@ -58,20 +63,22 @@ def lowered(
         For the lowering.
     width : int
         Bits of what indexes a table or is normalized.
+    types : mapping of str to Fixed
+        The user's own, which win.
     """
-    graph = quantized.graph
+    graph = fold_scales(quantized.graph)
     ranges = observe(graph, data)
     given = {
         **{name: type_for(*ranges[name], OUTPUT_BITS, MARGIN) for name in graph.outputs},
         **quantized.points,
+        **types,
     }
-    calibrated = choose(graph, ranges, width, MARGIN)
-    types = Types(MappingProxyType(given), MappingProxyType(calibrated))
-    found = lower_noted(graph, types, options)
+    chosen = MappingProxyType(choose(graph, ranges, width, MARGIN))
+    found = lower_noted(graph, Types(MappingProxyType(given), chosen), options)
     idle = {str(error.layer).removeprefix("types.") for error in found.idle}
     if idle:
         given = {name: kind for name, kind in given.items() if name not in idle}
-        found = lower_noted(graph, replace(types, given=MappingProxyType(given)), options)
+        found = lower_noted(graph, Types(MappingProxyType(given), chosen), options)
     return Evaluated(found, MappingProxyType(given))
 
 

@@ -211,7 +211,7 @@ def allocate(trial: Trial, recipe: Recipe, goal: Goal, progress: Progress | None
             raise TypeRangeError(
                 "E205",
                 "error budget not met",
-                cause=f"{goal.metric} loses {lost:.3g} at {goal.bits:g} bits, {goal.loss:g} allowed",
+                cause=f"{goal.metric} loses {lost:.3g} at {goal.bits:g} bits, not {goal.loss:g}",
                 fix="allow more bits, or more loss",
             )
     return Choice(at(widths), MappingProxyType(sensitivity))

@@ -13,6 +13,7 @@ from typing import Literal
 
 from gateformer.quant.expand import (
     Affine,
+    Attend,
     Attention,
     Elementwise,
     Embedding,
@@ -64,11 +65,13 @@ MATRICES: Mapping[type[Op], tuple[Tensor, ...]] = MappingProxyType(
             Tensor("wk", "key_kernel", (1, 2), "bk", 1),
             Tensor("wv", "value_kernel", (1, 2), "bv", 2),
             Tensor("wo", "output_kernel", (2,), "bo", "context"),
+            Tensor("wg", "gate_kernel", (1,), "bg", 0),
         ),
         FoldedAttention: (
             Tensor("wm", "query_kernel", (1, 2), "bm", 0),
             Tensor("wc", "row_kernel", (1,), "bc", 0),
             Tensor("wn", "value_kernel", (1, 2), "bn", 2),
+            Tensor("wg", "gate_kernel", (1,), "bg", 0),
         ),
     }
 )
@@ -134,13 +137,17 @@ def weights(node: Node) -> Iterator[tuple[str, FloatArray]]:
         yield "table", op.table
     for tensor in MATRICES.get(type(op), ()):
         array = getattr(op, tensor.field)
-        if array.any():
+        if array is not None and array.any():
             yield tensor.point, array
 
 
 def points(graph: Graph, node: Node) -> Iterator[tuple[str, Shape]]:
     """Point and shape of what is multiplied inside a composite."""
     op = node.op
+    if isinstance(op, Attend):
+        if op.shares.kind != "log_sqrt2":
+            yield "exp", graph.values[node.inputs[0]].shape
+        return
     if not isinstance(op, Attention | FoldedAttention):
         return
     tokens, keys = (graph.values[name].shape[0] for name in node.inputs[:2])
@@ -152,7 +159,10 @@ def points(graph: Graph, node: Node) -> Iterator[tuple[str, Shape]]:
         value = op.wn.shape[2]
         yield "query", (tokens, op.heads, op.wm.shape[2])
     yield "value", (keys, op.heads, value)
-    yield "exp", (tokens, op.heads, keys)
+    if op.shares.kind != "log_sqrt2":
+        yield "exp", (tokens, op.heads, keys)
+    if op.wg is not None:
+        yield "gate", (tokens, op.heads, 1)
 
 
 def values(graph: Graph) -> frozenset[str]:
@@ -177,10 +187,17 @@ def values(graph: Graph) -> frozenset[str]:
         if all(isinstance(op, Quantize | ScaledQuantize) for op in ops):
             continue
         twice = len(ops) > 1 and not all(isinstance(op, Layout) for op in ops)
-        if twice or any(isinstance(op, NARROW) for op in ops) or _shares(node, ops):
+        if twice or any(_multiplies(n, name) for n in readers[name]) or _shares(node, ops):
             chosen.add(name)
             settled.add(name)
     return frozenset(chosen)
+
+
+def _multiplies(node: Node, name: str) -> bool:
+    """Whether a node multiplies a value; scores go to a table alone."""
+    if isinstance(node.op, Attend):
+        return name == node.inputs[1]
+    return isinstance(node.op, NARROW)
 
 
 def _is_settled(node: Node, settled: set[str]) -> bool:
