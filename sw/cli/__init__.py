@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "List a model's layers, and all that cannot be imported.",
     "train": "Train a network after a recipe, ready to run.",
     "import-config": "Write a design.toml from an hls4ml_config.yml.",
+    "quantize": "Quantize a trained network without training, as a new design.",
     "estimate": "Predict latency, interval and resources, and whether they fit the device.",
     "generate": "Write the sources.",
     "simulate": "Check the hardware bit by bit and clock by clock.",
