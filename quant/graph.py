@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gateformer.quant.errors import GateformerError, ModelError, Problems
-from gateformer.quant.ops.base import Composite, Op, Primitive, Shape, Value
+from gateformer.quant.ops.base import Composite, Op, Primitive, Shape, Value, repeats
 from gateformer.quant.types import Fixed, FloatArray, IntArray
 
 
@@ -147,9 +147,7 @@ class Graph:
 
 def _fits(scale: FloatArray, shape: Shape) -> bool:
     """Whether a scale is positive and repeated to a shape."""
-    pairs = zip(scale.shape[::-1], shape[::-1], strict=False)
-    fits = scale.ndim <= len(shape) and all(n in (1, whole) for n, whole in pairs)
-    return fits and bool((np.isfinite(scale) & (scale > 0)).all())
+    return repeats(scale.shape, shape) and bool((np.isfinite(scale) & (scale > 0)).all())
 
 
 def _fault(value: Value, cause: str) -> ModelError:

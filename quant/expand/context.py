@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateformer.quant.errors import GateformerError, TypeRangeError
+from gateformer.quant.expand.multiplier import multiplier, wires
 from gateformer.quant.expand.settings import (
     DYADIC_BITS,
     GIVEN_LIMITS,
@@ -256,7 +257,7 @@ class Lowering:
         raw, frac = self.integers(real, point, width)
         return self.add(Constant(raw, frac), point=point)
 
-    def scaled(self, x: str, factor: FloatArray, output: str) -> str:
+    def scaled(self, x: str, factor: FloatArray, output: str, bits: int | None = None) -> str:
         """Append ``x factor`` for real factors: a product with m 2^-n, or wires.
 
         Parameters
@@ -267,16 +268,15 @@ class Lowering:
             Positive, repeated over the axes of x that it lacks; powers of two are exact.
         output : str
             Name of the result, which is cast to its type where the imported graph wants it.
+        bits : int, optional
+            Relative error 2^-bits at most; ``multiplier_bits`` if left out.
         """
-        flat = np.unique(factor)
-        if flat.size == 1 and np.frexp(flat[0])[0] == 0.5:
-            return self.finish(Rescale(int(np.frexp(flat[0])[1]) - 1), x, output=output)
-        raw, frac = multiplier(factor, self.options.multiplier_bits)
+        power = wires(factor)
+        if power is not None:
+            return self.finish(Rescale(power), x, output=output)
+        raw, frac = multiplier(factor, bits or self.options.multiplier_bits)
         error = float(np.abs(np.ldexp(raw.astype(np.float64), -frac) / factor - 1.0).max())
-        if error:
-            self.note(
-                "scale", f"{raw.size} factors as m 2^-{frac}, largest relative error {error:.3g}"
-            )
+        self.note("scale", f"{raw.size} factors m 2^-{frac}, largest relative error {error:.3g}")
         shape = (1,) * (len(self.value(x).shape) - raw.ndim) + raw.shape
         constant = Constant(raw.reshape(shape), frac)
         made = self.builder.add(constant, name=f"{output}/factor", layer=self.layer)
@@ -294,21 +294,6 @@ class Lowering:
                 fix="give calibration data, a default such as fixed<17,7>, or this type",
             )
         )
-
-
-def multiplier(factor: FloatArray, bits: int) -> tuple[IntArray, int]:
-    """Write real factors as ``m 2^-n``, one n for all, the widest m of ``bits`` bits.
-
-    Returns
-    -------
-    (m, n)
-        With the fewest fraction bits that give these m. ``|m 2^-n - factor| <= 2^-(n+1)``.
-    """
-    frac = bits - int(np.frexp(factor.max())[1])
-    raw = np.rint(np.ldexp(factor, frac)).astype(np.int64)
-    common = int(np.bitwise_or.reduce(raw, axis=None))
-    trailing = (common & -common).bit_length() - 1
-    return raw >> trailing, frac - trailing
 
 
 def lossless(found: Inferred, kind: Fixed) -> bool:

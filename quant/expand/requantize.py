@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Probe, Shape, Value, repeats, shape_error
 from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, rounded
+
+FULL_BITS = 8
+"""Bits of a result from which on factors have ``multiplier_bits``."""
+
+LEAST_BITS = 4
+"""Fewest that any factor has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +69,7 @@ class Requantize(Composite):
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
         for given in (self.factor.shape, self.zero_point.shape):
-            if np.broadcast_shapes(given, x) != x:
+            if not repeats(given, x):
                 raise shape_error(self, x, why=f"a factor has the shape {given}")
         return x
 
@@ -75,46 +81,66 @@ class Requantize(Composite):
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
         """Multiply by ``m 2^-n``, round with the zero point, saturate, take the zero point away.
 
-        With m of ``multiplier_bits`` bits a step differs from the reference's only where
-        ``x factor + zero_point`` lies within ``|x| 2^-(n+1)`` of where rounding turns.
+        Steps differ from the reference's only where ``x factor + zero_point`` lies within
+        ``2^-b |x factor|`` of where rounding turns, b = ``multiplier_bits`` less what the result
+        has below 8 bits: 1/512 of a step where b is 16 and the result has at most 8 bits.
         """
-        x = to.scaled(inputs[0], self.factor, f"{layer}/requantized")
-        zero = self._constant(to, self.zero_point, "zero", x)
-        if zero is not None:
+        top = max(abs(self.low), abs(self.high), int(np.abs(self.zero_point).max()))
+        bits = to.options.multiplier_bits - max(0, FULL_BITS - 1 - top.bit_length())
+        factor = self._bounded(to.value(inputs[0]))
+        x = to.scaled(inputs[0], factor, f"{layer}/requantized", max(bits, LEAST_BITS))
+        if self.zero_point.any():
+            zero = _constant(to, self.zero_point, "zero", x)
             x = to.add(Add(), x, zero, point="moved")
-        held, low = self._saturated(to, x)
-        least = low - self.zero_point
-        if least.any():
-            base = self._constant(to, least, "base", held)
-            assert base is not None
-            held = to.add(Add(), held, base, point="steps")
+        held, base = self._saturated(to, x)
+        if (self.zero_point != base).any():
+            least = _constant(to, base - self.zero_point, "base", held)
+            held = to.add(Add(), held, least, point="steps")
         return to.builder.add(Rescale(-self.frac), held, name=output, layer=layer)
 
-    def _constant(self, to: Lowering, raw: IntArray, point: str, x: str) -> str | None:
-        if not raw.any():
-            return None
-        shape = (1,) * (len(to.value(x).shape) - raw.ndim) + raw.shape
-        return to.add(Constant(raw.reshape(shape), 0), point=point)
+    def _bounded(self, x: Value) -> FloatArray:
+        """The factor without what changes no step.
+
+        Whatever makes the smallest operand saturate may as well be smaller; whatever leaves the
+        largest one within a quarter of a step may as well be larger.
+        """
+        step = x.fixed.scale
+        reach = max(1, *(abs(int(end)) for b in x.bounds for end in (b.min(), b.max()))) * step
+        zero = int(np.abs(self.zero_point).max())
+        most = 2.0 * (max(abs(self.low), abs(self.high)) + zero + 1)
+        return np.clip(self.factor, 0.25 / reach, max(most / step, 0.25 / reach))
 
     def _saturated(self, to: Lowering, x: str) -> tuple[str, int]:
-        """Whole steps clipped, and the number to add to what was made."""
+        """Whole steps clipped, and the number to add to what was made.
+
+        A Cast saturates at the ends of a type; where the quantizer's are inside, what is beyond
+        them is cut as negative numbers are by an unsigned type.
+        """
         kind = Fixed.for_range(self.low, self.high, 0)
-        for overflow in (Overflow.SAT, Overflow.SAT_SYM):
-            if kind.limits(overflow) == (self.low, self.high):
-                return to.add(Cast(kind, self.rounding, overflow), x, point="clipped"), 0
-        lo, hi = (int(end) for end in (to.value(x).bounds[0].min(), to.value(x).bounds[1].max()))
-        frac = to.value(x).fixed.frac
-        whole = Fixed.for_range((lo >> max(frac, 0)) - 1, (hi >> max(frac, 0)) + 1, 0)
-        x = to.add(Cast(whole, self.rounding), x, point="whole")
-        span = Fixed.for_range(0, self.high - self.low, 0)
-        ends = (
-            to.add(Constant(np.full((1,) * len(to.value(x).shape), end), 0), point=name)
-            for end, name in ((self.low, "low"), (self.high - self.low, "span"))
-        )
-        low, most = ends
-        above = to.add(Add(subtract=True), x, low, point="above")
-        wide = Fixed(False, max(span.width, whole.width + 1), 0)
-        above = to.add(Cast(wide, Rounding.TRN), above, point="not_below")
-        below = to.add(Add(subtract=True), most, above, point="below")
-        below = to.add(Cast(span, Rounding.TRN), below, point="not_above")
-        return to.add(Add(subtract=True), most, below, point="clipped"), self.low
+        symmetric = kind.limits(Overflow.SAT_SYM) == (self.low, self.high)
+        overflow = Overflow.SAT_SYM if symmetric else Overflow.SAT
+        first, last = kind.limits(overflow)
+        x = to.add(Cast(kind, self.rounding, overflow), x, point="saturated")
+        base = 0
+        if first < self.low:
+            base = self.low
+            x = to.add(Add(subtract=True), x, _constant(to, base, "low", x), point="above")
+            x = _cut(to, x, "not_below")
+        if self.high < last:
+            top = _constant(to, self.high - base, "high", x)
+            x = _cut(to, to.add(Add(subtract=True), top, x, point="below"), "not_above")
+            x = to.add(Add(subtract=True), top, x, point="clipped")
+        return x, base
+
+
+def _cut(to: Lowering, x: str, point: str) -> str:
+    """What is negative becomes zero."""
+    kind = Fixed.for_range(0, max(1, int(to.value(x).bounds[1].max())), 0)
+    return to.add(Cast(kind, Rounding.TRN), x, point=point)
+
+
+def _constant(to: Lowering, raw: IntArray | int, point: str, x: str) -> str:
+    """Whole numbers in the rank of x."""
+    whole = np.asarray(raw, np.int64)
+    shape = (1,) * (len(to.value(x).shape) - whole.ndim) + whole.shape
+    return to.add(Constant(whole.reshape(shape), 0), point=point)

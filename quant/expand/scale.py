@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Probe, Shape, repeats, shape_error
 from gateformer.quant.types import FloatArray
 
 
@@ -25,7 +23,7 @@ class Scale(Composite):
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
-        if np.broadcast_shapes(self.factor.shape, x) != x:
+        if not repeats(self.factor.shape, x):
             raise shape_error(self, x, why=f"the factor has the shape {self.factor.shape}")
         return x
 
@@ -35,6 +33,6 @@ class Scale(Composite):
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
         """One product with a constant ``m 2^-n``, or wires.
 
-        The error is at most ``|x| 2^-(n+1)``, with m of ``multiplier_bits`` bits.
+        Relative error 2^-``multiplier_bits`` at most.
         """
         return to.scaled(inputs[0], self.factor, output)

@@ -63,7 +63,8 @@ class Options:
     weight_bits : int
         Width of weights that the file does not hold quantized.
     multiplier_bits : int
-        Bits of the integer m in m 2^-n that stands for a scale which is no power of two.
+        A real scale is m 2^-n within a relative error of 2^-this: of a step of 8 bits, 1/512 at
+        most. Quantizers to fewer bits take as many fewer.
     """
 
     softmax: Literal["auto", "direct", "max"] = "auto"

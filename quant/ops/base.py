@@ -160,6 +160,12 @@ def wide(bound: int, *arrays: IntArray) -> tuple[IntArray, ...]:
     return tuple(a.astype(object) for a in arrays)
 
 
+def repeats(shape: Shape, to: Shape) -> bool:
+    """Whether an array of a shape, aligned to the last axes, can be repeated to another."""
+    pairs = zip(shape[::-1], to[::-1], strict=False)
+    return len(shape) <= len(to) and all(n in (1, whole) for n, whole in pairs)
+
+
 def shape_error(op: Op, *inputs: Shape, why: str) -> ModelError:
     """E110 for operands that do not fit together."""
     shapes = ", ".join(str(s) for s in inputs)

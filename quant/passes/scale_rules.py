@@ -14,6 +14,7 @@ import numpy as np
 from gateformer.quant.expand.affine import Affine
 from gateformer.quant.expand.elementwise import Elementwise
 from gateformer.quant.expand.linear import Linear
+from gateformer.quant.expand.multiplier import wires
 from gateformer.quant.expand.norm import LayerNorm, RMSNorm
 from gateformer.quant.expand.pool import Pool
 from gateformer.quant.expand.quantize import Quantize
@@ -26,7 +27,7 @@ from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Concat, Layout, Reshape, Slice, Transpose
 from gateformer.quant.ops.matmul import MatMul
-from gateformer.quant.passes.units import ONE, SAME, Units, packed, power_of_two
+from gateformer.quant.passes.units import ONE, SAME, Units, packed
 from gateformer.quant.types import FloatArray, Overflow
 
 Rule = Callable[[Units, Node], None]
@@ -59,7 +60,7 @@ def _constant(units: Units, node: Node) -> None:
 def _scaled_quantize(units: Units, node: Node) -> None:
     op: ScaledQuantize = _op(node, ScaledQuantize)
     x = node.inputs[0]
-    power = power_of_two(op.scale)
+    power = wires(op.scale)
     factor = packed(units.unit(x) / np.broadcast_to(op.scale, units.graph.values[x].shape))
     steps = Requantize(factor, op.zero_point, op.low, op.high, op.rounding, -(power or 0))
     units.quantized(node, steps, op.scale if power is None else ONE)
@@ -85,7 +86,7 @@ def _linear(units: Units, node: Node) -> None:
     given = np.ones(op.kernel.shape[1]) if op.scale is None else op.scale
     kernel = op.kernel * np.where(given == 0, 0.0, np.sign(given))
     step = unit * np.where(given == 0, 1.0, np.abs(given))
-    power = power_of_two(step)
+    power = wires(step)
     if power is not None:
         kernel, step = kernel * 2.0**power, np.ones_like(step)
     bias = None if op.bias is None else op.bias / step

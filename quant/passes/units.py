@@ -158,13 +158,6 @@ def packed(unit: FloatArray) -> FloatArray:
     return unit.reshape(()) if unit.size == 1 else unit
 
 
-def power_of_two(unit: FloatArray) -> int | None:
-    """Exponent k where all of a unit is 2^k."""
-    mantissa, exponent = np.frexp(unit)
-    same = (mantissa == 0.5).all() and (exponent == exponent.flat[0]).all()
-    return int(exponent.flat[0]) - 1 if same else None
-
-
 def plainest(op: Requantize) -> Requantize | Quantize:
     """A Quantize where it gives the same."""
     if (op.factor != 2.0**op.frac).any() or op.zero_point.any():
