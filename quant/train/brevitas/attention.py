@@ -19,8 +19,8 @@ def log_quant_class() -> type[Any]:
 
     ``2^(-k / 2)`` with ``k = round(-2 log2 p)``, and 0 where ``k >= 2^bits``: RepQ-ViT's log-sqrt2
     quantizer (arXiv 2212.08254, section 3.3, and its code) with scale one, as
-    ``quant.expand.shares.log_sqrt2``. Its gradient is passed straight through. In ONNX it is the node ``gateformer::LogQuant`` with attributes ``bits`` and
-    ``base = "sqrt2"``.
+    ``quant.expand.shares.log_sqrt2``. Its gradient is passed straight through. In ONNX it is the
+    node ``gateformer::LogQuant`` with attributes ``bits`` and ``base = "sqrt2"``.
     """
     function: Any = torch().autograd.Function
 
