@@ -107,13 +107,13 @@ def absorbed(op: Op, inputs: tuple[str, ...], source: str, change: Change) -> Op
     changed: dict[str, Any] = {}
     query, key, value = inputs[:3]
     operands = (("wq", "bq", query), ("wk", "bk", key), ("wv", "bv", value), ("wg", "bg", query))
-    for matrix, bias, name in operands:
-        w, b = getattr(op, matrix), getattr(op, bias)
+    for matrix, offset, name in operands:
+        w, b = getattr(op, matrix), getattr(op, offset)
         if name != source or w is None:
             continue
-        shift = np.tensordot(change.middle, w, 1)
+        moved = np.tensordot(change.middle, w, 1)
         changed[matrix] = (w.T * change.factor).T
-        changed[bias] = shift if b is None else b + shift
+        changed[offset] = moved if b is None else b + moved
     return replace(op, **changed)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.errors import ConfigError
 from gateformer.quant.expand import Linear
@@ -76,10 +77,9 @@ def prune_weights(
     return rebuilt(graph, steps), tuple(notes)
 
 
-def _least(worth: FloatArray, channels: tuple[int, ...], share: float) -> FloatArray:
+def _least(worth: FloatArray, channels: tuple[int, ...], share: float) -> NDArray[np.bool_]:
     """Whether a weight is among the least of its output's."""
     inputs = worth.ndim - len(channels)
     flat = worth.reshape(-1, int(np.prod(worth.shape[inputs:])))
     order = np.argsort(np.argsort(flat, axis=0, kind="stable"), axis=0)
-    found: FloatArray = (order < round(share * flat.shape[0])).reshape(worth.shape)
-    return found
+    return np.less(order, round(share * flat.shape[0])).reshape(worth.shape)

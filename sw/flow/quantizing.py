@@ -153,8 +153,8 @@ def quantize(
             "E604",
             "data lacks what the request needs",
             layer="data.file",
-            cause="ranges come from real inputs",
-            fix="give --data FILE",
+            cause="Ranges come from real inputs",
+            fix="Give --data FILE",
         )
     list(data_files(config))
     graph = Memory(config).get(Import)
