@@ -29,6 +29,10 @@ class Settings:
         Longest logic between two registers, in ns of the model in ``hw.netlist.delays``.
     adders : {"auto", "da4ml", "csd"}
         Solver of constant matrices; ``auto`` takes da4ml where it is installed.
+    ternary : bool
+        Add three operands in one step where a sum is used once: for LUTs of 6 inputs.
+    joint : bool
+        Solve the constant matrices that read one value as one adder graph.
     device : str
         Name of a file in hw/devices.
     cache : Path or None
@@ -41,6 +45,8 @@ class Settings:
     clock_ns: float = 5.0
     logic_ns: float = 3.5
     adders: Literal["auto", "da4ml", "csd"] = "auto"
+    ternary: bool = False
+    joint: bool = False
     device: str = "xcvu13p"
     cache: Path | None = None
 

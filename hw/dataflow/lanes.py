@@ -6,6 +6,7 @@ Imports the netlist, the adder-graph solver and the primitives.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.ops.reduce import Reduce
-from gateformer.quant.types import Overflow, Rounding
+from gateformer.quant.types import IntArray, Overflow, Rounding
 
 Nodes = NDArray[np.int64]
 """Netlist nodes, in the shape of one token's features."""
@@ -91,54 +92,76 @@ def _dense(
 
 def dense_terms(lane: Lane, op: Dense, operand: Value, nodes: Nodes) -> list[Terms]:
     """Each output of a constant matrix as its bias and what the adder graph gives."""
-    net, x = lane.net, nodes.reshape(-1)
+    net = lane.net
     weight, bias = op.aligned(operand.fixed)
+    sums = matrix_terms(lane, weight, nodes)
+    return [[(net.const(int(b)), 0, False), *parts] for b, parts in zip(bias, sums, strict=True)]
+
+
+def matrix_terms(lane: Lane, weight: IntArray, nodes: Nodes) -> list[Terms]:
+    """Each output of ``weight @ nodes`` as a sum of what the adder graph shares.
+
+    What one sum alone uses is no addition yet: it may join what else is added there, in threes
+    where the device does that.
+    """
+    net, x = lane.net, nodes.reshape(-1)
     # A power of two common to all weights is wires.
     common = _trailing_zeros(weight)
     graph = cmvm.solve(weight >> common, lane.settings.adders, lane.settings.cache)
     terms: list[tuple[int, int]] = [(int(n), 0) for n in x]
-    last = _last_steps(graph)
-    for index, (a, b, shift, subtract) in enumerate(graph.steps):
-        if index in last:
-            terms.append((-1, 0))
-            continue
-        (node_a, scale_a), (node_b, scale_b) = terms[a], terms[b]
-        base = min(scale_a, scale_b + shift)
-        node = net.add(node_a, node_b, scale_a - base, scale_b + shift - base, False, subtract)
-        terms.append((node, base))
-    sums: list[Terms] = []
-    for row, (term, shift, negate) in enumerate(graph.outputs):
-        parts: Terms = [(net.const(int(bias[row])), 0, False)]
+    waiting = _used_once(graph) if net.ternary else _last_steps(graph)
+
+    def spread(term: int, shift: int, negate: bool) -> Terms:
+        """A term, or the parts of one that is not added up."""
         step = term - graph.inputs
-        if step in last:
-            a, b, by, subtract = graph.steps[step]
-            parts += [
-                _part(net, terms[a], shift + common, negate),
-                _part(net, terms[b], by + shift + common, negate ^ subtract),
-            ]
-        elif term >= 0:
-            parts.append(_part(net, terms[term], shift + common, negate))
+        if step not in waiting:
+            node, scale = terms[term]
+            return [(node, scale + shift, negate)]
+        a, b, by, subtract = graph.steps[step]
+        return spread(a, shift, negate) + spread(b, by + shift, negate ^ subtract)
+
+    for index, (a, b, shift, subtract) in enumerate(graph.steps):
+        if index in waiting:
+            terms.append((-1, 0))
+        else:
+            terms.append(_added(net, spread(a, 0, False) + spread(b, shift, subtract)))
+    sums: list[Terms] = []
+    for term, shift, negate in graph.outputs:
+        parts = [] if term < 0 else spread(term, shift + common, negate)
+        if any(power < 0 for _, power, _ in parts):
+            parts = [_whole(net, *_added(net, parts))]
         sums.append(parts)
     return sums
 
 
+def _added(net: Net, parts: Terms) -> tuple[int, int]:
+    """A sum as a node and a power of two."""
+    base = min(power for _, power, _ in parts)
+    lifted = [(node, power - base, negate) for node, power, negate in parts]
+    if len(lifted) == 2 and not lifted[0][2]:
+        (a, up_a, _), (b, up_b, minus) = lifted
+        return net.add(a, b, up_a, up_b, False, minus), base
+    return net.total(lifted), base
+
+
 def _last_steps(graph: cmvm.AdderGraph) -> set[int]:
     """Additions whose one use is one output: they may wait for what else is added there."""
-    uses: dict[int, int] = {}
-    for a, b, _, _ in graph.steps:
-        for term in {a, b}:
-            uses[term] = uses.get(term, 0) + 2
-    for term, _, _ in graph.outputs:
-        uses[term] = uses.get(term, 0) + 1
-    return {i for i in range(len(graph.steps)) if uses.get(graph.inputs + i) == 1}
+    inner = {term for a, b, _, _ in graph.steps for term in (a, b)}
+    return {step for step in _used_once(graph) if graph.inputs + step not in inner}
 
 
-def _part(net: Net, term: tuple[int, int], shift: int, negate: bool) -> tuple[int, int, bool]:
-    node, scale = term
-    power = scale + shift
+def _used_once(graph: cmvm.AdderGraph) -> set[int]:
+    """Additions that one other, or one output, uses once."""
+    uses = Counter(term for a, b, _, _ in graph.steps for term in (a, b))
+    uses.update(term for term, _, _ in graph.outputs)
+    return {i for i in range(len(graph.steps)) if uses[graph.inputs + i] == 1}
+
+
+def _whole(net: Net, node: int, power: int) -> tuple[int, int, bool]:
+    """A part of a sum without a fraction: bits that are known to be zero are dropped."""
     if power < 0:
         node, power = net.cast(node, -power, *_exactly(net, node, -power)), 0
-    return node, power, negate
+    return node, power, False
 
 
 def _exactly(net: Net, node: int, drop: int) -> tuple[Any, int, int, Any]:

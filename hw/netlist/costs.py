@@ -37,6 +37,8 @@ MUX = 0.64
 """ns of one LUT with its wire arcs."""
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
 """ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
+THREE_ENTRY, THREE_CHAINED = 1.17, 1.22
+"""ns: the same of a sum of three, which has one more LUT before its carry chain."""
 LIMIT, WIDE_LIMIT = 0.6, 0.6
 """ns of a saturation: one LUT a bit, another where more than four bits tell that it is needed."""
 TIE = 0.5
@@ -48,6 +50,8 @@ DSP_OUTPUT = 1.40
 makes it nothing."""
 BRAM_OUTPUT = 2.28
 """ns from a block RAM's clock to its output pins, ``CLOCK_TO_Q`` apart; likewise."""
+SUMS = ("add", "sum")
+"""Operations whose carries ripple: sums of two and of three."""
 LATE = 2.2
 """Latest ns at which a stage's output may leave without a register: a LUT still fits behind."""
 
@@ -57,14 +61,16 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
     latest = max(arrivals, default=0.0)
     if op.kind in ("input", "const") or is_wiring(op, operands):
         return latest
-    if op.kind == "add":
+    if op.kind in SUMS:
         # A carry that enters late still has to run up what its own adder did not.
-        shifts = (int(op.parameters[0]), int(op.parameters[1]))
+        shifts = [int(shift) for shift in op.parameters[: len(operands)]]
         behind = []
         for late, o, shift in zip(arrivals, operands, shifts, strict=True):
-            ripples = o.kind == "add" or (o.kind == "cast" and o.parameters[2] == "fits")
+            ripples = o.kind in SUMS or (o.kind == "cast" and o.parameters[2] == "fits")
             rest = op.width - o.width - shift if ripples else op.width - 4
             behind.append(late + CARRY_BIT * max(0, rest))
+        if op.kind == "sum":
+            return max(THREE_ENTRY + CARRY_BIT * op.width, max(behind) + THREE_CHAINED)
         return _carry(op.width, max(behind))
     if op.kind == "max":
         return max(0.95 + CARRY_BIT * op.width, latest + 1.3)
@@ -76,7 +82,7 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
         if int(drop) > 0 and rounding != "TRN":
             width = operands[0].width - int(drop)
             # Bits that arrive together leave the whole carry to run.
-            together = operands[0].kind != "add" and latest > 0
+            together = operands[0].kind not in SUMS and latest > 0
             late = CAUTION + CARRY_BIT * max(0, width - 4) if together else 0.0
             latest = _carry(width, latest + late)
             if rounding == "RND_CONV" and int(drop) > 1:
@@ -153,6 +159,12 @@ def area(op: Operation, operands: Sequence[Operation]) -> Cost:
         # Below the shifted operand the other one passes through untouched.
         free = 0 if any(op.parameters[2:]) else max(int(p) for p in op.parameters[:2])
         return Cost(lut=max(1, op.width - free))
+    if op.kind == "sum":
+        # Below the second lowest operand, the lowest one passes through untouched.
+        shifts, signs = op.parameters[:3], op.parameters[3:]
+        lowest, second, _ = sorted(int(p) for p in shifts)
+        passes = not any(n for s, n in zip(shifts, signs, strict=True) if int(s) == lowest)
+        return Cost(lut=max(1, op.width - (second if passes else lowest)))
     if op.kind == "max":
         return Cost(lut=1.6 * op.width)
     if op.kind == "choose":

@@ -17,7 +17,18 @@ from gateformer.hw.netlist import costs
 from gateformer.quant.types import IntArray, Overflow, Rounding
 
 Kind = Literal[
-    "input", "const", "add", "mul", "gate", "max", "choose", "cast", "lookup", "zeros", "shift"
+    "input",
+    "const",
+    "add",
+    "sum",
+    "mul",
+    "gate",
+    "max",
+    "choose",
+    "cast",
+    "lookup",
+    "zeros",
+    "shift",
 ]
 
 
@@ -26,8 +37,8 @@ class Operation:
     """One scalar operation on nodes given by index.
 
     ``parameters`` by kind: input (port, index); const (value,); add (shift a, shift b,
-    negate a, negate b); cast (drop, rounding, mode, lower limit, upper limit); lookup (table
-    number, index bits); zeros (width, even).
+    negate a, negate b); sum (three shifts, three signs); cast (drop, rounding, mode,
+    lower limit, upper limit); lookup (table number, index bits); zeros (width, even).
     """
 
     kind: Kind
@@ -56,6 +67,12 @@ class Wire:
     shift: int = 0
 
 
+Term = tuple[int, int, bool]
+"""A part of a sum: ``+-(node << shift)``."""
+_Waiting = tuple[int, float, int, int, Term]
+"""A part of a sum with its clock, its ns, its width and a number that breaks ties."""
+
+
 @dataclass(slots=True)
 class Net:
     """A netlist under construction; equal operations are made once.
@@ -64,6 +81,8 @@ class Net:
     ----------
     budget : float
         ns of logic between registers.
+    ternary : bool
+        Whether three operands may be added in one step: a device's carry chains take them.
     operations : list of Operation
         In topological order.
     tables : list of ndarray
@@ -71,6 +90,7 @@ class Net:
     """
 
     budget: float
+    ternary: bool = False
     operations: list[Operation] = field(default_factory=list)
     tables: list[tuple[int, ...]] = field(default_factory=list)
     clock: list[int] = field(default_factory=list)
@@ -102,15 +122,44 @@ class Net:
             if shift_a == 0 and not negate_a:
                 return a
             shift_b, negate_b = 0, False
-        ranges = []
-        for node, shift, negate in ((a, shift_a, negate_a), (b, shift_b, negate_b)):
+        lo, hi = self._span(((a, shift_a, negate_a), (b, shift_b, negate_b)))
+        return self._node(
+            "add", (a, b), (shift_a, shift_b, int(negate_a), int(negate_b)), lo, hi, note
+        )
+
+    def add_three(self, terms: Sequence[Term], note: str = "") -> int:
+        """``+-(a << i) +- (b << j) +- (c << k)``, not all of them negative, in one step.
+
+        With a zero among them, or where three do not go into one step, by additions of two.
+        """
+        live = [t for t in terms if self.value(t[0]) != 0]
+        if len(live) < 3 or not self.ternary:
+            return self._by_twos(live, note)
+        live.sort(key=lambda t: t[2])
+        signs = (*(t[1] for t in live), *(int(t[2]) for t in live))
+        return self._node("sum", tuple(t[0] for t in live), signs, *self._span(live), note)
+
+    def _by_twos(self, terms: list[Term], note: str) -> int:
+        """A sum of at most three, the first not negative, by additions of two."""
+        terms.sort(key=lambda t: t[2])
+        while len(terms) > 1:
+            (a, i, negate_a), (b, j, negate_b) = terms[:2]
+            terms[:2] = [(self.add(a, b, i, j, negate_a, negate_b, note), 0, False)]
+        if not terms:
+            return self.const(0)
+        node, shift, negate = terms[0]
+        if negate:
+            return self.add(self.const(0), node, 0, shift, negate_b=True, note=note)
+        return self.shifted(node, shift)
+
+    def _span(self, terms: Sequence[Term]) -> tuple[int, int]:
+        """Least and largest value of a sum."""
+        lo = hi = 0
+        for node, shift, negate in terms:
             op = self.operations[node]
             low, high = op.lo << shift, op.hi << shift
-            ranges.append((-high, -low) if negate else (low, high))
-        return self._node(
-            "add", (a, b), (shift_a, shift_b, int(negate_a), int(negate_b)),
-            ranges[0][0] + ranges[1][0], ranges[0][1] + ranges[1][1], note,
-        )  # fmt: skip
+            lo, hi = (lo - high, hi - low) if negate else (lo + low, hi + high)
+        return lo, hi
 
     def mul(self, a: int, b: int, note: str = "") -> int:
         """``a x b``, registered behind the multiplier; by 0 or 1, a choice."""
@@ -217,42 +266,56 @@ class Net:
         wide = self._node("shift", (a, amount), (), lo, hi, note)
         return self.cast(wide, drop, rounding, low, high, overflow, note)
 
-    def total(self, terms: Sequence[tuple[int, int, bool]], note: str = "") -> int:
+    def total(self, terms: Sequence[Term], note: str = "") -> int:
         """Sum of ``+-(node << shift)``, earliest and narrowest first.
+
+        In threes where the device adds them in one step: of an even count, the first two are
+        added by themselves, so that the rest comes out in threes. Products of DSP slices are
+        added in twos, by the slices.
 
         Parameters
         ----------
         terms : sequence of (node, shift, negate)
         """
-        heap: list[tuple[int, float, int, int, tuple[int, int, bool]]] = []
+        heap: list[_Waiting] = []
         for count, term in enumerate(terms):
-            node = term[0]
-            if self.value(node) == 0:
-                continue
-            width = self.operations[node].width + term[1]
-            heapq.heappush(heap, (self.clock[node], self.arrival[node], width, count, term))
+            if self.value(term[0]) != 0:
+                self._queue(heap, count, term)
         serial = len(terms)
         while len(heap) > 1:
-            first, second = heapq.heappop(heap)[4], heapq.heappop(heap)[4]
-            if first[2] and not second[2]:
-                first, second = second, first
-            base = min(first[1], second[1])
-            both = first[2] and second[2]
-            node = self.add(
-                first[0], second[0], first[1] - base, second[1] - base,
-                first[2] and not both, second[2] and not both, note,
-            )  # fmt: skip
+            first, second = (entry[4] for entry in heapq.nsmallest(2, heap))
+            threes = self.ternary and len(heap) % 2 and not self._slices_add(first, second)
+            taken = [heapq.heappop(heap)[4] for _ in range(3 if threes else 2)]
+            taken.sort(key=lambda term: term[2])
+            base = min(shift for _, shift, _ in taken)
+            negative = taken[0][2]
+            parts = [(n, shift - base, minus and not negative) for n, shift, minus in taken]
+            if threes:
+                node = self.add_three(parts, note)
+            else:
+                (a, i, _), (b, j, minus) = parts
+                node = self.add(a, b, i, j, False, minus, note)
             serial += 1
-            width = self.operations[node].width + base
-            heapq.heappush(
-                heap, (self.clock[node], self.arrival[node], width, serial, (node, base, both))
-            )
+            self._queue(heap, serial, (node, base, negative))
         if not heap:
             return self.const(0)
         node, shift, negate = heap[0][4]
         if negate:
             return self.add(self.const(0), node, 0, shift, negate_b=True, note=note)
         return self.shifted(node, shift)
+
+    def _queue(self, heap: list[_Waiting], count: int, term: Term) -> None:
+        """Put a part of a sum in its place among those that wait."""
+        node, shift, _ = term
+        width = self.operations[node].width + shift
+        heapq.heappush(heap, (self.clock[node], self.arrival[node], width, count, term))
+
+    def _slices_add(self, *terms: Term) -> bool:
+        """Whether two products are added by the DSP slices that make them."""
+        plain = not any(shift or minus for _, shift, minus in terms)
+        return plain and all(
+            costs.uses_dsp(self.operations[node], self.operands(node)) for node, _, _ in terms
+        )
 
     def _node(
         self, kind: Kind, args: tuple[int, ...], parameters: tuple[int | str, ...],

@@ -160,11 +160,10 @@ class _Datapath:
             self.lines.append(f"  wire signed {width} {name} = {text};")
 
     def _add(self, number: int, op: Operation, arguments: list[str]) -> str:
-        shift_a, shift_b, negate_a, negate_b = (int(p) for p in op.parameters)
+        numbers = [int(p) for p in op.parameters]
+        shifts, signs = numbers[: len(op.args)], numbers[len(op.args) :]
         terms = []
-        for text, arg, shift, negate in zip(
-            arguments, op.args, (shift_a, shift_b), (negate_a, negate_b), strict=True
-        ):
+        for text, arg, shift, negate in zip(arguments, op.args, shifts, signs, strict=True):
             known = self.net.value(arg)
             if known is not None:
                 known = (-known if negate else known) << shift
@@ -177,6 +176,10 @@ class _Datapath:
             (("-" if minus else "") if i == 0 else (" - " if minus else " + ")) + text
             for i, (minus, text) in enumerate(terms)
         )
+
+    def _sum(self, number: int, op: Operation, arguments: list[str]) -> str:
+        # In one expression: three operands of one name are what synthesis adds in one carry chain.
+        return self._add(number, op, arguments)
 
     def _mul(self, number: int, op: Operation, arguments: list[str]) -> str:
         return f"{arguments[0]} * {arguments[1]}"
