@@ -16,6 +16,7 @@ from gateformer.quant.expand.elementwise import Elementwise
 from gateformer.quant.expand.linear import Linear
 from gateformer.quant.expand.multiplier import wires
 from gateformer.quant.expand.norm import LayerNorm, RMSNorm
+from gateformer.quant.expand.parameter import Parameter
 from gateformer.quant.expand.pool import Pool
 from gateformer.quant.expand.quantize import Quantize
 from gateformer.quant.expand.requantize import Requantize
@@ -51,7 +52,7 @@ def _op(node: Node, kind: type[Any]) -> Any:
     return node.op
 
 
-@rule(Constant)
+@rule(Constant, Parameter)
 def _constant(units: Units, node: Node) -> None:
     units.keep(node, ONE)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gateformer.quant.expand.multiplier import wires
+from gateformer.quant.expand.parameter import Parameter
 from gateformer.quant.expand.quantize import Quantize
 from gateformer.quant.expand.requantize import Requantize
 from gateformer.quant.expand.scale import Scale
@@ -19,9 +21,6 @@ from gateformer.quant.types import Fixed, FloatArray, Overflow
 
 SAME = 1e-12
 """Relative difference of units that only the order of their factors' products can make."""
-
-CONSTANT_BITS = 16
-"""Bits of a constant's largest element in another unit."""
 
 ONE = np.array(1.0)
 
@@ -42,7 +41,7 @@ class Units:
         self.layer = ""
         self._made: dict[str, str] = {}
         self._unit: dict[str, FloatArray] = {}
-        self._constants: dict[str, Constant] = {}
+        self._constants: dict[str, FloatArray] = {}
         self._moved: dict[tuple[str, bytes], str] = {}
 
     def input(self, name: str) -> None:
@@ -96,16 +95,14 @@ class Units:
         held = self._constants.get(name)
         if held is None:
             return Scale(factor), (self._made[name],)
-        real = np.ldexp(held.raw.astype(np.float64), -held.frac) * factor
-        frac = CONSTANT_BITS - 1 - int(np.frexp(np.abs(real).max(initial=0.0))[1])
-        return Constant(np.rint(np.ldexp(real, frac)).astype(np.int64), frac), ()
+        return Parameter(held * factor), ()
 
     def keep(self, node: Node, unit: FloatArray, *inputs: str, op: Op | None = None) -> None:
         """Append a node under its own name; its value gets a unit."""
         made = self.builder.add(op or node.op, *inputs, name=node.output, layer=self.layer)
         self._place(node.output, made, unit)
-        if isinstance(node.op, Constant):
-            self._constants[node.output] = node.op
+        if isinstance(node.op, Constant | Parameter):
+            self._constants[node.output] = node.op.reference(probe=lambda *_: None)[0]
 
     def quantized(self, node: Node, result: Requantize, unit: FloatArray) -> None:
         """Append a quantizer, as a Quantize where only wires come before it."""
@@ -126,7 +123,7 @@ class Units:
     def _wanted(self, node: Node) -> FloatArray | None:
         op = node.op
         if isinstance(op, ScaledQuantize):
-            return op.scale
+            return op.scale if wires(op.scale) is None else ONE
         if isinstance(op, Quantize) and op.overflow is not Overflow.WRAP:
             return ONE
         if isinstance(op, Reshape | Transpose):
