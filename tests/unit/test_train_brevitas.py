@@ -172,7 +172,7 @@ def test_sums_stay_within_their_bits(tmp_path: Path) -> None:
     widths = {"/embedding": 5}
     for name, kernel in integers(model).items():
         width = widths.get(name, 6)
-        # A2Q, arXiv 2308.13504, equation 10: inputs of N bits with a sign are at most 2^(N-1).
+        # A2Q, arXiv 2308.13504: inputs of N bits with a sign are at most 2^(N-1) in size.
         bound = (2 ** (bits - 1) - 1) / 2 ** (width - 1)
         assert np.abs(kernel).sum(1).max() <= bound, name
         assert kernel.any()

@@ -84,7 +84,7 @@ def attention_class() -> type[Any]:
             if techniques.gated_attention:
                 self.gate = make.linear(width, self.heads)
                 self.gate_cast = make.cast("attention", signed=False)
-                # sigmoid(2) = 0.88: gates start nearly open (arXiv 2306.12929, section 4.2).
+                # sigmoid(2) = 0.88: gates start nearly open.
                 torch().nn.init.constant_(self.gate.bias, 2.0)
 
         def split(self, x: Any) -> Any:
@@ -96,7 +96,7 @@ def attention_class() -> type[Any]:
             """Return what a token takes from each other one."""
             shares = torch().softmax(scores, -1)
             if self.techniques.clipped_softmax is not None:
-                # Bondarenko et al., arXiv 2306.12929, equation 4.
+                # Bondarenko et al., arXiv 2306.12929, section 4.1.
                 gamma, zeta = self.techniques.clipped_softmax
                 shares = ((zeta - gamma) * shares + gamma).clamp(0.0, 1.0)
             if self.log_bits is None:
@@ -111,7 +111,7 @@ def attention_class() -> type[Any]:
             scores = self.score_cast(plain(query) @ plain(key).transpose(2, 3))
             context = self.shares(plain(scores)) @ plain(value)
             if self.techniques.gated_attention:
-                # Equation 5 there, the gate of all heads made of all features of the token.
+                # Section 4.2 there; the gates of all heads are made of all features of the token.
                 gate = self.gate_cast(torch().sigmoid(plain(self.gate(x))))
                 context = context * plain(gate).transpose(1, 2).unsqueeze(-1)
             inner = self.heads * self.key_dim

@@ -47,8 +47,8 @@ def ffn_class() -> type[Any]:
         """Two dense layers around an activation.
 
         With `keep`, so large a number is taken from what goes into the ReLU that this share of all
-        stays above zero: the shifted ReLU of arXiv 2310.04564, section 5.3, its shift followed in
-        training in place of chosen. `fold` moves it into the bias, where it costs nothing.
+        stays above zero: the shifted ReLU of Mirzadeh et al., arXiv 2310.04564, its shift followed
+        in training in place of chosen. `fold` moves it into the bias, where it costs nothing.
         """
 
         def __init__(

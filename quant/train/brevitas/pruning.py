@@ -18,7 +18,7 @@ def share_at(done: float, final: float) -> float:
     """Return the share of zeros after a part of the fit.
 
     ``final (1 - (1 - t)^3)``, t from 0 to 1 between `BEGIN` and `END`: M. Zhu and S. Gupta,
-    arXiv 1710.01878, equation 1.
+    arXiv 1710.01878, section 3.
     """
     t = min(max((done - BEGIN) / (END - BEGIN), 0.0), 1.0)
     return final * (1.0 - (1.0 - t) ** 3)
