@@ -30,7 +30,7 @@ NEW_IN_2: dict[str, Document] = {
     "FoldedAttention": {"shares": encode(expand.Shares()), "wg": None, "bg": None},
     "Linear": {"scale": None},
     "Elementwise": {"scale": 1.0, "step": 1.0},
-    "Softmax": {"scale": 1.0},
+    "Softmax": {"scale": 1.0, "causal": False},
 }
 """Operation -> attributes that files of version 1 lack, as they were understood there."""
 

@@ -47,16 +47,24 @@ def joined(site: Site, parts: list[Tensor], axis: int, point: str = "") -> Tenso
     return Tensor(value, atoms, axes, lead.batch)
 
 
-def constant_part(site: Site, known: Const, point: str) -> Tensor:
-    """A constant as a tensor of the graph."""
+def constant_part(site: Site, known: Const, beside: Tensor, point: str) -> Tensor:
+    """A constant as a tensor of the graph; equal samples of a batch become one."""
     reals = known.reals
     if not np.isfinite(reals).all():
         raise site.node.error("its constant is NaN or infinite", "train again", "E105")
+    samples = [k for k, atoms in enumerate(beside.axes) if atoms == (BATCH,) and k < reals.ndim]
+    for axis in samples:
+        if (reals != reals.take([0], axis)).any():
+            raise site.node.error("a constant differs between the samples of a batch", code="E114")
+        reals = reals.take([0], axis)
     atoms = tuple(n for n in reals.shape if n > 1)
     places = iter(range(len(atoms)))
-    axes = tuple((next(places),) if n > 1 else () for n in reals.shape)
+    axes = tuple(
+        (BATCH,) if k in samples else (next(places),) if n > 1 else ()
+        for k, n in enumerate(reals.shape)
+    )
     value = site.add(Parameter(reals.reshape(atoms or (1,))), point=point)
-    return Tensor(value, atoms, axes)
+    return Tensor(value, atoms, axes, beside.batch if samples else 1)
 
 
 def single(site: Site, part: Tensor, axis: int) -> Tensor:

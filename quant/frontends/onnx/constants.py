@@ -37,6 +37,7 @@ BINARY: Mapping[str, Callable[[Array, Array], Array]] = {
     "MatMul": np.matmul,
     "Max": np.maximum,
     "Min": np.minimum,
+    "Mod": np.mod,
 }
 
 UNARY: Mapping[str, Callable[[Array], Array]] = {
@@ -46,6 +47,8 @@ UNARY: Mapping[str, Callable[[Array], Array]] = {
     "Exp": np.exp,
     "Floor": np.floor,
     "Identity": np.asarray,
+    "IsInf": np.isinf,
+    "IsNaN": np.isnan,
     "Log": np.log,
     "Neg": np.negative,
     "Not": np.logical_not,

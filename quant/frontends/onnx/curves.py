@@ -154,7 +154,7 @@ def _sampled(
     def value(name: str) -> FloatArray:
         if name not in held:
             scalar = graph.scalar(name)
-            held[name] = np.float64(scalar) if scalar is not None else result(region[name])
+            held[name] = np.array(scalar) if scalar is not None else result(region[name])
         return held[name]
 
     def result(node: Node) -> FloatArray:

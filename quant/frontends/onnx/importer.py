@@ -11,6 +11,7 @@ from math import prod
 from gateformer.quant.errors import GateformerError, ModelError, Problems
 from gateformer.quant.frontends.keras.site import MAX_VALUE
 from gateformer.quant.frontends.onnx import (
+    masks,
     nodes_activation,
     nodes_dense,
     nodes_layout,
@@ -84,7 +85,8 @@ def _strangers(model: Model) -> list[Node]:
     found = []
     for node in model.nodes:
         if computed.intersection(node.inputs):
-            computed.update(node.outputs)
+            if node.kind not in ("Shape", "Size") or node.domain:
+                computed.update(node.outputs)
             if (node.domain, node.kind) not in READERS:
                 found.append(node)
     return found
@@ -101,6 +103,8 @@ def _results(
     reader = READERS.get((node.domain, node.kind))
     if reader is None:
         raise refused(node)
+    if node.kind not in masks.READERS and any(isinstance(x, Tensor) and x.causal for x in operands):
+        raise node.error("it reads masked scores", "put the mask just before the softmax", "E114")
     found = reader(Site(builder, node, tuple(operands), quantizers))
     return found if isinstance(found, tuple) else (found,)
 

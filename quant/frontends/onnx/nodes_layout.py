@@ -213,10 +213,11 @@ def split(site: Site) -> tuple[Result, ...]:
 @reads("Concat")
 def concat(site: Site) -> Result:
     """Side by side along an axis; constants among the parts become tensors."""
+    lead = next(part for part in site.operands if isinstance(part, Tensor))
     parts = []
     for place, part in enumerate(site.operands, 1):
         if isinstance(part, Const):
-            part = constant_part(site, part, f"part{place}")
-        if part is not None:
+            parts.append(constant_part(site, part, lead, f"part{place}"))
+        elif part is not None:
             parts.append(part)
     return joined(site, parts, site.axis(parts[0], site.node.integer("axis", 1)))

@@ -65,8 +65,21 @@ def softmax(site: Site) -> Result:
     node, tensor = site.node, site.tensor()
     old = node.version < 13
     first = site.axis(tensor, node.integer("axis", 1 if old else -1))
+    if tensor.causal:
+        return causal_softmax(site, tensor, first)
     boxed, _ = last(site, tensor, range(first, len(tensor.axes) if old else first + 1))
     return site.apply(Softmax(), boxed)
+
+
+def causal_softmax(site: Site, tensor: Tensor, axis: int) -> Tensor:
+    """Over the keys that are not hidden; rows are the axis before them."""
+    rank = len(tensor.axes)
+    if axis != rank - 1:
+        raise site.node.error("its mask is not along its axis", code="E114")
+    rows, keys = (site.atoms(tensor, [place]) for place in (rank - 2, rank - 1))
+    heads = [a for a in range(len(tensor.atoms)) if a not in (*rows, *keys)]
+    boxed = site.boxed(tensor, [rows, heads, keys])
+    return site.apply(Softmax(causal=True), boxed)
 
 
 @reads("Norm", domains=(PATTERN,))

@@ -32,12 +32,15 @@ class Tensor:
         Each ONNX axis: places of its atoms, outermost first; ``BATCH`` is the samples' axis.
     batch : int
         Size of ``BATCH``.
+    causal : bool
+        Scores (.., queries, keys) whose later keys do not count; only a softmax may read them.
     """
 
     value: str
     atoms: tuple[int, ...]
     axes: tuple[tuple[int, ...], ...]
     batch: int = 1
+    causal: bool = False
 
     @property
     def dims(self) -> tuple[int, ...]:

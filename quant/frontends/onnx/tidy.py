@@ -1,4 +1,4 @@
-"""An imported graph tidied up: biases join their matrices, what nothing reads goes.
+"""An imported graph tidied up: factors and offsets join what they follow.
 
 Owns ``tidy``. Imports rewriting and the operations concerned.
 """
@@ -7,37 +7,61 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateformer.quant.expand import Affine, Linear
+import numpy as np
+
+from gateformer.quant.expand import Affine, LayerNorm, Linear, RMSNorm
+from gateformer.quant.expand.settings import DYADIC_BITS
 from gateformer.quant.graph import Graph
+from gateformer.quant.ops.base import Op
 from gateformer.quant.passes.rewrite import Step, rebuilt, steps_of
+from gateformer.quant.types import dyadic
 
 
 def tidy(graph: Graph) -> Graph:
-    """Return the graph with each ``x kernel`` and the offset that alone reads it as one Linear."""
+    """Return the graph with each Linear and the offset or factor that alone reads it as one.
+
+    A factor joins weights that are no quantized ones, or the scale of those that are: their
+    whole steps stay.
+    """
     readers = graph.consumers()
     makers: dict[str, Step] = {}
     steps: list[Step] = []
     for step in steps_of(graph):
         source = makers.get(step.inputs[0]) if step.inputs else None
-        if (
-            source is not None
-            and _joins(source, step)
-            and len(readers[source.output]) == 1
-            and source.output not in graph.outputs
-        ):
-            linear, offset = source.op, step.op
-            assert isinstance(linear, Linear) and isinstance(offset, Affine)
-            source.op = replace(linear, bias=offset.offset)
-            source.output, source.layer = step.output, step.layer
-            makers[step.output] = source
+        alone = source is not None and len(readers[step.inputs[0]]) == 1
+        joined = None
+        if source is not None and alone and step.inputs[0] not in graph.outputs:
+            joined = _joined(source.op, step.op)
+        if source is None or joined is None:
+            makers[step.output] = step
+            steps.append(step)
             continue
-        makers[step.output] = step
-        steps.append(step)
+        source.op, source.output, source.layer = joined, step.output, step.layer
+        makers[step.output] = source
     return rebuilt(graph, steps)
 
 
-def _joins(source: Step, step: Step) -> bool:
-    if not isinstance(source.op, Linear) or not isinstance(step.op, Affine):
-        return False
-    fits = source.op.features == (step.op.offset.size,)
-    return source.op.bias is None and fits and bool((step.op.scale == 1.0).all())
+def _joined(op: Op, after: Op) -> Op | None:
+    """One operation in place of two, or None."""
+    if not isinstance(after, Affine):
+        return None
+    if isinstance(op, LayerNorm):
+        return replace(op, gamma=op.gamma * after.scale, beta=op.beta * after.scale + after.offset)
+    if isinstance(op, RMSNorm) and not after.offset.any():
+        return replace(op, gamma=op.gamma * after.scale)
+    if not isinstance(op, Linear) or op.features != (after.scale.size,):
+        return None
+    bias = after.offset if op.bias is None else op.bias * after.scale + after.offset
+    kept = None if op.bias is None and not bias.any() else bias
+    if (after.scale == 1.0).all():
+        return replace(op, bias=kept)
+    if (after.scale <= 0).any():
+        return None
+    if op.scale is not None:
+        return replace(op, bias=kept, scale=op.scale * after.scale)
+    whole = dyadic(op.kernel, DYADIC_BITS)
+    if whole is None or (np.frexp(after.scale)[0] == 0.5).all():
+        return replace(op, bias=kept, kernel=op.kernel * after.scale)
+    steps, frac = whole
+    scale = np.ldexp(after.scale, -frac)
+    return replace(op, bias=kept, kernel=steps.astype(np.float64), scale=scale)
