@@ -123,7 +123,7 @@ class Description:
         except (ValueError, RecursionError) as error:
             raise _malformed(source, f"It is no JSON: {error}") from None
         if not isinstance(table, dict) or table.get("format") not in (1, FORMAT):
-            raise _malformed(source, f"It is not of format {FORMAT}")
+            raise _malformed(source, f"It is of no format up to {FORMAT}")
         faults: list[GateformerError] = []
         clock_ns = _number(table, "clock_ns", source, faults)
         identity, latency, interval = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateformer.host.description import Description, Stream
@@ -69,6 +71,13 @@ def test_the_file_says_all_and_reads_back() -> None:
     assert Description.from_json(TEXT) == MADE
 
 
+@pytest.mark.parametrize("scale", [(0.3,), tuple(np.linspace(0.1, 0.9, 10))])
+def test_scales_make_another_format_and_read_back(scale: tuple[float, ...]) -> None:
+    told = replace(MADE, outputs=(Stream(replace(OUT, scale=scale), "dma_0"),))
+    assert json.loads(told.to_json())["format"] == 2
+    assert Description.from_json(told.to_json()) == told
+
+
 @pytest.mark.parametrize(
     ("tokens", "features", "bits", "lanes", "mask", "word", "words"),
     [
@@ -103,8 +112,8 @@ def changed(*path: Any, to: Any) -> str:
     [
         ("{", "It is no JSON"),
         ("[" * 100_000, "It is no JSON"),
-        ("[]", "It is not of format 1"),
-        (changed("format", to=2), "It is not of format 1"),
+        ("[]", "It is of no format up to 2"),
+        (changed("format", to=3), "It is of no format up to 2"),
         (changed("name", to=3), "'name' is no text"),
         (changed("identity", to=-1), "'identity' is no number"),
         (changed("identity", to=True), "'identity' is no number"),
@@ -115,6 +124,9 @@ def changed(*path: Any, to: Any) -> str:
         (changed("inputs", 0, "tokens", to=0), "inputs[0]: ValueError 0 is no count"),
         (changed("inputs", 0, "dma", to=None), "inputs[0]: ValueError None is no text"),
         (changed("inputs", 0, to=7), "inputs[0]: TypeError"),
+        (changed("inputs", 0, "scale", to=[0.0]), "inputs[0]: ValueError a scale is no positive"),
+        (changed("inputs", 0, "scale", to=[1.0, 2.0]), "inputs[0]: ValueError 2 scales do not"),
+        (changed("inputs", 0, "scale", to=3), "inputs[0]: TypeError"),
         (changed("outputs", 0, to={}), "outputs[0]: KeyError 'tokens'"),
         (changed("outputs", 0, "frame_bytes", to=16), "outputs[0]: 'frame_bytes' disagree"),
     ],

@@ -63,6 +63,19 @@ def test_reals_go_in_and_come_out(batch: int | None) -> None:
     np.testing.assert_array_equal(got, 3 * X.type.from_real(reals) / 8 + 1 / 8)
 
 
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_real_scales_of_ports(count: int) -> None:
+    """One factor, one a feature, one an element, on both sides."""
+    given, taken = (np.linspace(0.2, 0.7, count), np.linspace(3.0, 9.0, count))
+    ports = (replace(p, scale=tuple(s)) for p, s in ((X, given), (Y, taken)))
+    x, y = ports
+    reals = np.random.default_rng(1).normal(0, 1, (4, 5, 3))
+    with accelerator(board(describe(x, outputs=(y,)))) as chip:
+        got = chip.predict(reals)
+    given, taken = (s.reshape(-1, 3) if count > 1 else s for s in (given, taken))
+    np.testing.assert_allclose(got, (3 * X.type.from_real(reals / given) / 8 + 1 / 8) * taken)
+
+
 def test_raw_integers_pass_whole_ranges_and_saturate_in_predict() -> None:
     ends = np.array([X.type.min, X.type.max, -1, 0, 1])
     raw = np.resize(ends, (3, 5, 3))
