@@ -12,6 +12,7 @@ from types import MappingProxyType
 from gateformer.quant.expand.context import Note, Options
 from gateformer.quant.graph import Graph
 from gateformer.quant.passes.fold_heads import fold_heads
+from gateformer.quant.passes.join_attention import join_attention
 from gateformer.quant.ptq.apply import quantize
 from gateformer.quant.ptq.bits import Bits, average_bits
 from gateformer.quant.ptq.evaluate import lowered
@@ -104,7 +105,8 @@ def make(
         Told how many of all trials are done.
     """
     options = options or Options()
-    notes: list[Note] = []
+    graph, told = join_attention(graph)
+    notes = [*told]
     for folded in (False, True):
         if folded:
             graph, told = fold_heads(graph, fold)
