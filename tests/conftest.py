@@ -18,6 +18,7 @@ settings.load_profile("seeded")
 NEEDS = {
     "tensorflow": ({"tensorflow", "tf_keras", "qkeras"}, set()),
     "brevitas": ({"torch", "brevitas", "onnx", "onnxoptimizer", "onnxruntime", "qonnx"}, set()),
+    "onnx": ({"onnx", "onnxruntime"}, set()),
     "icarus": ({"cocotb"}, {"iverilog"}),
     "verilator": ({"cocotb"}, {"verilator", "g++", "make"}),
     "synth": ({"pyosys"}, set()),
