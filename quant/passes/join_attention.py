@@ -100,10 +100,10 @@ def _attention(
     score, factor, causal = softmax.inputs[0], softmax.op.scale, softmax.op.causal
     node = made.get(score)
     if node is not None and isinstance(node.op, Affine):
-        scale = node.op.scale
-        if node.op.offset.any() or (scale != scale[0]).any():
+        gains = node.op.scale
+        if node.op.offset.any() or (gains != gains[0]).any():
             return None
-        factor, node = factor * float(scale[0]), made.get(node.inputs[0])
+        factor, node = factor * float(gains[0]), made.get(node.inputs[0])
     if node is None or node.op != MatMul("features"):
         return None
     heads = graph.values[node.output].shape[1]
