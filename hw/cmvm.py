@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -189,3 +190,43 @@ def csd(matrix: IntArray) -> AdderGraph:
             level = merged + (level[-1:] if len(level) % 2 else [])
         outputs.append(level[0] if level else (-1, 0, False))
     return AdderGraph(matrix.shape[1], tuple(steps), tuple(outputs))
+
+
+def used_once(graph: AdderGraph) -> set[int]:
+    """Steps whose term one other step, or one output, reads once: parts of a longer sum."""
+    uses = Counter(term for a, b, _, _ in graph.steps for term in (a, b))
+    uses.update(term for term, _, _ in graph.outputs)
+    return {i for i in range(len(graph.steps)) if uses[graph.inputs + i] == 1}
+
+
+def additions(graph: AdderGraph, ternary: bool = False, more: int = 0) -> int:
+    """Adders that a graph takes.
+
+    Parameters
+    ----------
+    graph : AdderGraph
+        The terms.
+    ternary : bool
+        Whether an adder takes three operands: then a sum of n of them is n / 2 adders.
+    more : int
+        What is added to each output beside: its bias, a residual.
+    """
+    inner = used_once(graph)
+    sizes = [1] * graph.inputs
+    whole = []
+    for index, (a, b, _, _) in enumerate(graph.steps):
+        size = sizes[a] + sizes[b]
+        sizes.append(size if index in inner else 1)
+        if index not in inner:
+            whole.append(size)
+    whole += [sizes[term] + more for term, _, _ in graph.outputs if term >= 0]
+    most = 2 if ternary else 1
+    return sum(-(-(size - 1) // most) for size in whole)
+
+
+def trailing_zeros(matrix: IntArray) -> int:
+    """The power of two that all weights have."""
+    whole = 0
+    for value in matrix.ravel():
+        whole |= abs(int(value))
+    return (whole & -whole).bit_length() - 1 if whole else 0

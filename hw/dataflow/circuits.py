@@ -11,6 +11,7 @@ import numpy as np
 
 from gateformer.hw.dataflow.classify import Facts
 from gateformer.hw.dataflow.clusters import Cluster
+from gateformer.hw.dataflow.joint import Joint
 from gateformer.hw.dataflow.lanes import Lane, Nodes, Terms, dense_terms, fold, lower, product
 from gateformer.hw.dataflow.shifts import shifted_terms
 from gateformer.hw.dataflow.stages import Circuit, MacParts, Rom
@@ -62,10 +63,25 @@ def circuit_of_cluster(
         return made[name]
 
     sums: dict[str, list[Terms]] = {}
+    joint = Joint(facts, cluster, exported)
+
+    def wired(name: str) -> Nodes:
+        return facts.wire(name, leaf, whole, net.shifted)
+
     for node in cluster.nodes:
-        operands = [facts.wire(n, leaf, whole, net.shifted) for n in node.inputs if n not in sums]
-        values = [facts.graph.values[n] for n in node.inputs]
+        if node.output in joint.skipped:
+            continue
         result = facts.graph.values[node.output]
+        together = joint.sums(lane, node, leaf, wired)
+        if together is not None:
+            if isinstance(node.op, Dense) and _meets_add(facts, cluster, node):
+                sums[node.output] = together
+            else:
+                totals = [net.total(terms, result.name) for terms in together]
+                made[node.output] = np.array(totals, np.int64).reshape(facts.features(node.output))
+            continue
+        operands = [wired(n) for n in node.inputs if n not in sums]
+        values = [facts.graph.values[n] for n in node.inputs]
         if isinstance(node.op, Dense) and _meets_add(facts, cluster, node):
             sums[node.output] = dense_terms(lane, node.op, values[0], operands[0])
         elif any(n in sums for n in node.inputs):

@@ -6,6 +6,7 @@ name. Imports the facts of ``classify``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateformer.hw.dataflow.classify import Facts, is_cheap
@@ -29,6 +30,12 @@ class Cluster:
     layer: str
     nodes: list[Node] = field(default_factory=list)
     cheap: bool = True
+
+
+def needs(facts: Facts, nodes: Sequence[Node]) -> frozenset[str]:
+    """Values that nodes read and others make, wires looked through."""
+    inner = {node.output for node in nodes}
+    return frozenset(b for n in nodes for i in n.inputs for b in facts.bases(i)) - inner
 
 
 def clusters(facts: Facts) -> list[Cluster]:

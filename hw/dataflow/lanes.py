@@ -6,7 +6,6 @@ Imports the netlist, the adder-graph solver and the primitives.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,11 +104,9 @@ def matrix_terms(lane: Lane, weight: IntArray, nodes: Nodes) -> list[Terms]:
     where the device does that.
     """
     net, x = lane.net, nodes.reshape(-1)
-    # A power of two common to all weights is wires.
-    common = _trailing_zeros(weight)
-    graph = cmvm.solve(weight >> common, lane.settings.adders, lane.settings.cache)
+    graph, common = solved(lane.settings, weight)
     terms: list[tuple[int, int]] = [(int(n), 0) for n in x]
-    waiting = _used_once(graph) if net.ternary else _last_steps(graph)
+    waiting = cmvm.used_once(graph) if net.ternary else _last_steps(graph)
 
     def spread(term: int, shift: int, negate: bool) -> Terms:
         """A term, or the parts of one that is not added up."""
@@ -144,17 +141,17 @@ def _added(net: Net, parts: Terms) -> tuple[int, int]:
     return net.total(lifted), base
 
 
+def solved(settings: Settings, weight: IntArray) -> tuple[cmvm.AdderGraph, int]:
+    """The adder graph of a matrix without the power of two that all weights have, and that."""
+    common = cmvm.trailing_zeros(weight)
+    # A power of two common to all weights is wires.
+    return cmvm.solve(weight >> common, settings.adders, settings.cache), common
+
+
 def _last_steps(graph: cmvm.AdderGraph) -> set[int]:
     """Additions whose one use is one output: they may wait for what else is added there."""
     inner = {term for a, b, _, _ in graph.steps for term in (a, b)}
-    return {step for step in _used_once(graph) if graph.inputs + step not in inner}
-
-
-def _used_once(graph: cmvm.AdderGraph) -> set[int]:
-    """Additions that one other, or one output, uses once."""
-    uses = Counter(term for a, b, _, _ in graph.steps for term in (a, b))
-    uses.update(term for term, _, _ in graph.outputs)
-    return {i for i in range(len(graph.steps)) if uses[graph.inputs + i] == 1}
+    return {step for step in cmvm.used_once(graph) if graph.inputs + step not in inner}
 
 
 def _whole(net: Net, node: int, power: int) -> tuple[int, int, bool]:
@@ -168,13 +165,6 @@ def _exactly(net: Net, node: int, drop: int) -> tuple[Any, int, int, Any]:
     """Arguments of a cast that drops bits known to be zero."""
     op = net.operations[node]
     return Rounding.TRN, op.lo >> drop, op.hi >> drop, Overflow.SAT
-
-
-def _trailing_zeros(weight: NDArray[Any]) -> int:
-    whole = 0
-    for value in weight.ravel():
-        whole |= abs(int(value))
-    return (whole & -whole).bit_length() - 1 if whole else 0
 
 
 @lowers(Add)

@@ -27,8 +27,9 @@ from gateformer.hw.dataflow.circuits import (
     ports,
 )
 from gateformer.hw.dataflow.classify import Facts, classify
-from gateformer.hw.dataflow.clusters import Cluster, clusters
+from gateformer.hw.dataflow.clusters import Cluster, clusters, needs
 from gateformer.hw.dataflow.design import Design, Port
+from gateformer.hw.dataflow.joint import merged
 from gateformer.hw.dataflow.lanes import Nodes
 from gateformer.hw.dataflow.records import Pace, records
 from gateformer.hw.dataflow.stages import (
@@ -173,7 +174,10 @@ class _Planner:
         pace: Pace = "frame" if self.facts.slots == 1 else "input"
         for name in self.graph.inputs:
             self.streams[name] = Stream(pace, 0)
-        grouped = {n.output: c for c in clusters(self.facts) for n in c.nodes}
+        found = clusters(self.facts)
+        if self.facts.settings.joint:
+            found = merged(self.facts, found)
+        grouped = {n.output: c for c in found for n in c.nodes}
         waiting: dict[int, int] = {}
         readers: dict[str, list[Item]] = {}
         items: dict[int, Item] = {}
@@ -202,9 +206,7 @@ class _Planner:
         return self._finish()
 
     def _needs(self, item: Item) -> set[str]:
-        nodes = item.nodes if isinstance(item, Cluster) else [item]
-        inner = {n.output for n in nodes}
-        return {b for n in nodes for i in n.inputs for b in self.facts.bases(i)} - inner
+        return set(needs(self.facts, item.nodes if isinstance(item, Cluster) else [item]))
 
     def _place(self, item: Item) -> None:
         if isinstance(item, Cluster):
