@@ -74,8 +74,9 @@ def import_graph(model: Model) -> Graph:
             broken.update(node.outputs)
             faults.append(error.at(node.name))
     Problems.raise_if_any(faults)
+    makers = {name: node for node in model.nodes for name in node.outputs}
     for name in model.outputs:
-        _output(builder, name, held.get(name))
+        _output(builder, name, held.get(name), makers.get(name))
     return tidy(builder.build())
 
 
@@ -140,12 +141,19 @@ def _input(builder: Builder, given: Input) -> Tensor:
     return Tensor(value, atoms, tuple(axes), batch)
 
 
-def _output(builder: Builder, name: str, found: Result | None) -> None:
-    if not isinstance(found, Tensor):
+def _output(builder: Builder, name: str, found: Result | None, maker: Node | None) -> None:
+    """An output with the elements in ONNX's order and shape, its batch left out."""
+    if not isinstance(found, Tensor) or maker is None:
         raise ModelError(
             "E114",
-            "output that depends on no input",
+            "output that no node computes",
             layer=name,
-            fix="remove it from the model's outputs",
+            fix="remove it from the outputs, or give it a node",
         )
-    builder.output(found.value)
+    site = Site(builder, maker, (), {})
+    groups = [[atom for atom in axis if atom != BATCH] for axis in found.axes]
+    samples = [k for k, axis in enumerate(found.axes) if axis == (BATCH,)]
+    single = [k for k, axis in enumerate(found.axes[:2]) if not axis]
+    if len(groups) > 1 and (samples or single):
+        groups.pop((samples or single)[0])
+    builder.output(site.boxed(found, groups).value)
