@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from gateformer.quant.errors import GateformerError, ModelError, Problems
 from gateformer.quant.ops.base import Composite, Op, Primitive, Shape, Value, repeats
-from gateformer.quant.types import Fixed, FloatArray, IntArray
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,9 @@ class Graph:
         Value -> what its reals are multiplied by to be the model's, shape () or one that is
         repeated to the value's; left out where it is 1. A raw integer means
         ``raw 2^-frac scale``.
+    floors : mapping of str to Overflow
+        Typed input that the host rounds down -> what it does beyond the input's type; others are
+        rounded to the nearest step and saturate.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Graph:
     values: Mapping[str, Value]
     masks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     scales: Mapping[str, FloatArray] = field(default_factory=lambda: MappingProxyType({}))
+    floors: Mapping[str, Overflow] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def typed(self) -> bool:
@@ -85,8 +89,10 @@ class Graph:
         return self.values[name].fixed.to_real(raw) * self.scales.get(name, 1.0)
 
     def from_real(self, name: str, real: FloatArray) -> IntArray:
-        """Raw integers of the model's reals: to the nearest step, saturating (E620 for NaN)."""
+        """Raw integers of the model's reals, rounded as ``floors`` says (E620 for NaN)."""
         units = np.asarray(real, np.float64) / self.scales.get(name, 1.0)
+        if name in self.floors:
+            return self.values[name].fixed.from_real(units, Rounding.TRN, self.floors[name])
         return self.values[name].fixed.from_real(units)
 
     def verify(self) -> None:
@@ -123,6 +129,11 @@ class Graph:
             ModelError("E130", f"scale of '{name}' does not fit it", fix="correct the graph")
             for name, scale in self.scales.items()
             if name not in self.values or not _fits(scale, self.values[name].shape)
+        ]
+        faults += [
+            ModelError("E130", f"'{name}' is rounded down and no input", fix="correct the graph")
+            for name in self.floors
+            if name not in self.inputs
         ]
         if faults:
             raise Problems(faults)
@@ -177,6 +188,7 @@ class Builder:
         self._nodes: list[Node] = []
         self._masks: dict[str, str] = {}
         self._scales: dict[str, FloatArray] = {}
+        self._floors: dict[str, Overflow] = {}
         self._taken: dict[str, int] = {}
 
     def input(
@@ -218,6 +230,10 @@ class Builder:
         """Say what a value's reals are multiplied by to be the model's."""
         self._scales[name] = scale
 
+    def floor(self, name: str, overflow: Overflow) -> None:
+        """Let the host round an input down, and say what it does beyond the input's type."""
+        self._floors[name] = overflow
+
     def output(self, name: str) -> None:
         """Declare a value an output."""
         self._outputs.append(name)
@@ -232,6 +248,7 @@ class Builder:
             MappingProxyType(dict(self.values)),
             MappingProxyType(dict(self._masks)),
             MappingProxyType(dict(self._scales)),
+            MappingProxyType(dict(self._floors)),
         )
         graph.verify()
         return graph
@@ -253,9 +270,7 @@ def prune(graph: Graph) -> Graph:
     names = {*graph.inputs, *(n.output for n in kept)}
     values = {k: v for k, v in graph.values.items() if k in names}
     scales = {k: v for k, v in graph.scales.items() if k in names}
-    return Graph(
-        graph.name, graph.inputs, graph.outputs, tuple(reversed(kept)), values, graph.masks, scales
-    )
+    return replace(graph, nodes=tuple(reversed(kept)), values=values, scales=scales)
 
 
 def composites(graph: Graph) -> Iterable[Node]:

@@ -70,6 +70,9 @@ SETTLED: tuple[type[Op], ...] = (
 )
 """Operations whose result has its own type already."""
 
+WIDEST_FLOOR = 32
+"""Most bits of an input's type that follows from its quantizers: one word of AXI4-Stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
@@ -227,6 +230,9 @@ class _Plan:
         rows = [n.op.table.shape[0] for n in readers if isinstance(n.op, Embedding)]
         if rows:
             return Fixed(False, max(1, (max(rows) - 1).bit_length()), 0)
+        if (floored := floor_of([n.op for n in readers])) is not None:
+            to.builder.floor(name, floored[1])
+            return floored[0]
         kinds = {_steps(n.op) for n in readers}
         return next(iter(kinds)) or to.type(name) if len(kinds) == 1 else to.type(name)
 
@@ -262,6 +268,29 @@ class _Plan:
             return
         if _is_given(node, types) or self._wanted(node.output):
             casts.add(node.output)
+
+
+def floor_of(readers: Sequence[Op]) -> tuple[Fixed, Overflow] | None:
+    """Type to which the host may round an input down, so that all its quantizers give the same.
+
+    ``floor(x 2^f + 1/2)`` needs no more of x than its floor at f + 1 bits, and what wraps at some
+    width no more than what wrapped at a larger one. None where that does not hold (half to even,
+    overflows that differ), and where it would take more than ``WIDEST_FLOOR`` bits.
+    """
+    kinds: list[Fixed] = []
+    half = False
+    for op in readers:
+        if not isinstance(op, Quantize | QuantizeEach) or op.rounding is Rounding.RND_CONV:
+            return None
+        kinds += op.kinds if isinstance(op, QuantizeEach) else [op.type]
+        half = half or op.rounding is Rounding.RND
+    overflows = {op.overflow for op in readers if isinstance(op, Quantize | QuantizeEach)}
+    if not kinds or len(overflows) != 1 or overflows == {Overflow.SAT_SYM}:
+        return None
+    frac = max(kind.frac for kind in kinds) + half
+    ends = [(kind.min << frac - kind.frac, kind.max + 1 << frac - kind.frac) for kind in kinds]
+    found = Fixed.for_range(min(low for low, _ in ends), max(top for _, top in ends) - 1, frac)
+    return (found, overflows.pop()) if found.width <= WIDEST_FLOOR else None
 
 
 def _steps(op: Op) -> Fixed | None:

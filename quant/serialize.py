@@ -18,7 +18,7 @@ from gateformer.quant.encoding import decode, encode, malformed
 from gateformer.quant.errors import GateformerError, ModelError
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.base import REGISTRY, Op, Value
-from gateformer.quant.types import Fixed, FloatArray, IntArray
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow
 
 SPEC_VERSION = 2
 """Version of the format that is written."""
@@ -53,6 +53,7 @@ VOCABULARY = expand.__all__
 
 def to_json(graph: Graph) -> dict[str, Any]:
     """The graph as JSON values; equal graphs give equal texts."""
+    floors = {name: encode(overflow) for name, overflow in sorted(graph.floors.items())}
     return {
         "spec_version": SPEC_VERSION,
         "name": graph.name,
@@ -73,6 +74,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         ],
         "outputs": list(graph.outputs),
         "scales": {name: encode(scale) for name, scale in sorted(graph.scales.items())},
+        **({"floors": floors} if floors else {}),
     }
 
 
@@ -173,6 +175,8 @@ def _build(content: dict[str, Any]) -> Graph:
         builder.output(name)
     for name, scale in content["scales"].items():
         builder.scale(_text(name), decode(FloatArray, scale, "scale"))
+    for name, overflow in content.get("floors", {}).items():
+        builder.floor(_text(name), decode(Overflow, overflow, "floors"))
     return builder.build()
 
 

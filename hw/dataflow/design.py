@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateformer.quant.types import Fixed
+from gateformer.quant.types import Fixed, Overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,9 @@ class Port:
     scale : tuple of float
         What raw x 2^-frac is multiplied by to be the model's: one factor, one a feature, or one an
         element, tokens first.
+    floor : Overflow or None
+        The host rounds reals down, and this happens beyond the type; None: it rounds them to the
+        nearest step and saturates.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Port:
     lanes: int
     mask: str | None = None
     scale: tuple[float, ...] = (1.0,)
+    floor: Overflow | None = None
 
     @property
     def beats(self) -> int:

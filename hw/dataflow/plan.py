@@ -498,4 +498,5 @@ class _Planner:
             self.facts.lanes(name),
             mask,
             factors(self.graph, name, features),
+            self.graph.floors.get(name),
         )

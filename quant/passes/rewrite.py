@@ -51,4 +51,6 @@ def rebuilt(graph: Graph, steps: Sequence[Step]) -> Graph:
         builder.output(name)
     for name in graph.scales.keys() & builder.values.keys():
         builder.scale(name, graph.scales[name])
+    for name, overflow in graph.floors.items():
+        builder.floor(name, overflow)
     return prune(builder.build())

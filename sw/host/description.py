@@ -16,10 +16,10 @@ from typing import Any
 from gateformer.hw.dataflow.design import Design, Port
 from gateformer.hw.dataflow.words import Words
 from gateformer.quant.errors import BoardError, GateformerError, Problems
-from gateformer.quant.types import Fixed
+from gateformer.quant.types import Fixed, Overflow
 
 FORMAT = 2
-"""Of the file; 1 where no stream has a scale, which older drivers read as well."""
+"""Of the file; 1 where no stream has a scale or rounds down, which older drivers read as well."""
 STATUS_BLOCK = "accelerator_status"
 """Name of the GPIO block in the block design."""
 
@@ -98,7 +98,7 @@ class Description:
     def to_json(self) -> str:
         """Return the file's text."""
         table = {
-            "format": FORMAT if any(_scaled(s) for s in (*self.inputs, *self.outputs)) else 1,
+            "format": FORMAT if any(_new(s) for s in (*self.inputs, *self.outputs)) else 1,
             "name": self.name,
             "identity": self.identity,
             "clock_ns": self.clock_ns,
@@ -161,7 +161,8 @@ class Description:
 def _table(stream: Stream) -> dict[str, object]:
     """A stream's part of the file; what follows from the rest is there for other drivers."""
     port, layout = stream.port, stream.layout
-    scale = {"scale": list(port.scale)} if _scaled(stream) else {}
+    scale: dict[str, object] = {"scale": list(port.scale)} if port.scale != (1.0,) else {}
+    floor = {} if port.floor is None else {"floor": port.floor.name}
     return {
         "stream": port.name,
         "value": port.value,
@@ -177,11 +178,12 @@ def _table(stream: Stream) -> dict[str, object]:
         "beats_per_frame": port.beats,
         "frame_bytes": layout.frame_bytes,
         **scale,
+        **floor,
     }
 
 
-def _scaled(stream: Stream) -> bool:
-    return stream.port.scale != (1.0,)
+def _new(stream: Stream) -> bool:
+    return stream.port.scale != (1.0,) or stream.port.floor is not None
 
 
 def _streams(
@@ -223,9 +225,9 @@ def _stream(entry: Mapping[str, Any]) -> Stream:
         raise ValueError(f"{len(scale)} scales do not fit")
     if not all(math.isfinite(x) and x > 0 for x in scale):
         raise ValueError("a scale is no positive number")
-    port = Port(
-        entry["stream"], entry["value"], tokens, features, kind, lanes, entry["mask"], scale
-    )
+    floor = None if entry.get("floor") is None else Overflow[entry["floor"]]
+    stream, value, mask = entry["stream"], entry["value"], entry["mask"]
+    port = Port(stream, value, tokens, features, kind, lanes, mask, scale, floor)
     return Stream(port, entry["dma"])
 
 

@@ -29,7 +29,7 @@ from gateformer.host.description import Description, Stream
 from gateformer.host.packing import from_memory, to_memory
 from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, GateformerError, Problems
-from gateformer.quant.types import FloatArray, IntArray
+from gateformer.quant.types import FloatArray, IntArray, Rounding
 
 BATCH_BYTES = 1 << 20
 """Memory of a stream's buffer, unless told otherwise: far below what a board sets aside."""
@@ -170,7 +170,12 @@ class Accelerator:
             try:
                 if port.value in given and port.value not in faulty:
                     units = np.asarray(given[port.value], np.float64)
-                    raw[port.value] = port.type.from_real(units / _factors(port, units.shape))
+                    units = units / _factors(port, units.shape)
+                    raw[port.value] = (
+                        port.type.from_real(units)
+                        if port.floor is None
+                        else port.type.from_real(units, Rounding.TRN, port.floor)
+                    )
             except GateformerError as error:
                 faults.append(error.at(port.value))
             if port.mask is not None and port.mask in given and port.mask not in faulty:
