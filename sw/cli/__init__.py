@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "build": "Run a toolchain on the sources.",
     "run": "Do all of it, in a folder that keeps every step.",
     "report": "Write the page of a run again.",
+    "study": "Put accuracy, bits and techniques beside area and clocks.",
     "pim": "Simulate transformers on a memory that computes.",
     "baseline": "Measure the same models in other runtimes, on this CPU and GPU.",
     "compare": "Put FPGA, PIM, CPU and GPU side by side.",

@@ -98,7 +98,7 @@ def points(study: Study) -> list[Point]:
 def _point(
     study: Study, variant: Variant, bits: int, seed: int, tree: dict[str, Any], place: str
 ) -> Point:
-    widths = {name: bits for name in ("weight", "activation", "attention")}
+    widths = dict.fromkeys(("weight", "activation", "attention"), bits)
     above = {"bits": widths, "training": {"seed": seed}}
     recipe = checked(merged(merged(tree, above), variant.recipe), place)
     ptq = None

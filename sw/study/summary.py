@@ -1,0 +1,145 @@
+"""Rows of several seeds as one, and one variant against another.
+
+Owns ``Summary``, ``summaries``, ``Against`` and ``against``. Imports rows and the device's sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean
+from typing import Literal
+
+from gateformer.hw.devices import load
+from gateformer.study.rows import Row
+from gateformer.study.schema import Study
+
+DEVICE = "xcvu13p"
+"""Whose ratio of LUTs to DSP blocks makes one area of both."""
+
+LEAST = 0.01
+"""Changes of area or clocks below this are none."""
+
+Verdict = Literal["gains", "no change", "costs", "trades", "loses accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A variant at one width: means over its seeds.
+
+    Attributes
+    ----------
+    variant, bits
+        Which.
+    rows
+        One a seed, none of them failed.
+    """
+
+    variant: str
+    bits: int
+    rows: tuple[Row, ...]
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a figure over the seeds that have it."""
+        found = [value for row in self.rows if (value := row.number(name)) is not None]
+        return fmean(found) if found else None
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean accuracy that the count of test samples leaves.
+
+        sqrt(p (1 - p) / n) of a share p of n samples, taken once: all seeds have the same test
+        samples, so that more of them do not make it smaller.
+        """
+        share, samples = self.mean("integer") or 0.0, self.mean("samples") or 1.0
+        return math.sqrt(share * (1.0 - share) / samples)
+
+    def area(self, synthesized: bool) -> float | None:
+        """Return LUTs and DSP blocks as LUTs, predicted or as yosys counts them."""
+        above = "synth_" if synthesized else ""
+        lut, dsp = self.mean(f"{above}lut"), self.mean(f"{above}dsp")
+        return None if lut is None or dsp is None else lut + lut_per_dsp() * dsp
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A variant beside the one that it is set against, at the same width.
+
+    Attributes
+    ----------
+    without, this
+        Both.
+    accuracy
+        Share of right answers that it has more.
+    allowed
+        How many less still count as equal.
+    area, clocks
+        Relative changes; area is None where it is not known of both.
+    synthesized
+        Whether yosys counted the areas.
+    """
+
+    without: Summary
+    this: Summary
+    accuracy: float
+    allowed: float
+    area: float | None
+    clocks: float
+    synthesized: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it is worth at equal accuracy."""
+        if self.accuracy < -self.allowed:
+            return "loses accuracy"
+        changes = (self.area or 0.0, self.clocks)
+        less, more = (any(sign * one > LEAST for one in changes) for sign in (-1, 1))
+        if less and more:
+            return "trades"
+        return "gains" if less else "costs" if more else "no change"
+
+
+@cache
+def lut_per_dsp() -> float:
+    """Return how many LUTs the device has for each DSP block."""
+    device = load(DEVICE)
+    return float(device.lut) / float(device.dsp)
+
+
+def summaries(rows: Iterable[Row]) -> list[Summary]:
+    """Return one summary a variant and width, in the order of the rows, failed ones left out."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if not row.failed:
+            groups.setdefault((row.variant, row.bits), []).append(row)
+    return [Summary(variant, bits, tuple(some)) for (variant, bits), some in groups.items()]
+
+
+def against(study: Study, found: Sequence[Summary]) -> list[Against]:
+    """Return each summary beside that of what its variant is set against."""
+    by_place = {(one.variant, one.bits): one for one in found}
+    out = []
+    for variant in study.variants:
+        base = study.base(variant)
+        for this in found:
+            without = None if base is None else by_place.get((base, this.bits))
+            if this.variant == variant.name and without is not None:
+                out.append(_against(without, this))
+    return out
+
+
+def _against(without: Summary, this: Summary) -> Against:
+    synthesized = None not in (without.area(True), this.area(True))
+    before, after = without.area(synthesized), this.area(synthesized)
+    clocks = [one.mean("latency") or 1.0 for one in (without, this)]
+    return Against(
+        without=without,
+        this=this,
+        accuracy=(this.mean("integer") or 0.0) - (without.mean("integer") or 0.0),
+        allowed=max(without.error, this.error),
+        area=None if not before or after is None else after / before - 1.0,
+        clocks=clocks[1] / clocks[0] - 1.0,
+        synthesized=synthesized,
+    )
