@@ -288,6 +288,11 @@ def is_cheap(node: Node) -> bool:
     return isinstance(node.op, (Add, Cast))
 
 
+def is_sum(node: Node) -> bool:
+    """Whether a node's elements are sums of its operands', by constant weights."""
+    return isinstance(node.op, (Add, Dense))
+
+
 def _unsupported(value: Value, op: object, cause: str) -> ScheduleError:
     return ScheduleError(
         "E310",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateformer.hw.dataflow.classify import Facts, is_cheap
+from gateformer.hw.dataflow.classify import Facts, is_cheap, is_sum
 from gateformer.quant.graph import Node
 
 
@@ -61,7 +61,9 @@ def clusters(facts: Facts) -> list[Cluster]:
                 and facts.folds[reader.output] == facts.folds[name]
                 and facts.tokens(reader.output) == facts.tokens(name)
             )
-            if same_domain and (candidate.layer == layer or candidate.cheap):
+            # Sums of sums may be multiplied out, so they belong together.
+            chained = facts.settings.joint and is_sum(node) and is_sum(reader)
+            if same_domain and (candidate.layer == layer or candidate.cheap or chained):
                 cluster = candidate
         if cluster is None:
             cluster = Cluster(layer)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from gateformer.hw import cmvm
-from gateformer.hw.dataflow.classify import Facts
+from gateformer.hw.dataflow.classify import Facts, is_sum
 from gateformer.hw.dataflow.clusters import Cluster, needs
 from gateformer.hw.dataflow.lanes import Lane, Nodes, Terms, matrix_terms, solved
 from gateformer.quant.graph import Node
@@ -151,7 +151,7 @@ class Joint:
 
     def _chain(self) -> None:
         """Multiply matrices and sums out where the product takes fewer adders than its parts."""
-        sums = {node.output for node in self.cluster.nodes if isinstance(node.op, Dense | Add)}
+        sums = {node.output for node in self.cluster.nodes if is_sum(node)}
         read = {b for name in sums for i in self.inner[name].inputs for b in self.facts.bases(i)}
         if not sums & read:
             return

@@ -92,6 +92,8 @@ class Quantize(Section):
     """Calibration samples to use, from the first on."""
     softmax: Literal["auto", "direct", "max"] = "auto"
     """Whether softmax subtracts the row's maximum; ``auto``: only where scores are unbounded."""
+    fold_affine: bool = False
+    """Merge batch normalizations and other affine maps with the dense layers beside them."""
     fold_heads: bool = True
     """Merge query with key and value with output matrices where that saves multiplies."""
 
@@ -118,6 +120,12 @@ class Generate(Section):
 
     adders: Literal["auto", "da4ml", "csd"] = "auto"
     """Who finds the adder graphs of constant matrices."""
+    joint: bool = True
+    """Solve the matrices that read one value as one adder graph, and multiply exact chains out,
+    where that takes fewer adders."""
+    ternary: Literal["auto"] | bool = "auto"
+    """Add three operands in one step; ``auto``: where the device's LUTs have six inputs, whose
+    carry chains take them."""
 
 
 class Simulator(Section):

@@ -264,7 +264,7 @@ def carries(
         odd, most = next(fresh), next(fresh)
         inputs = [*(bits[i] for bits, _ in terms), below]
         pins = {f"I{k}": [bit] for k, bit in enumerate(inputs)}
-        both = {"O6": [odd], "O5": [most]}
+        both: dict[str, Bits] = {"O6": [odd], "O5": [most]}
         if packed:
             pins |= {"I4": ["0"], "I5": ["1"]}
             init = {"INIT": bits_of(2 * parity) + bits_of(2 * majority)}
@@ -279,15 +279,15 @@ def carries(
     for at in range(0, len(chain), 4):
         part = chain[at : at + 4]
         spare = 4 - len(part)
-        over = [next(fresh) for _ in range(4)]
+        over: Bits = [next(fresh) for _ in range(4)]
         pins = {
             "S": [odd for odd, _, _ in part] + ["0"] * spare,
             "DI": [more for _, more, _ in part] + ["0"] * spare,
             "CI": [carry],
             "CYINIT": ["0" if at else first],
         }
-        rest = [next(fresh) for _ in range(spare)]
-        results = {"O": [bit for _, _, bit in part] + rest, "CO": over}
+        rest: Bits = [next(fresh) for _ in range(spare)]
+        results: dict[str, Bits] = {"O": [bit for _, _, bit in part] + rest, "CO": over}
         cells[f"{name}.carry{at}"] = cell_of("CARRY4", {}, pins, results)
         carry = over[3]
     return cells

@@ -75,9 +75,18 @@ def settings(config: Config) -> Settings:
         clock_ns=table.clock_ns,
         logic_ns=table.logic_ns,
         adders=config.generate.adders,
+        joint=config.generate.joint,
+        ternary=ternary(config),
         device=table.device,
         cache=cache_folder(config, "adders"),
     )
+
+
+def ternary(config: Config) -> bool:
+    """Return whether three operands are added in one step."""
+    if config.generate.ternary == "auto":
+        return load_device(config.schedule.device).lut_inputs == 6
+    return config.generate.ternary
 
 
 def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:

@@ -1,0 +1,148 @@
+"""Adder graphs of several matrices, and of chains: fewer adders, the same sums; never more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from equiv.networks import NETWORKS, Maker, bench, network
+
+from gateformer.hw import cmvm
+from gateformer.hw.dataflow.plan import plan
+from gateformer.hw.dataflow.stages import LaneStage
+from gateformer.hw.settings import Settings
+from gateformer.quant.expand import Elementwise, Linear
+from gateformer.quant.expand.context import Types
+from gateformer.quant.graph import Builder, Graph
+from gateformer.quant.lower import lower
+from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.elementwise import Add
+from gateformer.quant.ops.layout import Slice
+from gateformer.quant.types import Fixed
+
+RNG = np.random.default_rng(3)
+APART, JOINT = Settings(), Settings(joint=True)
+THREES = Settings(joint=True, ternary=True)
+
+
+def luts(graph: Graph, settings: Settings) -> float:
+    return plan(graph, settings).design.cost.lut
+
+
+def siblings(equal: int) -> Graph:
+    """Three matrices on one value, whose first rows are equal; one of them behind a gate."""
+    builder = Builder("siblings")
+    m = Maker(builder, np.random.default_rng(1), 5)
+    x = builder.input("x", (4, 6))
+    shared = m.weights(6, equal)
+    for name in ("query", "key", "gate"):
+        kernel = np.concatenate([shared, m.weights(6, 5 - equal)], 1)
+        y = m.one(Linear(kernel, m.weights(5), (5,)), x, name=name)
+        builder.output(m.one(Elementwise("sigmoid"), y, name="open") if name == "gate" else y)
+    return lower(builder.build(), Types(default=Fixed.parse("fixed<10,4>")))
+
+
+def chain(second: Linear, residual: bool, sliced: bool = False, shown: bool = False) -> Graph:
+    """Matrix behind matrix with nothing rounded between: every sum's own type is wide enough."""
+    builder = Builder("chain")
+    m = Maker(builder, np.random.default_rng(2), 4)
+    x = builder.input("x", (3, 4))
+    h = m.one(Linear(m.weights(4, 4), m.weights(4), (4,)), x, name="first")
+    if shown:
+        builder.output(h)
+    if residual:
+        h = m.one(Add(True), h, x, name="sum")
+    if sliced:
+        h = m.one(Slice(1, 3), h, name="middle")
+    builder.output(m.one(second, h, name="second"))
+    given = dict.fromkeys(("first", "sum", "second"), Fixed.parse("fixed<30,12>"))
+    return lower(builder.build(), Types(default=Fixed.parse("fixed<6,2>"), given=given))
+
+
+def summing(inputs: int) -> Linear:
+    """All weights one: what is multiplied out is as dense, but a single row."""
+    return Linear(np.ones((inputs, 1)), np.array([0.5]), (1,))
+
+
+def test_a_sum_of_n_takes_half_as_many_adders_of_three() -> None:
+    for terms in range(1, 12):
+        graph = cmvm.csd(np.ones((1, terms), np.int64))
+        assert cmvm.additions(graph) == terms - 1
+        assert cmvm.additions(graph, ternary=True) == -(-(terms - 1) // 2)
+        assert cmvm.additions(graph, more=1) == terms
+
+
+def test_shared_terms_are_added_once() -> None:
+    """(a + b) is read twice: it is an adder of its own."""
+    graph = cmvm.AdderGraph(
+        3, ((0, 1, 0, False), (3, 2, 0, False), (3, 2, 1, True)), ((4, 0, False), (5, 0, True))
+    )
+    assert cmvm.used_once(graph) == {1, 2}
+    assert (cmvm.additions(graph), cmvm.additions(graph, ternary=True)) == (3, 3)
+    assert cmvm.additions(graph, ternary=True, more=1) == 3
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("equal", [0, 3])
+def test_matrices_that_read_one_value_share_a_stage_where_that_saves(
+    equal: int, tmp_path: Path
+) -> None:
+    graph = siblings(equal)
+    for number, settings in enumerate((JOINT, THREES)):
+        planned = bench(graph, tmp_path / str(number), settings, count=7)
+        stages = [s for s in planned.stages if isinstance(s, LaneStage)]
+        assert luts(graph, settings) <= luts(graph, APART)
+        if equal:
+            assert len(stages) < len(plan(graph, APART).stages)
+            assert luts(graph, settings) < luts(graph, APART)
+    stage = next(s for s in plan(siblings(3), JOINT).stages if len(s.outputs) == 3)
+    assert set(stage.outputs) == {"query", "key", "gate"}
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("sliced", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_chains_are_multiplied_out_where_that_saves(
+    residual: bool, sliced: bool, tmp_path: Path
+) -> None:
+    graph = chain(summing(2 if sliced else 4), residual, sliced)
+    assert sum(isinstance(n.op, Dense) for n in graph.nodes) == 2
+    for number, settings in enumerate((JOINT, THREES)):
+        bench(graph, tmp_path / str(number), settings, count=7)
+    assert luts(graph, JOINT) < luts(graph, APART)
+
+
+def test_a_chain_that_gains_nothing_stays_as_it_is() -> None:
+    """Eight outputs of four: the product has more weights than both."""
+    wide = Linear(np.kron(np.eye(4), np.ones((1, 4))), None, (16,))
+    graph = chain(wide, residual=False)
+    assert luts(graph, JOINT) == luts(graph, APART)
+
+
+@pytest.mark.icarus
+def test_a_sum_that_is_read_elsewhere_is_still_made(tmp_path: Path) -> None:
+    graph = chain(summing(4), residual=False, shown=True)
+    for number, settings in enumerate((JOINT, THREES)):
+        bench(graph, tmp_path / str(number), settings, count=7)
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("name", ["dense", "self_attention", "layer_norm", "two_outputs"])
+def test_threes_take_fewer_luts_and_no_more_clocks(name: str, tmp_path: Path) -> None:
+    graph = network(NETWORKS[name])
+    settings = Settings(token_parallelism=2, joint=True, ternary=True)
+    bench(graph, tmp_path, settings, count=7)
+    before, after = (plan(graph, s).design for s in (APART, THREES))
+    assert after.cost.lut < before.cost.lut
+    assert after.latency_cycles <= before.latency_cycles
+
+
+@pytest.mark.slow
+@pytest.mark.icarus
+@pytest.mark.parametrize("p", [1, 3, 16])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_joined(name: str, p: int, tmp_path: Path) -> None:
+    for r in (1, 3):
+        settings = Settings(token_parallelism=p, reuse_factor=r, joint=True, ternary=True)
+        bench(network(NETWORKS[name]), tmp_path / str(r), settings, count=7)
