@@ -23,13 +23,12 @@ def command(
     from gateformer.flow.layers import layer_rows, multiplies
     from gateformer.flow.steps.importing import Import
     from gateformer.flow.view import Memory
-    from gateformer.quant.passes.fold_heads import fold_heads
-    from gateformer.quant.passes.fold_scales import fold_scales
+    from gateformer.quant.passes.prepare import prepare
 
     view = Memory(read(design, override))
     graph = view.get(Import)
     rows = layer_rows(graph)
-    folded, notes = fold_heads(fold_scales(graph))
+    folded, notes = prepare(graph)
     counts = {"unfolded": multiplies(graph), "folded": multiplies(folded)}
     if as_json:
         layers = [asdict(row) for row in rows]

@@ -22,8 +22,7 @@ from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered, lower_noted
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.matmul import MatMul
-from gateformer.quant.passes.fold_heads import fold_heads
-from gateformer.quant.passes.fold_scales import fold_scales
+from gateformer.quant.passes.prepare import prepare
 from gateformer.quant.types import Fixed
 
 VARIABLES = {
@@ -107,7 +106,7 @@ class _Fit:
     def __init__(
         self, graph: Graph, classes: Mapping[str, str], scopes: Scopes, ledger: Ledger
     ) -> None:
-        self.graph, _ = fold_heads(fold_scales(graph))
+        self.graph, _ = prepare(graph)
         self.classes = classes
         self.scopes = scopes
         self.ledger = ledger

@@ -19,14 +19,14 @@ class Fold(Step[Folded]):
 
     name = "fold"
     needs = (Import,)
-    uses = ("quantize.fold_heads",)
+    uses = ("quantize.fold_affine", "quantize.fold_heads")
 
     def make(self, view: View) -> Folded:
         """Return the graph and what was decided for each layer."""
-        from gateformer.quant.passes.fold_heads import fold_heads
-        from gateformer.quant.passes.fold_scales import fold_scales
+        from gateformer.quant.passes.prepare import prepare
 
-        return fold_heads(fold_scales(view.get(Import)), view.config.quantize.fold_heads)
+        quantize = view.config.quantize
+        return prepare(view.get(Import), heads=quantize.fold_heads, affine=quantize.fold_affine)
 
     def write(self, view: View, product: Folded, folder: Path) -> Outcome:
         """Write the decisions."""
