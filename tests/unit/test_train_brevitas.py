@@ -281,6 +281,51 @@ def test_torch_s_encoder_layer_has_a_counterpart(kind: str, first: bool) -> None
     assert 0.0 < worst < 0.1
 
 
+def test_a_trained_encoder_is_trained_on_with_quantizers(tmp_path: Path) -> None:
+    import torch
+    from brevitas.nn import QuantLinear
+
+    from gateformer.quant.train.brevitas.encoder_layer import counterpart
+    from gateformer.quant.train.brevitas.export import outputs
+    from gateformer.quant.train.brevitas.packages import seeded
+    from gateformer.quant.train.brevitas.training import calibrate
+
+    seeded(2)
+    nn, data = torch.nn, sample()
+    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
+
+    class Classifier(nn.Module):  # type: ignore[misc] # torch is untyped here
+        def __init__(self, encoder: Any, head: Any) -> None:
+            super().__init__()
+            self.encoder, self.head = encoder, head
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.encoder(x).mean(1))
+
+    def fit(network: Any, steps: int) -> float:
+        network.train()
+        adam = torch.optim.Adam(network.parameters(), 5e-3)
+        for _ in range(steps):
+            loss = nn.functional.cross_entropy(network(x), y)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return float((outputs(network, data.test.x).argmax(1) == data.test.y).mean())
+
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, activation="gelu", batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(6), enable_nested_tensor=False)
+    real = Classifier(encoder, nn.Linear(6, 3))
+    assert fit(real, 60) > 0.8
+    made = Classifier(counterpart(encoder, SHAPE[0], Bits(weight=4)), QuantLinear(6, 3, True))
+    made.head.load_state_dict(real.head.state_dict(), strict=False)
+    calibrate(made, data.train.x)
+    assert fit(made, 10) > 0.8
+    written(made, tmp_path)
+    graph = load(tmp_path / "model.onnx")
+    (found,) = run_reals(graph, {graph.inputs[0]: data.test.x.astype(np.float64)}).values()
+    assert_allclose(found, outputs(made, data.test.x), rtol=0, atol=1e-5)
+
+
 def test_layers_without_a_counterpart_are_refused() -> None:
     import torch
 

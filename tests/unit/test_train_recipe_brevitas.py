@@ -9,6 +9,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.execute import run_reals
+from gateformer.quant.frontends import load
+from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.pruning import share_at
 from gateformer.quant.train.brevitas.reading import read
 from gateformer.quant.train.brevitas.recipe import Samples
@@ -33,6 +36,28 @@ def test_the_shipped_recipe_reads() -> None:
     assert recipe.norm == "layer"
     assert max(bits.input, bits.weight, bits.activation, bits.attention) <= 8
     assert recipe.techniques.softmax == "plain"
+
+
+def test_the_shipped_samples_are_the_recipe_s() -> None:
+    pytest.importorskip("sklearn")
+    recipe = read(RECIPE)
+    dealt = samples(recipe.task, recipe.data, Path(), 1)
+    with np.load(PROJECT / "data.npz") as data:
+        assert_array_equal(data["x_test"], dealt.test.x)
+        assert_array_equal(data["y_test"], dealt.test.y)
+        assert_array_equal(data["x_calib"], dealt.train.x[: recipe.data.calibration])
+        assert accuracy(data["y_framework"], data["y_test"]) >= 0.95
+
+
+@pytest.mark.brevitas
+def test_the_shipped_file_computes_what_brevitas_computed() -> None:
+    graph = load(PROJECT / "model.onnx")
+    with np.load(PROJECT / "data.npz") as data:
+        x, wanted = data["x_test"].astype(np.float64), data["y_framework"]
+    (found,) = run_reals(graph, {graph.inputs[0]: x}).values()
+    assert_array_equal(found.argmax(1), wanted.argmax(1))
+    # float32 sums of torch may put a value on the other side of an edge: not in one of a hundred.
+    assert (np.abs(found - wanted).max(1) > 1e-4).mean() < 0.01
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""torch's own ``nn.TransformerEncoderLayer``, trained, as a block with Brevitas' quantizers.
+"""torch's own encoder layers, trained, as blocks with Brevitas' quantizers.
 
 Owns ``counterpart``. Imports torch and Brevitas on demand.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ def counterpart(layer: Any, tokens: int, bits: Bits | None) -> Any:
 
     Parameters
     ----------
-    layer : torch.nn.TransformerEncoderLayer
+    layer : torch.nn.TransformerEncoderLayer or torch.nn.TransformerEncoder
         With ReLU or GELU; its dropout is left out.
     tokens : int
         Tokens of a sequence.
@@ -35,50 +36,67 @@ def counterpart(layer: Any, tokens: int, bits: Bits | None) -> Any:
     ModelError
         E102 for another activation, for another class or for one that is not `batch_first`.
     """
-    _check(layer)
-    attention = layer.self_attn
-    width, heads = attention.embed_dim, attention.num_heads
-    kind = _activation(layer.activation)
-    net = Network(
-        blocks=1,
-        width=width,
-        heads=heads,
-        key_dim=width // heads,
-        ffn=layer.linear1.out_features,
-        activation="gelu" if kind == "gelu" else "relu",
-        norm_first=layer.norm_first,
-    )
-    made = layer_class()(Quantized(bits), net, tokens)
-    for name, norm in (("attention", layer.norm1), ("ffn", layer.norm2)):
-        getattr(made.block, f"{name}_norm").eps = norm.eps
-    missing, unknown = made.load_state_dict(_weights(layer), strict=False)
-    # Biases that the layer does not have are zero; all else that is left are quantizers' scales.
-    for name in missing:
-        if name.endswith(".bias"):
-            torch().nn.init.zeros_(made.get_parameter(name))
-    if unknown:
-        raise AssertionError(f"weights without a place: {unknown}")
+    stack = isinstance(layer, torch().nn.TransformerEncoder)
+    layers = list(layer.layers) if stack else [layer]
+    for one in layers:
+        _check(one)
+    made = stack_class()(Quantized(bits), [_network(one) for one in layers], tokens)
+    if stack and layer.norm is not None:
+        made.norm = deepcopy(layer.norm)
+    for block, one in zip(made.children_in_order(), layers, strict=True):
+        block.attention_norm.eps, block.ffn_norm.eps = one.norm1.eps, one.norm2.eps
+        missing, unknown = block.load_state_dict(_weights(one), strict=False)
+        # Biases that the layer does not have are zero; all else that is left are scales.
+        for name in missing:
+            if name.endswith(".bias"):
+                torch().nn.init.zeros_(block.get_parameter(name))
+        if unknown:
+            raise AssertionError(f"weights without a place: {unknown}")
     return made
 
 
 @cache
-def layer_class() -> type[Any]:
-    """Return the torch module class ``EncoderLayer``: a block behind a quantizer."""
+def stack_class() -> type[Any]:
+    """Return the torch module class ``EncoderStack``: blocks behind a quantizer."""
     module: Any = torch().nn.Module
 
-    class EncoderLayer(module):  # type: ignore[misc] # torch is untyped here
-        """One encoder layer."""
+    class EncoderStack(module):  # type: ignore[misc] # torch is untyped here
+        """Encoder layers, one after the other, and a last normalization where there is one."""
 
-        def __init__(self, make: Quantized, net: Network, tokens: int) -> None:
+        def __init__(self, make: Quantized, nets: list[Network], tokens: int) -> None:
             super().__init__()
             self.input_cast = make.cast("input")
-            self.block = block_class()(make, net, "layer", Techniques(), tokens)
+            self.blocks = [f"block{i}" for i in range(len(nets))]
+            for name, net in zip(self.blocks, nets, strict=True):
+                self.add_module(name, block_class()(make, net, "layer", Techniques(), tokens))
+            self.norm: Any = None
+
+        def children_in_order(self) -> list[Any]:
+            """Return the blocks."""
+            return [getattr(self, name) for name in self.blocks]
 
         def forward(self, x: Any) -> Any:
             """Return [n, tokens, width]."""
-            return plain(self.block(self.input_cast(x)))
+            x = self.input_cast(x)
+            for block in self.children_in_order():
+                x = block(x)
+            return plain(x) if self.norm is None else self.norm(plain(x))
 
-    return EncoderLayer
+    return EncoderStack
+
+
+def _network(layer: Any) -> Network:
+    """Return a layer's sizes."""
+    attention = layer.self_attn
+    return Network(
+        blocks=1,
+        width=attention.embed_dim,
+        heads=attention.num_heads,
+        key_dim=attention.embed_dim // attention.num_heads,
+        ffn=layer.linear1.out_features,
+        activation="gelu" if _activation(layer.activation) == "gelu" else "relu",
+        norm_first=layer.norm_first,
+    )
 
 
 def _check(layer: Any) -> None:
@@ -113,7 +131,7 @@ def _weights(layer: Any) -> dict[str, Any]:
         packed = getattr(attention, f"in_proj_{kind}")
         if packed is not None:
             for name, part in zip(("query", "key", "value"), packed.chunk(3), strict=True):
-                found[f"block.attention.{name}.{kind}"] = part
+                found[f"attention.{name}.{kind}"] = part
         others = {
             "attention.output": attention.out_proj,
             "ffn.up": layer.linear1,
@@ -123,5 +141,5 @@ def _weights(layer: Any) -> dict[str, Any]:
         }
         for name, part in others.items():
             if getattr(part, kind) is not None:
-                found[f"block.{name}.{kind}"] = getattr(part, kind)
+                found[f"{name}.{kind}"] = getattr(part, kind)
     return {name: weight.detach().clone() for name, weight in found.items()}
