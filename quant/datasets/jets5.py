@@ -133,8 +133,8 @@ def sample(
     """
     fitted, chosen = split(generate(train + valid, seed, folder, workers, progress), train)
     tested = generate(test, seed + 1, folder, workers, progress)
-    parts = (labelled(jets.hardest(particles)) for jets in (fitted, chosen, tested))
-    return Sample(*parts, CLASSES)
+    parts = [labelled(jets.hardest(particles)) for jets in (fitted, chosen, tested)]
+    return Sample(parts[0], parts[1], parts[2], CLASSES)
 
 
 def labelled(jets: Jets5) -> Labelled:
