@@ -21,6 +21,7 @@ from gateformer.quant.frontends.onnx import (
     nodes_reduce,
 )
 from gateformer.quant.frontends.onnx.constants import evaluate
+from gateformer.quant.frontends.onnx.factors import softmax_factors
 from gateformer.quant.frontends.onnx.model import Input, Model, Node
 from gateformer.quant.frontends.onnx.patterns import simplified
 from gateformer.quant.frontends.onnx.site import READERS, Operand, Quantizers, Result, Site, refused
@@ -77,7 +78,7 @@ def import_graph(model: Model) -> Graph:
     makers = {name: node for node in model.nodes for name in node.outputs}
     for name in model.outputs:
         _output(builder, name, held.get(name), makers.get(name))
-    return tidy(builder.build())
+    return softmax_factors(tidy(builder.build()))
 
 
 def _strangers(model: Model) -> list[Node]:
@@ -106,8 +107,27 @@ def _results(
         raise refused(node)
     if node.kind not in masks.READERS and any(isinstance(x, Tensor) and x.causal for x in operands):
         raise node.error("it reads masked scores", "put the mask just before the softmax", "E114")
+    _integers(node, quantizers)
     found = reader(Site(builder, node, tuple(operands), quantizers))
     return found if isinstance(found, tuple) else (found,)
+
+
+def _integers(node: Node, quantizers: Quantizers) -> None:
+    """Let nodes that move elements carry a QuantizeLinear's integers; refuse arithmetic on them."""
+    carried = [quantizers[name] for name in node.inputs if name in quantizers]
+    if not carried or node.kind == "DequantizeLinear":
+        return
+    scale, zero = carried[0]
+    if node.kind not in MOVES or scale.size != 1:
+        raise node.unsupported(
+            "it reads integers of a QuantizeLinear",
+            "export with pairs of QuantizeLinear and DequantizeLinear (QDQ)",
+        )
+    quantizers.update(dict.fromkeys(node.outputs, (scale, zero)))
+
+
+MOVES = ("Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split")
+"""Kinds that only move elements of one tensor."""
 
 
 def _input(builder: Builder, given: Input) -> Tensor:

@@ -42,10 +42,14 @@ def masked(site: Site, tensor: Tensor, keep: NDArray[Any]) -> Tensor:
         ) from None
     if whole.all():
         return tensor
-    if len(tensor.dims) < 2 or (whole != np.tri(*tensor.dims[-2:]).astype(bool)).any():
+    if len(tensor.dims) < 2 or (whole != _earlier(*tensor.dims[-2:])).any():
         raise site.node.error(
             "its mask hides other keys than those after each token",
             "use a causal mask; padding is masked in the host",
             "E114",
         )
     return replace(tensor, causal=True)
+
+
+def _earlier(queries: int, keys: int) -> NDArray[Any]:
+    return np.arange(keys) <= np.arange(queries)[:, None]

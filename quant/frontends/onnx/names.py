@@ -1,13 +1,16 @@
 """Names of layers from what exporters write: node names, and torch's module scopes.
 
-Owns ``scope_of`` and ``layer_names``. Imports nothing of ours.
+Owns ``scope_of``, ``layer_names`` and ``attention_names``. Imports the model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
+
+from gateformer.quant.frontends.onnx.model import Node
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Key under which torch's newer exporter lists the modules around a node."""
@@ -86,3 +89,35 @@ def _parts(path: str) -> tuple[str, ...]:
         else:
             parts.append(clean)
     return tuple(parts)
+
+
+PRODUCT = re.compile(r"(^|/)(matmul|einsum)(_\d+)?$")
+"""Name of a product that its exporter did not name."""
+
+
+def attention_names(nodes: Sequence[Node], constants: Collection[str]) -> list[Node]:
+    """Nodes with the products before and behind each softmax called ``score`` and ``context``."""
+    makers = {name: node for node in nodes for name in node.outputs}
+    readers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    taken = {node.name for node in nodes}
+    found: dict[str, str] = {}
+
+    def computed(node: Node) -> list[str]:
+        return [name for name in node.inputs if name and name not in constants]
+
+    for softmax in (node for node in nodes if node.kind == "Softmax" and not node.domain):
+        before = makers.get(softmax.inputs[0])
+        while before is not None and len(computed(before)) == 1:
+            before = makers.get(computed(before)[0])
+        behind = readers.get(softmax.outputs[0], [])
+        while len(behind) == 1 and len(computed(behind[0])) == 1:
+            behind = readers.get(behind[0].outputs[0], [])
+        ends = ((before, "score"), (behind[0] if len(behind) == 1 else None, "context"))
+        for end, name in ends:
+            if end is not None and len(computed(end)) == 2 and PRODUCT.search(end.name):
+                path = end.name.rpartition("/")[0]
+                found[end.name] = unique(f"{path}/{name}" if path else name, taken)
+    return [replace(node, name=found.get(node.name, node.name)) for node in nodes]

@@ -8,6 +8,7 @@ import numpy as np
 
 from gateformer.quant.expand import Elementwise
 from gateformer.quant.frontends.onnx.curves import NAMES, PATTERN
+from gateformer.quant.frontends.onnx.model import Const
 from gateformer.quant.frontends.onnx.site import Result, Site, reads
 from gateformer.quant.frontends.onnx.tensors import Tensor
 
@@ -83,6 +84,18 @@ def gelu(site: Site) -> Result:
     return _apply(site, "gelu" if exact else "gelu_tanh")
 
 
+@reads("Max", "Min")
+def bound(site: Site) -> Result:
+    """One bound, which must be one number."""
+    node = site.node
+    numbers = [x.reals for x in site.operands if isinstance(x, Const)]
+    if len(site.operands) != 2 or len(numbers) != 1 or numbers[0].size != 1:
+        raise node.unsupported("it compares computed tensors", "compare with one number")
+    tensor = next(x for x in site.operands if isinstance(x, Tensor))
+    number = float(numbers[0].reshape(-1)[0])
+    return _between(site, tensor, *((number, inf) if node.kind == "Max" else (-inf, number)))
+
+
 @reads("Clip")
 def clip(site: Site) -> Result:
     """Between two bounds; from zero on it is a bounded ReLU."""
@@ -92,17 +105,30 @@ def clip(site: Site) -> Result:
         found = site.const(place)
         value = node.attributes.get(key, default) if found is None else found.reals.ravel()[0]
         bounds.append(float(value))
-    low, high = bounds
+    return _between(site, site.tensor(), *bounds)
+
+
+def _between(site: Site, tensor: Tensor, low: float, high: float) -> Tensor:
     if np.isnan(low) or np.isnan(high) or low > high:
-        raise node.error(f"its bounds are {low} and {high}")
+        raise site.node.error(f"its bounds are {low} and {high}")
     if low == 0.0:
-        return _apply(site, "relu", **({} if high == inf else {"max_value": high}))
-    return _apply(site, "clip", low=low, high=high)
+        held = (("max_value", high),) if high < inf else ()
+        return site.apply(Elementwise("relu", held), tensor)
+    return site.apply(Elementwise("clip", (("low", low), ("high", high))), tensor)
+
+
+FLOATS = (1, 10, 11, 16)
+"""TensorProto.DataType of float, float16, double and bfloat16."""
 
 
 @reads("Identity", "Dropout", "Cast", "CastLike")
 def identity(site: Site) -> Result:
     """The input's value goes on under its own name."""
+    node = site.node
+    if node.kind == "Cast" and node.integer("to") not in FLOATS:
+        raise node.unsupported("it casts a computed tensor to integers", "quantize it")
+    if node.kind == "Dropout" and (training := site.const(2)) is not None and training.array.any():
+        raise node.unsupported("it is in training mode", "export with model.eval()")
     return site.tensor()
 
 

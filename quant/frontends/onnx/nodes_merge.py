@@ -61,3 +61,19 @@ def where(site: Site) -> Result:
         raise node.unsupported("it writes numbers over a tensor", "multiply and add constants")
     keep = condition.array.astype(bool)
     return masked(site, tensor, keep if tensor is a else ~keep)
+
+
+@reads("Neg")
+def negative(site: Site) -> Result:
+    """The opposite."""
+    return affine(site, site.tensor(), -np.ones(()), np.zeros(()))
+
+
+@reads("Sum")
+def total(site: Site) -> Result:
+    """All operands together, from left to right."""
+    parts = [site.tensor(place) for place in range(len(site.operands))]
+    result = parts[0]
+    for number, part in enumerate(parts[1:], 2):
+        result = paired(site, Add(), result, part, "" if number == len(parts) else f"sum{number}")
+    return result

@@ -9,7 +9,7 @@ from gateformer.quant.expand import Elementwise, LogSqrt2
 from gateformer.quant.expand.scaled import quantizer
 from gateformer.quant.frontends.onnx.model import Const, Node, Steps
 from gateformer.quant.frontends.onnx.site import QONNX, Result, Site, reads
-from gateformer.quant.frontends.onnx.spread import by_feature
+from gateformer.quant.frontends.onnx.spread import affine, by_feature
 from gateformer.quant.frontends.onnx.tensors import Tensor
 from gateformer.quant.types import FloatArray, Rounding
 
@@ -111,6 +111,38 @@ def log_quant(site: Site) -> Result:
     if node.text("base", "sqrt2") != "sqrt2":
         raise node.error(f"its base is {node.text('base')}", "use sqrt2", "E109")
     return site.apply(LogSqrt2(node.integer("bits", 4)), site.tensor())
+
+
+@reads("Trunc", domains=QONNX)
+def trunc(site: Site) -> Result:
+    """Low bits of whole steps dropped (Trunc of the QONNX standard, versions 1 and 2).
+
+    ``floor(q 2^-k) = round((q - (2^k - 1) / 2) 2^-k)`` for whole q, and never a tie: what float
+    arithmetic adds to q does no harm.
+    """
+    node, tensor = site.node, site.tensor()
+    given = [site.required(place).array for place in range(1, len(site.operands))]
+    if node.text("rounding_mode", "FLOOR").upper() != "FLOOR" or any(g.size != 1 for g in given):
+        raise node.error("it rounds, or has more than one scale", "use FLOOR and one", "E109")
+    numbers = [float(g.reshape(-1)[0]) for g in given]
+    scale, zero, bits = numbers[:3]
+    if len(numbers) == 4:
+        drop, kept = bits - numbers[3], int(numbers[3])
+        low, high, step = -(1 << kept), (1 << kept) - 1, scale
+    else:
+        drop = float(np.rint(np.log2(numbers[3] / scale)))
+        width = np.array(numbers[4])
+        signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
+        (low, high), step = limits(node, width, signed, narrow), numbers[3]
+    if not drop.is_integer() or not 1 <= drop <= 32 or zero != 0 or scale <= 0:
+        raise node.error(f"it drops {drop} bits at zero point {zero}", "use zero point 0", "E109")
+    coarse = scale * 2.0**drop
+    middle = np.array(-scale * (2.0**drop - 1.0) / 2.0)
+    moved = affine(site, tensor, np.ones(()), middle, "middle")
+    op = quantizer(np.array(coarse), np.array(0), low, high)
+    if step == coarse:
+        return site.apply(op, moved)
+    return affine(site, site.apply(op, moved, "steps"), np.array(step / coarse), np.zeros(()))
 
 
 @reads("BipolarQuant", domains=QONNX)

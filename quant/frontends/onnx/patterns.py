@@ -10,6 +10,7 @@ from dataclasses import replace
 from gateformer.quant.frontends.onnx.constants import evaluate
 from gateformer.quant.frontends.onnx.curves import named_curves
 from gateformer.quant.frontends.onnx.model import Model, Node
+from gateformer.quant.frontends.onnx.names import attention_names
 from gateformer.quant.frontends.onnx.norms import named_norms
 
 
@@ -30,6 +31,7 @@ def simplified(model: Model) -> Model:
                 constants.update(zip(node.outputs, found, strict=False))
                 continue
         nodes.append(node)
+    nodes = attention_names(nodes, constants)
     nodes = named_curves(named_norms(nodes, constants), constants)
     return replace(model, nodes=tuple(_needed(nodes, model.outputs)), constants=constants)
 

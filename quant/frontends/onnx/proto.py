@@ -28,6 +28,10 @@ LEAST_OPSET = 7
 """Operations broadcast as numpy does from this version on (ONNX changelog, opset 7)."""
 
 
+AUTOMATIC = ("", "main_graph", "torch_jit", "torch-jit-export", "graph")
+"""Names that exporters give every graph; the file's own says more."""
+
+
 def protobuf() -> Any:
     """Return the ``onnx`` package, or raise ToolError E505."""
     try:
@@ -68,7 +72,7 @@ def read(path: Path) -> Model:
         raise not_a_model(path, "it holds no graph with nodes, outputs and a version")
     if len(graph.node) > MAX_NODES:
         raise ModelError("E107", "model too large", cause=f"{len(graph.node)} nodes")
-    return _model(proto, Folder(path.parent))
+    return _model(proto, Folder(path))
 
 
 def not_a_model(path: Path, cause: str) -> ModelError:
@@ -125,7 +129,8 @@ def _model(proto: Any, folder: Folder) -> Model:
         if name not in defined or count > 1:
             what = "never defined" if name not in defined else "declared twice"
             raise ModelError("E103", f"output of the model is {what}", layer=name)
-    return Model(graph.name or "model", tuple(inputs), outputs, tuple(ordered), constants)
+    name = folder.stem if graph.name in AUTOMATIC else graph.name
+    return Model(name, tuple(inputs), outputs, tuple(ordered), constants)
 
 
 def _domain(domain: str) -> str:

@@ -82,21 +82,23 @@ def by_feature(
     return boxed, flat
 
 
-def affine(site: Site, tensor: Tensor, scale: FloatArray, offset: FloatArray) -> Tensor:
+def affine(
+    site: Site, tensor: Tensor, scale: FloatArray, offset: FloatArray, point: str = ""
+) -> Tensor:
     """``scale x + offset``; constants that differ between tokens become tensors of their own."""
     found = by_feature(site, tensor, scale, offset)
     if found is not None:
         boxed, parts = found
         size = site.shape(boxed.value)[-1]
         by, plus = (np.broadcast_to(part, (size,)).astype(np.float64) for part in parts)
-        return site.apply(Affine(by, plus), boxed)
+        return site.apply(Affine(by, plus), boxed, point)
     result = tensor
     steps = [
         (op, c, n) for op, c, n in ((Mul(), scale, 1.0), (Add(), offset, 0.0)) if (c != n).any()
     ]
     for place, (op, constant, _) in enumerate(steps):
         last = place == len(steps) - 1
-        result = with_parameter(site, op, result, constant, "" if last else "scaled")
+        result = with_parameter(site, op, result, constant, point if last else "scaled")
     return result
 
 
@@ -117,7 +119,7 @@ def with_parameter(site: Site, op: Op, tensor: Tensor, constant: FloatArray, poi
     return replace(box, value=site.add(op, box.value, known, point=point))
 
 
-def paired(site: Site, op: Op, a: Tensor, b: Tensor) -> Tensor:
+def paired(site: Site, op: Op, a: Tensor, b: Tensor, point: str = "") -> Tensor:
     """Two tensors element by element; axes of size one are repeated."""
     rank = max(len(a.axes), len(b.axes))
     a, b = (replace(t, axes=((),) * (rank - len(t.axes)) + t.axes) for t in (a, b))
@@ -142,7 +144,7 @@ def paired(site: Site, op: Op, a: Tensor, b: Tensor) -> Tensor:
         )
         for axis in range(rank)
     )
-    value = site.add(op, values[a], values[b])
+    value = site.add(op, values[a], values[b], point=point)
     return Tensor(value, tuple(sizes[k] for k in order), axes, max(a.batch, b.batch))
 
 

@@ -27,16 +27,20 @@ def tidy(graph: Graph) -> Graph:
     makers: dict[str, Step] = {}
     steps: list[Step] = []
     for step in steps_of(graph):
-        source = makers.get(step.inputs[0]) if step.inputs else None
-        alone = source is not None and len(readers[step.inputs[0]]) == 1
+        asked = step.inputs
+        step.inputs = tuple(makers[n].output if n in makers else n for n in asked)
+        source = makers.get(asked[0]) if asked else None
+        alone = source is not None and len(readers[asked[0]]) == 1
         joined = None
-        if source is not None and alone and step.inputs[0] not in graph.outputs:
+        if source is not None and alone and asked[0] not in graph.outputs:
             joined = _joined(source.op, step.op)
         if source is None or joined is None:
             makers[step.output] = step
             steps.append(step)
             continue
-        source.op, source.output, source.layer = joined, step.output, step.layer
+        source.op = joined
+        if step.output in graph.outputs or source.output.startswith(f"{step.output}/"):
+            source.output, source.layer = step.output, step.layer
         makers[step.output] = source
     return rebuilt(graph, steps)
 

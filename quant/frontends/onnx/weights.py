@@ -52,12 +52,13 @@ class Folder:
 
     Parameters
     ----------
-    root : Path
-        The folder.
+    model : Path
+        The model's file.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, model: Path) -> None:
+        self.stem = model.stem
+        self._root = model.parent.resolve()
 
     def bytes_of(self, entries: dict[str, str], size: int, what: str) -> bytes:
         """Read ``size`` bytes of an external tensor.
