@@ -217,8 +217,14 @@ def test_relu_topk_keeps_its_share(tmp_path: Path) -> None:
     assert "Sub" not in kinds(written(network, tmp_path))
 
 
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole", recipe())
+@pytest.mark.parametrize(
+    "techniques", [{}, {"accumulator_bits": 16, "prepbn": True, "pruning": 0.3, "relu_topk": 0.6}]
+)
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    tmp_path: Path, techniques: dict[str, Any]
+) -> None:
+    given = recipe(techniques=techniques)
+    whole = trained(tmp_path / "whole", given)
     lines: list[str] = []
 
     def stop(at: int) -> Any:
@@ -231,8 +237,8 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) ->
 
     for at in (2, 6):  # inside each of the two fits
         with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "parts", recipe(), stop(at))
-    found = trained(tmp_path / "parts", recipe(), lines.append)
+            trained(tmp_path / "parts", given, stop(at))
+    found = trained(tmp_path / "parts", given, lines.append)
     assert_array_equal(found.outputs, whole.outputs)
     assert whole.quantized > 0.7
     # The epoch that was broken off is the only one done twice.

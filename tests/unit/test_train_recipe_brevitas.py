@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +17,8 @@ from gateformer.quant.frontends import load
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.pruning import share_at
 from gateformer.quant.train.brevitas.reading import read
-from gateformer.quant.train.brevitas.recipe import Samples
-from gateformer.quant.train.brevitas.tasks import rows, samples
+from gateformer.quant.train.brevitas.recipe import Bits, Network, Samples, Techniques, Training
+from gateformer.quant.train.brevitas.tasks import TASKS, rows, samples
 from gateformer.quant.train.dispatch import train
 
 PROJECT = Path(__file__).parents[2] / "fpga_projects" / "digits_encoder"
@@ -111,6 +114,19 @@ def test_what_trains_and_on_what_is_said(tmp_path: Path, head: str) -> None:
     path.write_text(head)
     with pytest.raises(ConfigError, match=r"E002 .*recipe.toml:(framework|task)"):
         train(path, tmp_path, tmp_path, 1, print)
+
+
+@pytest.mark.parametrize("table", [Samples, Network, Bits, Techniques, Training])
+def test_the_page_has_every_key(table: type[Any]) -> None:
+    page = (PROJECT.parents[1] / "docs" / "train.md").read_text(encoding="utf-8")
+    missing = [f.name for f in fields(table) if not re.search(rf"`{f.name}( =|`)", page)]
+    assert not missing
+
+
+def test_the_page_has_every_task() -> None:
+    page = (PROJECT.parents[1] / "docs" / "train.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `brevitas` |"))
+    assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == set(TASKS)
 
 
 def test_pruning_ends_at_its_share_and_never_goes_back() -> None:
