@@ -28,6 +28,7 @@ from gateformer.quant.ptq.moments import along_rows, moment, outputs_of
 from gateformer.quant.ptq.observe import Seen
 from gateformer.quant.ptq.places import GAINS, MATRICES, Tensor, places, points, values
 from gateformer.quant.ptq.ranges import Steps, activation_scale, activation_type, weight_steps
+from gateformer.quant.ptq.rounding import compensated
 from gateformer.quant.ptq.settings import Recipe
 from gateformer.quant.types import Fixed, FloatArray, Rounding, dyadic
 
@@ -63,7 +64,12 @@ class Quantized:
     errors: Mapping[str, float]
 
 
-def quantize(graph: Graph, seen: Mapping[str, Seen], recipe: Recipe) -> Quantized:
+def quantize(
+    graph: Graph,
+    seen: Mapping[str, Seen],
+    recipe: Recipe,
+    known: dict[tuple[str, int], Steps] | None = None,
+) -> Quantized:
     """Quantize every place of a graph.
 
     Parameters
@@ -74,6 +80,8 @@ def quantize(graph: Graph, seen: Mapping[str, Seen], recipe: Recipe) -> Quantize
         Its values and points on the calibration data, from ``observe``.
     recipe : Recipe
         Widths and methods.
+    known : dict of (str, int) to Steps, optional
+        Matrices by place and bits that earlier calls with the same methods made; filled further.
     """
     widths = {
         place.name: recipe.widths.get(
@@ -81,17 +89,23 @@ def quantize(graph: Graph, seen: Mapping[str, Seen], recipe: Recipe) -> Quantize
         )
         for place in places(graph)
     }
-    return _Pass(graph, seen, recipe, widths).run()
+    return _Pass(graph, seen, recipe, widths, {} if known is None else known).run()
 
 
 class _Pass:
     def __init__(
-        self, graph: Graph, seen: Mapping[str, Seen], recipe: Recipe, widths: Mapping[str, int]
+        self,
+        graph: Graph,
+        seen: Mapping[str, Seen],
+        recipe: Recipe,
+        widths: Mapping[str, int],
+        known: dict[tuple[str, int], Steps],
     ) -> None:
         self.graph = graph
         self.seen = seen
         self.recipe = recipe
         self.widths = widths
+        self.known = known
         self.builder = Builder(graph.name)
         self.made: dict[str, str] = {}
         self.fracs: dict[str, int] = {}
@@ -209,7 +223,7 @@ class _Pass:
         if found is not None and _signed_bits(found[0]) <= bits:
             self.steps[f"{layer}/{tensor.point}"] = "as it is"
             return {}  # the model's own quantizer, of no more bits
-        steps = self._steps(node, tensor, layer, real, bits)
+        steps = self._steps(node, tensor, layer, real)
         held = steps.real
         self._tell(f"{layer}/{tensor.point}", steps, real)
         changed: dict[str, Any] = {tensor.field: held}
@@ -230,18 +244,29 @@ class _Pass:
             bias = _rounded(bias, frac + (weight[1] if weight else 0))
         return changed | {tensor.bias: bias}
 
-    def _steps(self, node: Node, tensor: Tensor, layer: str, real: FloatArray, bits: int) -> Steps:
-        recipe = self.recipe
+    def _steps(
+        self, node: Node, tensor: Tensor, layer: str, real: FloatArray, power_of_two: bool = True
+    ) -> Steps:
+        """Steps of a matrix, as it is or known from before."""
+        name, recipe = f"{layer}/{tensor.point}", self.recipe
+        bits = self.widths[name]
+        if (name, bits) in self.known:
+            return self.known[name, bits]
         square = moment(self.seen, node, tensor, layer, "square")
-        rows = None if square is None else along_rows(square, real, tensor)
-        return weight_steps(
+        steps = weight_steps(
             real,
             bits,
             tensor.channels if recipe.scheme == "per-channel" else (),
             recipe.weight_method,
             recipe.percentile,
-            importance=rows,
+            power_of_two,
+            importance=None if square is None else along_rows(square, real, tensor),
         )
+        products = moment(self.seen, node, tensor, layer, "products")
+        if recipe.rounding == "compensated" and products is not None:
+            steps = compensated(real, steps, bits, products)
+        self.known[name, bits] = steps
+        return steps
 
     def _scaled(self, node: Node, op: Linear, layer: str) -> Linear:
         """A dense layer of whole steps and real scales."""
@@ -249,16 +274,7 @@ class _Pass:
         name, recipe = f"{layer}/{tensor.point}", self.recipe
         if name not in self.widths:
             return op
-        square = moment(self.seen, node, tensor, layer, "square")
-        steps = weight_steps(
-            op.kernel,
-            self.widths[name],
-            tensor.channels if recipe.scheme == "per-channel" else (),
-            recipe.weight_method,
-            recipe.percentile,
-            power_of_two=False,
-            importance=None if square is None else square[:, None],
-        )
+        steps = self._steps(node, tensor, layer, op.kernel, False)
         self._tell(name, steps, op.kernel)
         bias = op.bias
         mean = moment(self.seen, node, tensor, layer, "mean")

@@ -20,6 +20,7 @@ from gateformer.quant.ptq.apply import quantize
 from gateformer.quant.ptq.evaluate import lowered, outputs
 from gateformer.quant.ptq.observe import Seen
 from gateformer.quant.ptq.places import Place, places
+from gateformer.quant.ptq.ranges import Steps
 from gateformer.quant.ptq.settings import Recipe
 from gateformer.quant.types import FloatArray, IntArray
 
@@ -83,6 +84,10 @@ class Trial:
         For the lowering.
     labels : ndarray of int or None
         Classes of the samples.
+
+    Notes
+    -----
+    All recipes of one trial differ in widths alone: matrices are kept by place and bits.
     """
 
     def __init__(
@@ -99,10 +104,11 @@ class Trial:
         self.options = options
         self.labels = labels
         self.exact = outputs(graph, data)
+        self.known: dict[tuple[str, int], Steps] = {}
 
     def outputs(self, recipe: Recipe) -> FloatArray:
         """Results of the integers, as reals."""
-        quantized = quantize(self.graph, self.seen, recipe)
+        quantized = quantize(self.graph, self.seen, recipe, self.known)
         made = lowered(quantized, self.data, self.options, recipe.table_bits)
         return outputs(made.lowered.graph, self.data)
 

@@ -20,16 +20,19 @@ def moment(
     node: Node,
     tensor: Tensor,
     layer: str,
-    which: Literal["mean", "square"],
+    which: Literal["mean", "square", "products"],
 ) -> FloatArray | None:
-    """Mean, or mean square, of each feature that a matrix multiplies; None where not known."""
+    """Means, mean squares or mean products of the features that a matrix multiplies.
+
+    None where they are not known.
+    """
     place = tensor.operand
     name = node.inputs[place] if isinstance(place, int) else f"{layer}/{place}"
     real = getattr(node.op, tensor.field)
     found = seen.get(name)
     values: FloatArray | None = None if found is None else getattr(found, which)
     rows = real.size // max(1, prod(outputs_of(real, tensor)))
-    return values if values is not None and values.size == rows else None
+    return values if values is not None and len(values) == rows else None
 
 
 def outputs_of(real: FloatArray, tensor: Tensor) -> tuple[int, ...]:

@@ -16,6 +16,9 @@ from gateformer.quant.execute import run_reals
 from gateformer.quant.graph import Graph
 from gateformer.quant.types import FloatArray
 
+JOINT = 512
+"""Most features whose products are kept."""
+
 KEPT = 1 << 15
 """Elements of a value that are kept for its quantizer's range."""
 
@@ -34,6 +37,8 @@ class Seen:
         Mean and mean square of each feature of a token.
     lowest, highest : ndarray of float64, (features,)
         Smallest and largest real of each feature.
+    products : ndarray of float64, (features, features), or None
+        Mean products of two features; None beyond ``JOINT`` of them.
     """
 
     low: float
@@ -43,6 +48,7 @@ class Seen:
     square: FloatArray
     lowest: FloatArray
     highest: FloatArray
+    products: FloatArray | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class _Sums:
     kept: list[FloatArray] = field(default_factory=list)
     mean: FloatArray | float = 0.0
     square: FloatArray | float = 0.0
+    products: FloatArray | float = 0.0
     lowest: FloatArray | float = np.inf
     highest: FloatArray | float = -np.inf
 
@@ -59,6 +66,8 @@ class _Sums:
         self.count += len(flat)
         self.mean = self.mean + flat.sum(0)
         self.square = self.square + (flat**2).sum(0)
+        if flat.shape[1] <= JOINT:
+            self.products = self.products + flat.T @ flat
         self.lowest = np.minimum(self.lowest, flat.min(0))
         self.highest = np.maximum(self.highest, flat.max(0))
         self.kept.append(flat.ravel()[:: max(1, flat.size // max(1, most))].copy())
@@ -69,7 +78,9 @@ class _Sums:
         sample = np.concatenate([*self.kept, [low, high]])
         count = max(1, self.count)
         mean, square = np.asarray(self.mean) / count, np.asarray(self.square) / count
-        return Seen(low, high, sample, mean, square, lowest, highest)
+        joint = len(lowest) <= JOINT
+        products = np.asarray(self.products) / count if joint else None
+        return Seen(low, high, sample, mean, square, lowest, highest, products)
 
 
 def observe(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, Seen]:

@@ -20,6 +20,7 @@ from gateformer.quant.passes.rewrite import rebuilt, steps_of
 from gateformer.quant.ptq.moments import along_rows, moment
 from gateformer.quant.ptq.observe import Seen
 from gateformer.quant.ptq.places import MATRICES
+from gateformer.quant.ptq.rounding import spread
 from gateformer.quant.types import FloatArray
 
 
@@ -29,8 +30,9 @@ def prune_weights(
     """Set a share of each output's weights to zero.
 
     A weight's worth is its magnitude times the root mean square of what it multiplies (Wanda: Sun
-    et al., arXiv 2306.11695, equation 1); outputs are compared within themselves. The bias takes
-    back the mean of what is lost.
+    et al., arXiv 2306.11695, equation 1); outputs are compared within themselves. The weights that
+    stay make up for those that go (as SparseGPT, Frantar and Alistarh, arXiv 2301.00774, with that
+    choice of weights), and the bias takes back the mean of what is lost.
 
     Parameters
     ----------
@@ -61,7 +63,9 @@ def prune_weights(
                 continue
             square = moment(seen, node, tensor, step.layer, "square")
             rows = 1.0 if square is None else np.sqrt(along_rows(square, real, tensor))
-            kept = np.where(_least(np.abs(real) * rows, tensor.channels, share), 0.0, real)
+            cut = _least(np.abs(real) * rows, tensor.channels, share)
+            products = moment(seen, node, tensor, step.layer, "products")
+            kept = np.where(cut, 0.0, real) if products is None else _made_up(real, cut, products)
             changed[tensor.field] = kept
             mean = moment(seen, node, tensor, step.layer, "mean")
             bias = getattr(op, tensor.bias)
@@ -75,6 +79,16 @@ def prune_weights(
         if changed:
             step.op = replace(op, **changed)  # type: ignore[type-var] # operations are dataclasses
     return rebuilt(graph, steps), tuple(notes)
+
+
+def _made_up(real: FloatArray, cut: NDArray[np.bool_], products: FloatArray) -> FloatArray:
+    """The matrix without what is cut, the rest changed to make up for it."""
+    gone = cut.reshape(len(products), -1)
+
+    def settled(row: int, weights: FloatArray) -> FloatArray:
+        return np.where(gone[row], 0.0, weights)
+
+    return spread(real.reshape(gone.shape), products, settled).reshape(real.shape)
 
 
 def _least(worth: FloatArray, channels: tuple[int, ...], share: float) -> NDArray[np.bool_]:

@@ -47,6 +47,8 @@ class Recipe:
     tables : int or None
         Bits of scores, table indices and normalized values; None: two more than ``activations``,
         at least ``TABLE_BITS``.
+    rounding : {"compensated", "nearest"}
+        Whether weights make up for each other's rounding (``rounding.compensated``).
     correct_bias : bool
         Let each bias take back the mean error of its weights (Nagel et al., arXiv 1906.04721,
         equation 17).
@@ -67,6 +69,7 @@ class Recipe:
     activation_method: Method = "mse"
     percentile: float = 99.9
     tables: int | None = None
+    rounding: Literal["compensated", "nearest"] = "compensated"
     correct_bias: bool = True
     widths: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -46,6 +46,13 @@ class Step(StrEnum):
     float = "float"
 
 
+class Rounding(StrEnum):
+    """How weights are rounded."""
+
+    compensated = "compensated"
+    nearest = "nearest"
+
+
 class Metric(StrEnum):
     """What a loss is of."""
 
@@ -80,6 +87,10 @@ def command(
     percentile: Annotated[
         float, typer.Option("--percentile", help="Per cent of the magnitudes inside a range.")
     ] = 99.9,
+    rounding: Annotated[
+        Rounding,
+        typer.Option("--rounding", help="Whether weights make up for each other's rounding."),
+    ] = Rounding.compensated,
     width: Annotated[
         list[str] | None,
         typer.Option("--width", metavar="PLACE=BITS", help="Bits of one place; repeatable."),
@@ -125,6 +136,7 @@ def command(
         weight_method=method.value,
         activation_method=(activation_method or method).value,
         percentile=percentile,
+        rounding=rounding.value,
         widths=widths_of(width or ()),
     )
     goal = None if bits is None and loss is None else Goal(bits, loss, metric.value)

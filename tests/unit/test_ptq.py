@@ -21,6 +21,7 @@ from gateformer.quant.ptq.observe import Seen, observe
 from gateformer.quant.ptq.pipeline import make
 from gateformer.quant.ptq.places import places, values
 from gateformer.quant.ptq.ranges import activation_scale, activation_type, weight_steps
+from gateformer.quant.ptq.rounding import spread
 from gateformer.quant.ptq.settings import Recipe
 from gateformer.quant.types import Fixed, dyadic
 
@@ -135,6 +136,35 @@ def test_scales_of_any_size_are_integers_with_a_scale() -> None:
     for op in dense:
         assert op.scale is not None and np.abs(op.kernel).max() <= 32
         assert (np.rint(op.kernel) == op.kernel).all()
+
+
+@pytest.mark.parametrize("scheme", ["per-tensor", "per-channel"])
+def test_weights_make_up_for_each_others_rounding(
+    scheme: Literal["per-tensor", "per-channel"],
+) -> None:
+    graph, x = network(), data()
+    seen, exact = observe(graph, x), outputs(graph, x)
+    errors = {}
+    for rounding in ("nearest", "compensated"):
+        recipe = Recipe(3, 12, scheme=scheme, rounding=rounding)
+        made = quantize(graph, seen, recipe)
+        errors[rounding] = float(((outputs(made.graph, x) - exact) ** 2).mean())
+    assert errors["compensated"] < 0.8 * errors["nearest"]
+
+
+def test_changes_are_spread_as_least_squares_say() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 3))
+    real = rng.normal(size=(3, 2))
+
+    def settled(row: int, weights: np.ndarray) -> np.ndarray:
+        return np.zeros_like(weights) if row == 0 else weights
+
+    found = spread(real, x.T @ x / len(x), settled)
+    rest, *_ = np.linalg.lstsq(x[:, 1:], x @ real, rcond=None)
+    assert (found[0] == 0).all() and np.allclose(found[1:], rest, rtol=0.1, atol=0.1)
+    exact = spread(real, x.T @ x / len(x), lambda row, weights: weights)
+    assert np.allclose(exact, real)
 
 
 def test_the_mean_error_of_weights_goes_into_the_bias() -> None:
