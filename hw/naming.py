@@ -21,11 +21,22 @@ _WORDS = """
     rnmos rpmos rtran rtranif0 rtranif1 scalared showcancelled signed small specify specparam
     strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand
     trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor bit byte
-    logic int longint shortint string struct enum union void
+    logic int longint shortint string struct enum union void accept_on alias always_comb always_ff
+    always_latch assert assume before bind bins binsof break chandle checker class clocking const
+    constraint context continue cover covergroup coverpoint cross dist do endchecker endclass
+    endclocking endgroup endinterface endpackage endprogram endproperty endsequence eventually
+    expect export extends extern final first_match foreach forkjoin global iff ignore_bins
+    illegal_bins implements implies import inside interconnect interface intersect join_any
+    join_none let local matches modport nettype new nexttime null package packed priority program
+    property protected pure rand randc randcase randsequence ref reject_on restrict return
+    s_always s_eventually s_nexttime s_until s_until_with sequence shortreal soft solve static
+    strong super sync_accept_on sync_reject_on tagged this throughout timeprecision timeunit type
+    typedef unique unique0 until until_with untyped var virtual wait_order weak wildcard with
+    within
 """
 
 KEYWORDS = frozenset(_WORDS.split())
-"""Reserved words: IEEE 1364-2001 Annex B, and SystemVerilog types that tools read in .v files."""
+"""Reserved words: IEEE 1364-2001 and IEEE 1800-2012, Annex B; tools read .v files as either."""
 
 OWN = frozenset({
     "clk", "rst", "in", "out", "valid", "in_valid", "out_valid", "slot", "frame_last",

@@ -21,6 +21,7 @@ from gateformer.quant.expand import (
     LayerNorm,
     Linear,
     LogSqrt2,
+    Parameter,
     Pool,
     RMSNorm,
     ScaledQuantize,
@@ -318,7 +319,7 @@ def scaled_attention(m: Maker) -> None:
     )
     p = m.one(Softmax(), m.one(MatMul("features"), q, k, name="score"), name="shares")
     p = m.steps(p, 1 / 14, 4, "weights", low=0)
-    c = m.steps(m.one(MatMul("tokens"), p, v, name="context"), 0.09, 4, "mixed")
+    c = m.steps(m.one(MatMul("tokens"), p, v, name="contexts"), 0.09, 4, "mixed")
     o = m.scaled(m.one(Reshape((4, 4)), c, name="flat"), 4, "project")
     s = m.steps(m.one(Add(), o, x, name="sum"), 0.1, 6, "whole")
     n = m.one(LayerNorm(m.weights(4) + 1.0, m.weights(4), 1e-3), s, name="norm")
@@ -382,6 +383,19 @@ def hundred_tokens(m: Maker) -> None:
     m.builder.output(m.one(Pool("mean"), s, name="mean"))
 
 
+def score_by_score(m: Maker) -> None:
+    """Attention as exporters spell it out: positions, causal shares of scores, then values."""
+    x = _input(m)
+    x = m.one(Add(), x, m.one(Parameter(m.weights(6, 4)), name="positions"), name="placed")
+    q, k, v = (
+        m.one(Reshape((6, 2, 2)), m.linear(x, 4, name), name=f"{name}_heads")
+        for name in ("query", "key", "value")
+    )
+    score = m.one(MatMul("features"), q, k, name="scores")
+    share = m.one(Softmax(0.5, causal=True), score, name="share")
+    m.builder.output(m.one(MatMul("tokens"), share, v, name="contexts"))
+
+
 NETWORKS: Mapping[str, Callable[[Maker], None]] = {
     f.__name__: f
     for f in (
@@ -389,7 +403,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
         log_sqrt2, log_sqrt2_masked, log_sqrt2_folded, clipped, clipped_masked, gated, log_table,
-        scaled_dense, scaled_attention,
+        scaled_dense, scaled_attention, score_by_score,
     )
 }  # fmt: skip
 

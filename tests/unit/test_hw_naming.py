@@ -25,6 +25,7 @@ def test_identifiers(name: str, expected: str) -> None:
         (["größe"], "Verilog names are ASCII"),
         (["module"], "'module' is a reserved word of the generated Verilog"),
         (["logic"], "'logic' is a reserved word of the generated Verilog"),
+        (["context"], "'context' is a reserved word of the generated Verilog"),
         (["clk"], "'clk' is a reserved word of the generated Verilog"),
         (["a", "a_valid"], "'a_valid' is what Verilog calls a part of 'a'"),
         (["a_d3", "a"], "'a_d3' is what Verilog calls a part of 'a'"),

@@ -118,6 +118,6 @@ def attention_names(nodes: Sequence[Node], constants: Collection[str]) -> list[N
         ends = ((before, "score"), (behind[0] if len(behind) == 1 else None, "context"))
         for end, name in ends:
             if end is not None and len(computed(end)) == 2 and PRODUCT.search(end.name):
-                path = end.name.rpartition("/")[0]
-                found[end.name] = unique(f"{path}/{name}" if path else name, taken)
+                path = end.name.rpartition("/")[0] or "attention"
+                found[end.name] = unique(f"{path}/{name}", taken)
     return [replace(node, name=found.get(node.name, node.name)) for node in nodes]
