@@ -70,15 +70,21 @@ class _Datapath:
     def _names(self) -> dict[int, str]:
         names: dict[int, str] = {}
         used: dict[str, int] = {}
-        taken = {identifier(k) for k in self.inputs} | {
-            f"{identifier(k)}_{i}" for k, p in self.inputs.items() for i in range(p.count)
+        ports = {identifier(k) for k in self.inputs}
+        elements = {
+            (k, i): f"{identifier(k)}_{i}" for k, p in self.inputs.items() for i in range(p.count)
         }
+        # Element 2 of `by` beside a port `by_2`.
+        elements = {
+            at: f"{name}_element" if name in ports else name for at, name in elements.items()
+        }
+        taken = ports | set(elements.values())
         for number in self.needed:
             op = self.net.operations[number]
             if op.kind == "const":
                 continue
             if op.kind == "input":
-                names[number] = f"{identifier(str(op.parameters[0]))}_{op.parameters[1]}"
+                names[number] = elements[str(op.parameters[0]), int(op.parameters[1])]
                 continue
             stem = f"{op.kind}_{identifier(op.note)}" if op.note else op.kind
             while True:
