@@ -18,13 +18,16 @@ from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Roundi
 FULL_BITS = 8
 """Bits of a result from which on factors have ``multiplier_bits``."""
 
+OFFSET_BITS = 12
+"""Fraction bits of an offset, in steps."""
+
 LEAST_BITS = 4
 """Fewest that any factor has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requantize(Composite):
-    """``(clip(round(x factor + zero_point), low, high) - zero_point) 2^-frac``.
+    """``(clip(round(x factor + offset + zero_point), low, high) - zero_point) 2^-frac``.
 
     Integer arithmetic between quantizers (Jacob et al., arXiv 1712.05877, section 2.2): ``factor``
     is the operand's scale over the result's.
@@ -41,6 +44,8 @@ class Requantize(Composite):
         How steps are rounded.
     frac : int
         Fraction bits of a step, for a quantizer whose scale is a power of two.
+    offset : ndarray of float64 or None
+        Bias of the sum that x is, in steps: added behind the product, it widens no operand of it.
     """
 
     factor: FloatArray
@@ -49,6 +54,7 @@ class Requantize(Composite):
     high: int
     rounding: Rounding = Rounding.RND_CONV
     frac: int = 0
+    offset: FloatArray | None = None
 
     @property
     def fraction(self) -> int:
@@ -64,32 +70,41 @@ class Requantize(Composite):
     @property
     def of_steps(self) -> bool:
         """Whether it rounds and clips alone: the operand is in the result's own steps."""
-        return bool((self.factor == 2.0**self.frac).all())
+        return self.offset is None and bool((self.factor == 2.0**self.frac).all())
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
-        for given in (self.factor.shape, self.zero_point.shape):
+        arrays = (self.factor, self.zero_point, *(() if self.offset is None else (self.offset,)))
+        for given in (array.shape for array in arrays):
             if not repeats(given, x):
                 raise shape_error(self, x, why=f"a factor has the shape {given}")
         return x
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
-        step = rounded(inputs[0] * self.factor + self.zero_point, self.rounding)
+        moved = inputs[0] * self.factor
+        if self.offset is not None:
+            moved = moved + self.offset
+        step = rounded(moved + self.zero_point, self.rounding)
         held = np.clip(step, self.low, self.high) - self.zero_point
         return np.ldexp(held, -self.frac)
 
     def expand(self, to: Lowering, output: str, layer: str, *inputs: str) -> str:
         """Multiply by ``m 2^-n``, round with the zero point, saturate, take the zero point away.
 
-        Steps differ from the reference's only where ``x factor + zero_point`` lies within
+        Steps differ from the reference's only where what is rounded lies within
         ``2^-b |x factor|`` of where rounding turns, b = ``multiplier_bits`` less what the result
-        has below 8 bits: 1/512 of a step where b is 16 and the result has at most 8 bits.
+        has below 8 bits: 1/512 of a step where b is 16 and the result has at most 8 bits. An
+        offset adds 1/4096 to that.
         """
         top = max(abs(self.low), abs(self.high), int(np.abs(self.zero_point).max()))
         bits = to.options.multiplier_bits - max(0, FULL_BITS - 1 - top.bit_length())
         factor = self._bounded(to.value(inputs[0]))
         x = to.scaled(inputs[0], factor, f"{layer}/requantized", max(bits, LEAST_BITS))
-        if self.zero_point.any():
+        if self.offset is not None:
+            place = self.offset + self.zero_point
+            raw = np.rint(np.ldexp(place, OFFSET_BITS)).astype(np.int64)
+            x = to.add(Add(), x, _constant(to, raw, "offset", x, OFFSET_BITS), point="moved")
+        elif self.zero_point.any():
             zero = _constant(to, self.zero_point, "zero", x)
             x = to.add(Add(), x, zero, point="moved")
         held, base = self._saturated(to, x)
@@ -102,13 +117,15 @@ class Requantize(Composite):
         """The factor without what changes no step.
 
         Whatever makes the smallest operand saturate may as well be smaller; whatever leaves the
-        largest one within a quarter of a step may as well be larger.
+        largest one within a quarter of a step, without an offset, may as well be larger.
         """
         step = x.fixed.scale
         reach = max(1, *(abs(int(end)) for b in x.bounds for end in (b.min(), b.max()))) * step
         zero = int(np.abs(self.zero_point).max())
-        most = 2.0 * (max(abs(self.low), abs(self.high)) + zero + 1)
-        return np.clip(self.factor, 0.25 / reach, max(most / step, 0.25 / reach))
+        most, least = 2.0 * (max(abs(self.low), abs(self.high)) + zero + 1), 0.25
+        if self.offset is not None:
+            most, least = most + 2.0 * float(np.abs(self.offset).max()), 0.5**OFFSET_BITS
+        return np.clip(self.factor, least / reach, max(most / step, least / reach))
 
     def _saturated(self, to: Lowering, x: str) -> tuple[str, int]:
         """Whole steps clipped, and the number to add to what was made.
@@ -139,8 +156,8 @@ def _cut(to: Lowering, x: str, point: str) -> str:
     return to.add(Cast(kind, Rounding.TRN), x, point=point)
 
 
-def _constant(to: Lowering, raw: IntArray | int, point: str, x: str) -> str:
-    """Whole numbers in the rank of x."""
+def _constant(to: Lowering, raw: IntArray | int, point: str, x: str, frac: int = 0) -> str:
+    """Numbers in the rank of x."""
     whole = np.asarray(raw, np.int64)
     shape = (1,) * (len(to.value(x).shape) - whole.ndim) + whole.shape
-    return to.add(Constant(whole.reshape(shape), 0), point=point)
+    return to.add(Constant(whole.reshape(shape), frac), point=point)

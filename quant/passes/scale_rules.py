@@ -92,7 +92,12 @@ def _linear(units: Units, node: Node) -> None:
         kernel, step = kernel * 2.0**power, np.ones_like(step)
     bias = None if op.bias is None else op.bias / step
     made = replace(op, kernel=kernel, bias=bias, scale=None)
-    units.keep(node, packed(step.reshape(op.features)), x, op=made)
+    own = packed(step.reshape(op.features))
+    if bias is not None and power is None and units.only_quantized(node.output):
+        bare = replace(made, bias=None)
+        units.apart(node, own, bias.reshape(op.features), x, bare)
+        return
+    units.keep(node, own, x, op=made)
 
 
 @rule(MatMul)

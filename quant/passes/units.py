@@ -5,6 +5,8 @@ Owns ``Units``. Imports the graph, composites and operations.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gateformer.quant.expand.multiplier import wires
@@ -42,6 +44,7 @@ class Units:
         self._made: dict[str, str] = {}
         self._unit: dict[str, FloatArray] = {}
         self._constants: dict[str, FloatArray] = {}
+        self._bias: dict[str, FloatArray] = {}
         self._moved: dict[tuple[str, bytes], str] = {}
 
     def input(self, name: str) -> None:
@@ -104,10 +107,30 @@ class Units:
         if isinstance(node.op, Constant | Parameter):
             self._constants[node.output] = node.op.reference(probe=lambda *_: None)[0]
 
+    def apart(self, node: Node, unit: FloatArray, bias: FloatArray, x: str, op: Op) -> None:
+        """Append a sum without its bias, which all its readers, quantizers, add themselves."""
+        free = f"{node.output}/sum"
+        while free in self.graph.values or free in self.builder.values:
+            free += "_"
+        made = self.builder.add(op, x, name=free, layer=self.layer)
+        self._place(node.output, made, unit)
+        self._bias[node.output] = bias
+
     def quantized(self, node: Node, result: Requantize, unit: FloatArray) -> None:
         """Append a quantizer, as a Quantize where only wires come before it."""
-        x, op = self.value(node.inputs[0]), plainest(result)
-        self.keep(node, unit, x, op=op)
+        x = node.inputs[0]
+        if x in self._bias:
+            result = replace(result, offset=self._bias[x] * result.factor)
+        self.keep(node, unit, self.value(x), op=plainest(result))
+
+    def only_quantized(self, name: str) -> bool:
+        """Whether nothing but quantizers that saturate reads a value."""
+        readers = [node.op for node in self.readers[name]]
+        return name not in self.graph.outputs and all(
+            isinstance(op, ScaledQuantize)
+            or (isinstance(op, Quantize) and op.overflow is not Overflow.WRAP)
+            for op in readers
+        )
 
     def wanted(self, name: str) -> FloatArray | None:
         """Unit of the steps that all readers of a value make of it, through changes of shape."""
@@ -157,7 +180,7 @@ def packed(unit: FloatArray) -> FloatArray:
 
 def plainest(op: Requantize) -> Requantize | Quantize:
     """A Quantize where it gives the same."""
-    if (op.factor != 2.0**op.frac).any() or op.zero_point.any():
+    if not op.of_steps or op.zero_point.any():
         return op
     kind = Fixed.for_range(op.low, op.high, op.frac)
     for overflow in (Overflow.SAT, Overflow.SAT_SYM):
