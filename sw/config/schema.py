@@ -92,6 +92,11 @@ class Quantize(Section):
     """Calibration samples to use, from the first on."""
     softmax: Literal["auto", "direct", "max"] = "auto"
     """Whether softmax subtracts the row's maximum; ``auto``: only where scores are unbounded."""
+    multiplier_bits: Annotated[int, Field(ge=6, le=24)] = 16
+    """Accuracy of a real scale as an integer: relative error 2^-this. Fewer bits, fewer adders."""
+    truncate: Annotated[int, Field(ge=0, le=16)] | None = None
+    """Bits that sums of dense layers keep below what is kept of them in the end; lower ones are
+    cut before they are added, which changes results. Absent: exact sums."""
     fold_affine: bool = False
     """Merge batch normalizations and other affine maps with the dense layers beside them."""
     fold_heads: bool = True

@@ -150,7 +150,7 @@ def on_data(quantize: Quantize, data: Data, graph: Graph, base: Types) -> Calibr
         width=quantize.width,
         samples=quantize.samples,
     )
-    options = Options(softmax=quantize.softmax)
+    options = Options(softmax=quantize.softmax, multiplier_bits=quantize.multiplier_bits)
     return calibrate(graph, samples.inputs, base, options, budget, samples.labels)
 
 

@@ -22,7 +22,7 @@ class Lower(Step[Lowered]):
 
     name = "lower"
     needs = (Fold, Calibrate)
-    uses = ("quantize.softmax",)
+    uses = ("quantize.multiplier_bits", "quantize.softmax")
 
     def make(self, view: View) -> Lowered:
         """Return the typed graph and the choices made; E001 for types that would change nothing."""
@@ -54,7 +54,8 @@ class Lower(Step[Lowered]):
 
 def options(config: Config) -> Options:
     """Return how composites are expanded."""
-    return Options(softmax=config.quantize.softmax)
+    quantize = config.quantize
+    return Options(softmax=quantize.softmax, multiplier_bits=quantize.multiplier_bits)
 
 
 def value_types(graph: Graph) -> dict[str, str]:
