@@ -17,7 +17,7 @@ from gateformer.quant.execute import run, run_reals
 from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import Lowered, lower_noted
-from gateformer.quant.passes.fold_scales import fold_scales
+from gateformer.quant.passes.prepare import prepare
 from gateformer.quant.ptq.apply import Quantized
 from gateformer.quant.types import Fixed, FloatArray
 
@@ -66,7 +66,7 @@ def lowered(
     types : mapping of str to Fixed
         The user's own, which win.
     """
-    graph = fold_scales(quantized.graph)
+    graph, _ = prepare(quantized.graph, heads=False)
     ranges = observe(graph, data)
     given = {
         **{name: type_for(*ranges[name], OUTPUT_BITS, MARGIN) for name in graph.outputs},

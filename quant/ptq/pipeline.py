@@ -1,6 +1,6 @@
 """From a trained network to its quantized form: techniques, folding, widths, types.
 
-Owns ``make`` and ``Made``. Imports the pieces.
+Owns ``make``, ``joined`` and ``Made``. Imports the pieces.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from types import MappingProxyType
 
 from gateformer.quant.expand.context import Note, Options
 from gateformer.quant.graph import Graph
+from gateformer.quant.passes.fold_affine import fold_affine
 from gateformer.quant.passes.fold_heads import fold_heads
+from gateformer.quant.passes.fuse_attend import fuse_attend
 from gateformer.quant.passes.join_attention import join_attention
 from gateformer.quant.ptq.apply import quantize
 from gateformer.quant.ptq.bits import Bits, average_bits
@@ -66,6 +68,13 @@ class Made:
     )
 
 
+def joined(graph: Graph) -> tuple[Graph, tuple[Note, ...]]:
+    """What is equal on reals and leaves less to quantize: attention in one, affine maps in none."""
+    graph, attention = join_attention(graph)
+    graph, affine = fold_affine(graph)
+    return fuse_attend(graph), (*attention, *affine)
+
+
 def make(
     graph: Graph,
     data: Mapping[str, FloatArray],
@@ -105,7 +114,7 @@ def make(
         Told how many of all trials are done.
     """
     options = options or Options()
-    graph, told = join_attention(graph)
+    graph, told = joined(graph)
     notes = [*told]
     for folded in (False, True):
         if folded:

@@ -197,9 +197,11 @@ def _check_places(graph: Graph, recipe: Recipe, config: Config) -> None:
     from difflib import get_close_matches
 
     from gateformer.quant.passes.fold_heads import fold_heads
+    from gateformer.quant.ptq.pipeline import joined
     from gateformer.quant.ptq.places import places
 
-    known = [p.name for p in places(fold_heads(graph, config.quantize.fold_heads)[0])]
+    folded, _ = fold_heads(joined(graph)[0], config.quantize.fold_heads)
+    known = [place.name for place in places(folded)]
     faults = []
     for name in recipe.widths:
         if name not in known:
@@ -263,7 +265,7 @@ def design_text(config: Config, made: Made, folder: Path) -> str:
     tree["data"]["file"] = os.path.relpath(os.path.realpath(str(config.data.file)), place)
     tree["types"] = {name: str(kind) for name, kind in made.types.items()}
     quantize = tree.setdefault("quantize", {})
-    for searched in ("metric", "budget"):
-        quantize.pop(searched, None)
+    for done in ("metric", "budget", "fold_affine"):
+        quantize.pop(done, None)
     quantize |= {"width": made.recipe.table_bits, "fold_heads": False}
     return tree_to_toml(tree)
