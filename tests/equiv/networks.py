@@ -18,14 +18,17 @@ from gateformer.quant.expand import (
     Attention,
     Elementwise,
     Embedding,
+    Exact,
     LayerNorm,
     Linear,
     LogSqrt2,
     Parameter,
     Pool,
+    QuantizeEach,
     RMSNorm,
     ScaledQuantize,
     Softmax,
+    Table,
 )
 from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.expand.shares import PLAIN, Shares
@@ -36,7 +39,7 @@ from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.passes.fold_heads import fold_heads
 from gateformer.quant.passes.fold_scales import fold_scales
-from gateformer.quant.types import Fixed, FloatArray, IntArray, Rounding
+from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding
 from gateformer.sim.dataflow import simulate_clocks
 from gateformer.sim.rtl.simulate import SimulationResult, simulate
 from gateformer.sim.rtl.testbench import testbench
@@ -103,6 +106,13 @@ class Maker:
         )  # fmt: skip
         masks = () if mask is None else (mask,)
         return self.builder.add(op, x, source, source, *masks, name=name, layer=name)
+
+    def each(self, x: str, shape: tuple[int, ...], overflow: Overflow, name: str) -> str:
+        """A quantizer with random widths, none among them, over axes that are not 1."""
+        signed, width = self.rng.integers(0, 2, shape), self.rng.integers(0, 7, shape)
+        frac = self.rng.integers(1, 4, shape)
+        op = QuantizeEach(signed, width, frac, Rounding.RND, overflow)
+        return self.builder.add(op, x, name=name, layer=name)
 
     def one(self, op: object, *inputs: str, name: str) -> str:
         """Any single operation as a layer."""
@@ -375,6 +385,19 @@ def log_table(m: Maker) -> None:
     m.builder.output(m.linear(m.one(LogSqrt2(4), p, name="powers"), 3, "logits"))
 
 
+def each_width(m: Maker) -> None:
+    """A width for every element: of every token, of every feature, and of every score."""
+    x = m.each(_input(m, 5, 4), (5, 4), Overflow.WRAP, "tokens")
+    h = m.one(Exact(), m.linear(x, 4, "hidden"), name="whole")
+    h = m.each(h, (1, 4), Overflow.SAT, "features")
+    q = m.one(Reshape((5, 2, 2)), h, name="queries")
+    p = m.one(Exact(), m.one(MatMul("features"), q, q, name="score"), name="scores")
+    p = m.each(p, (5, 2, 5), Overflow.WRAP, "weights")
+    table = Table("sigmoid_float32", (), Fixed(False, 4, 4))
+    g = m.one(table, m.each(p, (1, 2, 1), Overflow.SAT, "index"), name="gate")
+    m.builder.output(m.one(Exact(), m.one(MatMul("tokens"), g, q, name="mixed"), name="exact"))
+
+
 def hundred_tokens(m: Maker) -> None:
     """A hundred tokens of two features."""
     x = _input(m, 100, 2)
@@ -403,7 +426,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         layer_norm, rms_norm, gelu, pooled, embedded, one_feature, one_head, eight_heads,
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
         log_sqrt2, log_sqrt2_masked, log_sqrt2_folded, clipped, clipped_masked, gated, log_table,
-        scaled_dense, scaled_attention, score_by_score,
+        scaled_dense, scaled_attention, each_width, score_by_score,
     )
 }  # fmt: skip
 

@@ -28,8 +28,8 @@ from gateformer.sim.stalls import StallPattern
 pytestmark = pytest.mark.icarus
 
 NORMALIZED = {
-    "affine", "dense", "embedded", "gelu", "joined_peaks", "layer_norm", "pooled", "rearranged",
-    "rms_norm", "scaled_dense",
+    "affine", "dense", "each_width", "embedded", "gelu", "joined_peaks", "layer_norm", "pooled",
+    "rearranged", "rms_norm", "scaled_dense",
 }  # fmt: skip
 """Networks without a softmax."""
 
