@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateformer.hw.dataflow import cut_sums
 from gateformer.hw.dataflow.lanes import LOWERINGS
+from gateformer.hw.hls import shift_statements
 from gateformer.hw.hls.statements import STATEMENTS
 from gateformer.quant import expand
 from gateformer.quant.ops.base import REGISTRY, Composite, Op
@@ -21,6 +23,10 @@ from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.ops.shift_add import ShiftAdd
+
+REGISTERED = (cut_sums, shift_statements)
+"""Modules imported for what they register."""
 
 STRUCTURAL: dict[type[Any], str] = {
     Constant: "constants; a ROM where tokens differ",
@@ -47,6 +53,7 @@ TEMPLATES: dict[type[Any], str] = {
     Rescale: "`gf::rescale`",
     Reshape: "`gf::copy`, `gf::flatten`",
     Shift: "`gf::shift`",
+    ShiftAdd: "`gf::shift_add`",
     Slice: "`gf::slice`",
     Transpose: "`gf::transpose`, `gf::gather`",
 }

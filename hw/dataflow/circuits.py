@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gateformer.hw.dataflow import cut_sums
 from gateformer.hw.dataflow.classify import Facts
 from gateformer.hw.dataflow.clusters import Cluster
 from gateformer.hw.dataflow.joint import Joint
@@ -27,6 +28,9 @@ from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
 from gateformer.quant.types import IntArray
+
+REGISTERED = (cut_sums,)
+"""Modules imported for the lane lowerings that they register."""
 
 ROM_DELAY = 0.7
 """ns from a beat counter through a small ROM of LUTs to an operand."""

@@ -10,12 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
+from gateformer.hw.hls import shift_statements
 from gateformer.hw.hls.names import fixed
 from gateformer.hw.hls.phases import Access, Frame, accesses, moves, tokens
 from gateformer.hw.hls.scope import Lines, Scope
 from gateformer.hw.hls.statements import STATEMENTS, Operand, Row, Statement, features
 from gateformer.quant.graph import Node
 from gateformer.quant.ops.reduce import Reduce
+
+REGISTERED = (shift_statements,)
+"""Modules imported for the statements that they register."""
 
 COLUMNS = 100
 """Longest line where it can be helped."""

@@ -20,7 +20,6 @@ from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
-from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.normalize import Normalize, Shift
@@ -195,14 +194,14 @@ def _dense(op: Dense, to: Row, operands: tuple[Operand, ...], own: Resources) ->
     (x,) = operands
     kind = Fixed.for_range(int(op.weight.min()), int(op.weight.max()), op.frac)
     shift = Fixed.for_range(int(op.bias.min()), int(op.bias.max()), op.bias_frac)
-    weight = own.weight(_named(to, "weight"), op.weight.T, kind)
-    bias = own.weight(_named(to, "bias"), op.bias, shift)
+    weight = own.weight(named(to, "weight"), op.weight.T, kind)
+    bias = own.weight(named(to, "bias"), op.bias, shift)
     call = f"gf::dense({x.text}, {weight}, {bias}, {to.text})"
     formula = f"{to.text} = {x.text} weight + bias"
     return Statement(formula, (call,), int(_hard(op.weight).sum()))
 
 
-def _named(to: Row, what: str) -> str:
+def named(to: Row, what: str) -> str:
     """A constant array of a row: ``query_weight``; the layer's own has no more than ``weight``."""
     point = to.text.removesuffix("_exact")
     return what if point in ("result", "exact", "linear") else f"{point}_{what}"
@@ -220,16 +219,6 @@ def _matmul(op: MatMul, to: Row, operands: tuple[Operand, ...], own: Resources) 
     products = prod(features(to.value)) * a.value.shape[2]
     narrow = 1 in (a.value.fixed.width, b.value.fixed.width)
     return Statement(to.text + formula, (call,), 0 if narrow else products)
-
-
-@states(LogMatMul)
-def _log_matmul(op: LogMatMul, to: Row, operands: tuple[Operand, ...], own: Resources) -> Statement:
-    a, b = operands
-    head = "" if b.value.shape[1] == 1 else "h, "
-    formula = f"{to.text}[h, d] = sum_s w({a.text}[h, s]) {b.text}[s, {head}d], w powers of 2^0.5"
-    numbers = f"{heads(to.value)}, {op.bits}, {op.guard}, {op.even}"
-    call = f"gf::matmul_codes<{numbers}>({a.text}, {b.text}, {to.text})"
-    return Statement(formula, (call,), prod(features(to.value)))
 
 
 @states(Add)
@@ -322,7 +311,7 @@ def _lookup(op: Lookup, to: Row, operands: tuple[Operand, ...], own: Resources) 
     (x,) = operands
     kind = to.value.fixed
     about = f"{to.text} of {x.text}, a {x.value.fixed}, as raw integers of {kind}"
-    table = own.table(_named(to, "table"), wrap(op.table, kind), kind, about)
+    table = own.table(named(to, "table"), wrap(op.table, kind), kind, about)
     call = "lookup" if op.table.ndim == 1 else "embed"
     return Statement(f"{to.text} = table({x.text})", (f"gf::{call}({x.text}, {table}, {to.text})",))
 
@@ -398,14 +387,15 @@ def _gathered(formula: str, to: Row, x: Operand, where: IntArray) -> Statement:
     word = {1: "unsigned char", 2: "unsigned short"}.get(narrow, "unsigned")
     names = f"{to.text}_from_token", f"{to.text}_from_feature"
     before = tuple(
-        f"static const {word} {name}[{len(rows)}][{rows.shape[1]}] = {{{_rows(places)}}};"
+        f"static const {word} {name}[{len(rows)}][{rows.shape[1]}] = {{{rows(places)}}};"
         for name, places in zip(names, divmod(rows, size), strict=True)
     )
     call = f"gf::gather_tokens({x.text}, {', '.join(names)}, {to.token}, {to.text})"
     return Statement(formula, (call,), before=before)
 
 
-def _rows(places: IntArray) -> str:
+def rows(places: IntArray) -> str:
+    """A table of integers, row by row."""
     return ", ".join("{" + ", ".join(str(int(n)) for n in row) + "}" for row in places)
 
 

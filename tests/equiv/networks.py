@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gateformer.hw.dataflow.plan import Plan, plan
+from gateformer.hw.dataflow.truncate import truncate
 from gateformer.hw.rtl.emit import Rtl, emit
 from gateformer.hw.settings import Settings
 from gateformer.quant.execute import run
@@ -398,6 +399,11 @@ def each_width(m: Maker) -> None:
     m.builder.output(m.one(Exact(), m.one(MatMul("tokens"), g, q, name="mixed"), name="exact"))
 
 
+def truncated(m: Maker) -> None:
+    """Two dense layers with a rectifier between, their sums cut: see ``network``."""
+    dense(m)
+
+
 def hundred_tokens(m: Maker) -> None:
     """A hundred tokens of two features."""
     x = _input(m, 100, 2)
@@ -427,6 +433,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
         log_sqrt2, log_sqrt2_masked, log_sqrt2_folded, clipped, clipped_masked, gated, log_table,
         scaled_dense, scaled_attention, each_width, score_by_score,
+        truncated,
     )
 }  # fmt: skip
 
@@ -439,7 +446,9 @@ def network(
     builder = Builder(make.__name__)
     make(Maker(builder, np.random.default_rng(seed), bits))
     graph, _ = fold_heads(fold_scales(builder.build()))
-    return lower(graph, Types(default=Fixed.parse(kind)), Options(softmax=softmax))  # type: ignore[arg-type]
+    lowered = lower(graph, Types(default=Fixed.parse(kind)), Options(softmax=softmax))  # type: ignore[arg-type]
+    # One guard bit: most additions lose bits, and several outputs share each.
+    return truncate(lowered, 1)[0] if make is truncated else lowered
 
 
 def vectors(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:

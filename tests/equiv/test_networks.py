@@ -29,7 +29,7 @@ pytestmark = pytest.mark.icarus
 
 NORMALIZED = {
     "affine", "dense", "each_width", "embedded", "gelu", "joined_peaks", "layer_norm", "pooled",
-    "rearranged", "rms_norm", "scaled_dense",
+    "rearranged", "rms_norm", "scaled_dense", "truncated",
 }  # fmt: skip
 """Networks without a softmax."""
 

@@ -24,6 +24,52 @@ inline void dense(const X (&x)[I], const W (&weight)[N], const B (&bias)[O], Y (
     }
 }
 
+// A row's raw integers, `left` places up; down where it is negative, rounded down.
+template <class T> inline T moved(T x, int left) {
+    #pragma HLS INLINE
+    if (left < 0) {
+        x >>= -left;
+    } else {
+        x <<= left;
+    }
+    return x;
+}
+
+// terms = x, then each step's sum {a, b, left a, left b, subtract}; y[o] = +-term + bias[o] of its
+// output {term, left, negate}, where term -1 is zero. All are raw integers.
+template <unsigned Steps, class X, class Term, class B, class Y, unsigned I, unsigned N, unsigned S, unsigned O>
+inline void shift_add(const X (&x)[I], const int (&steps)[S][5], const int (&outputs)[O][3], const B (&bias)[O],
+                      Term (&terms)[N], Y (&y)[O]) {
+    #pragma HLS INLINE
+    static_assert(N == I + Steps, "a term for each feature and step");
+    GF_UNROLL for (unsigned i = 0; i < I; i++) {
+        #pragma HLS UNROLL
+        terms[i] = to_raw(x[i]);
+    }
+    GF_UNROLL for (unsigned k = 0; k < Steps; k++) {
+        #pragma HLS UNROLL
+        const Term a = moved(terms[steps[k][0]], steps[k][2]), b = moved(terms[steps[k][1]], steps[k][3]);
+        if (steps[k][4]) {
+            terms[I + k] = a - b;
+        } else {
+            terms[I + k] = a + b;
+        }
+    }
+    GF_UNROLL for (unsigned o = 0; o < O; o++) {
+        #pragma HLS UNROLL
+        Term sum = bias[o];
+        if (outputs[o][0] >= 0) {
+            const Term last = moved(terms[outputs[o][0]], outputs[o][1]);
+            if (outputs[o][2]) {
+                sum -= last;
+            } else {
+                sum += last;
+            }
+        }
+        y[o] = from_raw<Y>(to_raw(sum));
+    }
+}
+
 // y[h, s] = sum_d a[h, d] b[s, h, d]; a b of one head serves all heads of a
 template <unsigned Heads, class A, class B, class Y, unsigned NA, unsigned NB, unsigned T, unsigned N>
 inline void matmul_features(const A (&a)[NA], const B (&b)[T][NB], Y (&y)[N]) {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from gateformer.config.schema import Config
+from gateformer.flow.cache import cache_folder
 from gateformer.flow.files import write_whole
 from gateformer.flow.notes import write_notes
 from gateformer.flow.step import Outcome, Step, View
@@ -22,7 +24,13 @@ class Lower(Step[Lowered]):
 
     name = "lower"
     needs = (Fold, Calibrate)
-    uses = ("quantize.multiplier_bits", "quantize.softmax")
+    floors = ("quant", "hw")
+    uses = (
+        "generate.adders",
+        "quantize.multiplier_bits",
+        "quantize.softmax",
+        "quantize.truncate",
+    )
 
     def make(self, view: View) -> Lowered:
         """Return the typed graph and the choices made; E001 for types that would change nothing."""
@@ -31,7 +39,14 @@ class Lower(Step[Lowered]):
         graph, _ = view.get(Fold)
         lowered = lower_noted(graph, view.get(Calibrate).types, options(view.config))
         Problems.raise_if_any(lowered.idle)
-        return lowered
+        guard = view.config.quantize.truncate
+        if guard is None:
+            return lowered
+        from gateformer.hw.dataflow.truncate import truncate
+
+        cache = cache_folder(view.config, "adders")
+        graph, notes = truncate(lowered.graph, guard, view.config.generate.adders, cache)
+        return replace(lowered, graph=graph, notes=(*lowered.notes, *notes))
 
     def write(self, view: View, product: Lowered, folder: Path) -> Outcome:
         """Write the graph, the type of every value and the choices."""
