@@ -437,3 +437,53 @@ def test_dead_operations_cost_nothing() -> None:
     net.mul(a, b)
     assert net.cost([(kept, 1)]) == alone
     assert alone.dsp == 0 and alone.lut > 0
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_sums_in_threes(count: int) -> None:
+    """An odd number of operands takes half as many steps; an even one, one of two beside."""
+    net = Net(3.5, ternary=True)
+    nodes = [net.input("x", i, -8, 7) for i in range(count)]
+    total = net.total([(n, i % 2, i % 3 == 2) for i, n in enumerate(nodes)])
+    kinds = [op.kind for op in net.operations]
+    assert kinds.count("sum") == (count - 1) // 2
+    assert kinds.count("add") == (count > 1 and count % 2 == 0)
+    ends = [(-8 << i % 2, 7 << i % 2) for i in range(count)]
+    minus = [i % 3 == 2 for i in range(count)]
+    low = sum(-hi if m else lo for (lo, hi), m in zip(ends, minus, strict=True))
+    high = sum(-lo if m else hi for (lo, hi), m in zip(ends, minus, strict=True))
+    assert (net.operations[total].lo, net.operations[total].hi) == (low, high)
+
+
+def test_a_sum_of_three_negatives_is_turned_once() -> None:
+    net = Net(3.5, ternary=True)
+    nodes = [net.input("x", i, 0, 7) for i in range(3)]
+    total = net.operations[net.total([(n, 0, True) for n in nodes])]
+    assert (total.lo, total.hi) == (-21, 0)
+    assert [op.kind for op in net.operations[3:] if op.kind != "const"] == ["sum", "add"]
+
+
+def test_products_of_slices_are_added_by_the_slices() -> None:
+    net = Net(3.5, ternary=True)
+    x = [net.input("x", i, -128, 127) for i in range(6)]
+    products = [net.mul(a, b) for a, b in zip(x[::2], x[1::2], strict=True)]
+    net.total([(p, 0, False) for p in products])
+    assert [op.kind for op in net.operations if op.kind in costs.SUMS] == ["add", "add"]
+
+
+def test_a_sum_of_three_takes_one_lut_a_bit_and_one_more_level() -> None:
+    nets = [Net(100.0, ternary=ternary) for ternary in (False, True)]
+    ends = []
+    for net in nets:
+        terms = [(net.input("x", i, -128, 127), 0, i == 2) for i in range(3)]
+        ends.append(net.total(terms))
+    two, three = (net.cost([(end, 1)]).lut for net, end in zip(nets, ends, strict=True))
+    assert (two, three) == (9 + 10, 10)
+    assert nets[1].arrival[ends[1]] < nets[0].arrival[ends[0]]
+
+
+def test_without_the_carry_chains_three_are_added_in_twos() -> None:
+    net = Net(3.5)
+    nodes = [net.input("x", i, -8, 7) for i in range(3)]
+    net.add_three([(nodes[0], 0, True), (nodes[1], 1, False), (nodes[2], 0, False)])
+    assert [op.kind for op in net.operations[3:]] == ["add", "add"]
