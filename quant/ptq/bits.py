@@ -15,6 +15,8 @@ from gateformer.quant.graph import Graph, Node
 from gateformer.quant.ops.cast import Constant, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.log_matmul import LogMatMul
+from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.types import IntArray
 
 CENTRING = ("/centred", "/centred/exact")
@@ -64,7 +66,7 @@ def average_bits(graph: Graph) -> Bits:
             if not _multiplies(graph, node, node.op):
                 continue
             matrices.append((row_bits(node.op.weight), node.op.weight.size))
-        elif not type(node.op).__name__.endswith("MatMul"):
+        elif not isinstance(node.op, MatMul | LogMatMul):
             continue
         for name in node.inputs:
             for source in _sources(made, name):
