@@ -77,7 +77,7 @@ def attention_class() -> type[Any]:
             self.query_cast = make.cast("attention")
             self.key_cast = make.cast("attention")
             self.value_cast = make.cast("attention")
-            self.score_cast = make.cast("attention")
+            self.score_cast = make.cast("scores")
             if self.log_bits is None:
                 self.share_cast = make.cast("attention", signed=False)
             self.context_cast = make.cast("activation")

@@ -94,6 +94,8 @@ class Bits:
     ----------
     input, weight, activation, attention
         Inputs; kernels; sums and activations; queries, keys, values, scores and shares.
+    score
+        Attention scores, where they are to be wider: what indexes softmax's table.
     scale
         ``float``: any scale, learned; ``power_of_two``: its power of two above.
     per_channel
@@ -104,13 +106,19 @@ class Bits:
     weight: int = 8
     activation: int = 8
     attention: int = 8
+    score: int | None = None
     scale: Literal["float", "power_of_two"] = "float"
     per_channel: bool = True
 
     def __post_init__(self) -> None:
-        widths = (self.input, self.weight, self.activation, self.attention)
+        widths = (self.input, self.weight, self.activation, self.attention, self.scores)
         if not all(2 <= width <= 16 for width in widths):
             raise ValueError("widths lie in 2..16")
+
+    @property
+    def scores(self) -> int:
+        """Width of attention scores."""
+        return self.attention if self.score is None else self.score
 
 
 @dataclass(frozen=True, slots=True)
