@@ -1,0 +1,71 @@
+"""Write the page; ``--measure`` measures before. Imports the page and the measuring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gateformer.hw.settings import Settings
+from gateformer.study.rivals.measure import FRAMES, LEVELS, Row, ours, plain, theirs
+from gateformer.study.rivals.page import OURS, page
+from gateformer.study.rivals.program import Program, subjects
+
+KEPT = Path("docs/rivals.json")
+
+
+def main(arguments: list[str]) -> int:
+    """Print the page of what is kept; measure and keep it before where that is asked."""
+    parser = argparse.ArgumentParser(prog="python -m gateformer.study.rivals")
+    parser.add_argument("--measure", action="store_true", help="generate, simulate and synthesize")
+    parser.add_argument("--da4ml", default=sys.executable, help="an interpreter that has da4ml")
+    parser.add_argument("--alkaid", help="an interpreter that has alkaid; absent: left out")
+    parser.add_argument("--cache", type=Path, help="folder of yosys' results")
+    parser.add_argument("--only", action="append", help="a program's name; others stay as kept")
+    asked = parser.parse_args(arguments)
+    if asked.measure:
+        told = measured(asked)
+        KEPT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(page(json.loads(KEPT.read_text(encoding="utf-8")), subjects()), end="")
+    return 0
+
+
+def measured(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return the rows of all programs; of those not asked for, as kept."""
+    from gateformer.toolchains.yosys import yosys_version
+
+    names = asked.only or [program.name for program in subjects()]
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))["rows"] if KEPT.is_file() else []
+    rows = [row for row in kept if row["program"] not in names]
+    for program in subjects():
+        if program.name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                rows += plain(each(program, asked, Path(folder)))
+    return {"yosys": yosys_version(), "frames": FRAMES, "rows": rows}
+
+
+def each(program: Program, asked: argparse.Namespace, work: Path) -> list[Row]:
+    """Return one program's rows: ours apart and together, at II = T too, then the rivals'."""
+    rows = []
+    for joint, how in ((False, "each, in twos"), (True, "joint, in threes")):
+        for lanes in dict.fromkeys((program.tokens, 1)):
+            settings = Settings(
+                token_parallelism=lanes, joint=joint, ternary=joint, cache=asked.cache
+            )
+            place = work / f"{joint}{lanes}"
+            rows.append(ours(program, settings, f"{OURS}, {how}", place, asked.cache))
+    for package, python in (("da4ml", asked.da4ml), ("alkaid", asked.alkaid)):
+        if python and (program.name, package) not in FAILS:
+            rows.append(theirs(program, package, python, work, asked.cache, LEVELS))
+    return rows
+
+
+FAILS = (("attention", "alkaid"),)
+"""What a rival does not finish: alkaid 0.8.2's tracer raises KeyError in ``attention``."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

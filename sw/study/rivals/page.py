@@ -1,0 +1,103 @@
+"""The page that sets our adder graphs beside da4ml's and alkaid's.
+
+Owns ``page``. Imports the rows and the programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateformer.study.rivals.program import Program
+
+OURS = "gateformer"
+
+HEAD = """# Beside da4ml and alkaid
+
+The same integer weights through three generators, counted by the same yosys ({yosys}), for
+UltraScale+, by one script. Before anything is counted, {frames} random frames go through each
+generator's Verilog in Icarus, extremes among them: its outputs equal our executor's, or the row is
+not there.
+
+`python -m gateformer.study.rivals --measure --alkaid PYTHON` measures again, where `PYTHON` is an
+interpreter of an environment with alkaid. What was measured lies in [rivals.json](rivals.json);
+without `--measure` this page is written of it.
+
+- *clocks*: from a frame at the inputs to its outputs; *II*: clocks between frames. All register
+  their inputs and outputs, and those flip-flops are counted; ours are in the boundary.
+- *ns*: the longest logic between registers, yosys' `sta` on 7-series cells, without wires; ours is
+  asked for 3.5, the rivals for two adders between registers (`latency_cutoff = 2`).
+- *each, in twos*: one adder graph a matrix, of additions of two operands, by da4ml's solver.
+  *joint, in threes*: the same with `generate.joint` and `generate.ternary`.
+- A sum of three in one expression counts as one carry chain, whoever wrote it: alkaid's
+  `ternary_adder` too.
+"""
+
+TAIL = """
+## What it says
+
+Ours, joint and in threes, at II = 1:
+
+{verdict}
+
+- The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
+  hand; attention, which gathers keys and values, cannot, so that II = T is ours alone.
+- alkaid 0.8.2 does not finish the attention: its tracer raises `KeyError` where a truncated product
+  is multiplied again.
+- Neither rival has a division, so attention here rectifies its scores. Ours multiplies in DSP
+  slices, theirs in LUTs: of that network, LUTs alone do not compare.
+- These are counts of yosys, without place and route. Vivado's differ, for all of them.
+"""
+
+
+def page(told: dict[str, Any], programs: Sequence[Program]) -> str:
+    """Return the page of what was measured.
+
+    Parameters
+    ----------
+    told : dict
+        ``yosys``, ``frames`` and ``rows``, as ``measure`` writes them.
+    programs : sequence of Program
+        What the rows are of, in the page's order.
+    """
+    parts = [HEAD.format(yosys=told["yosys"], frames=told["frames"])]
+    for program in programs:
+        rows = [row for row in told["rows"] if row["program"] == program.name]
+        if rows:
+            parts.append(f"\n## {program.about}\n\n{_table(rows)}")
+    return "".join(parts) + TAIL.format(verdict=verdict(told["rows"]))
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    lines = ["| by | LUT | FF | DSP | clocks | II | ns |", "|---|---|---|---|---|---|---|"]
+    least = min(row["lut"] for row in rows if row["interval"] == 1)
+    for row in rows:
+        lut = f"{row['lut']:,}"
+        lut = f"**{lut}**" if row["lut"] == least and row["interval"] == 1 else lut
+        lines.append(
+            f"| {row['by']} | {lut} | {row['ff']:,} | {row['dsp']} | {row['clocks']} "
+            f"| {row['interval']} | {row['logic_ns']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def verdict(rows: Sequence[dict[str, Any]]) -> str:
+    """Return who takes the fewest LUTs and flip-flops at II = 1, and how far apart they are."""
+    names = dict.fromkeys(row["program"] for row in rows)
+    lines = []
+    for part, word in (("lut", "LUTs"), ("ff", "flip-flops"), ("clocks", "clocks")):
+        for rival in ("da4ml", "alkaid"):
+            ratios = []
+            for name in names:
+                each = [r for r in rows if r["program"] == name and r["interval"] == 1]
+                mine = [r[part] for r in each if r["by"].endswith("joint, in threes")]
+                its = [r[part] for r in each if r["by"].startswith(rival)]
+                if mine and its:
+                    ratios.append(mine[0] / its[0])
+            if ratios:
+                fewer = sum(ratio < 1 for ratio in ratios)
+                lines.append(
+                    f"- {word}: {min(ratios):.2f} to {max(ratios):.2f} of {rival}'s; fewer in "
+                    f"{fewer} of {len(ratios)}."
+                )
+    return "\n".join(lines)
