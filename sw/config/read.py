@@ -52,7 +52,7 @@ def load(source: Path, overrides: Iterable[str] = ()) -> Config:
     if source.is_dir():
         source = source / "design.toml"
     bare = source.suffix.lower() in MODEL_SUFFIXES
-    _check_there(source)
+    check_there(source)
     tree: dict[str, Any] = {"model": str(source.absolute())} if bare else read_toml(source)
     _anchor(tree, source.absolute().parent)
     own = set(_dotted(tree))
@@ -128,7 +128,8 @@ def default_name(source: Path, bare: bool) -> str:
     return name if SAFE_NAME.fullmatch(name) else f"net_{name}".strip("_")
 
 
-def _check_there(source: Path) -> None:
+def check_there(source: Path) -> None:
+    """Raise E003 where a file is not there, with a near name that is."""
     if source.is_file():
         return
     near = get_close_matches(source.name, _siblings(source), 1, 0.8)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from gateformer.config.read import model_problems, read_toml
+from gateformer.config.read import check_there, model_problems, read_toml
 from gateformer.config.schema import SAFE_NAME, PathText, Section
 from gateformer.quant.errors import Problems
 
@@ -94,6 +94,7 @@ def read(path: Path) -> Study:
     Problems or ConfigError
         E003, E004: no such file, no TOML; E001, E002: all unknown keys and wrong values.
     """
+    check_there(path)
     tree = read_toml(path)
     try:
         study = Study.model_validate(tree)

@@ -1,0 +1,416 @@
+"""Studies: files and their faults, points, caching, what is gained, and the page of the records."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from gateformer.quant.errors import ConfigError, GateformerError, Problems, RunError, ToolError
+from gateformer.study import page, running, studying, training
+from gateformer.study.pareto import frontier, plot
+from gateformer.study.points import Point, points
+from gateformer.study.rows import Row, read_rows, rows_text
+from gateformer.study.running import Place, point_key, run_point
+from gateformer.study.schema import Study, Variant, read
+from gateformer.study.summary import against, lut_per_dsp, summaries
+
+ROOT = Path(__file__).parents[2]
+STUDIES = ROOT / "fpga_projects" / "studies"
+
+RECIPE = """
+framework = "brevitas"
+task = "digits"
+
+[data]
+seed = 1
+tokens = 8
+train = 100
+valid = 50
+test = 60
+calibration = 50
+
+[network]
+blocks = 1
+width = 4
+heads = 1
+key_dim = 4
+ffn = 4
+norm = "batch"
+pool = "mean"
+
+[training]
+seed = 1
+batch = 50
+float_epochs = 1
+float_rate = 1e-2
+quantized_epochs = 1
+quantized_rate = 1e-3
+"""
+
+STUDY = """
+name = "small"
+title = "Small"
+recipe = "recipe.toml"
+bits = [6, 4]
+seeds = [1, 2]
+
+[design.schedule]
+token_parallelism = 2
+
+[[variants]]
+name = "plain"
+
+[[variants]]
+name = "log-sqrt2 softmax"
+bits = [6]
+recipe = {techniques = {log_sqrt2 = 4}}
+
+[[variants]]
+name = "PTQ"
+seeds = [3]
+ptq = {step = "float"}
+design = {schedule = {reuse_factor = 4}}
+"""
+
+
+def written(folder: Path, text: str = STUDY, recipe: str = RECIPE) -> Path:
+    (folder / "recipe.toml").write_text(recipe)
+    path = folder / "small.toml"
+    path.write_text(text)
+    return path
+
+
+def small(folder: Path) -> Study:
+    return read(written(folder))
+
+
+# Files and points
+
+
+def test_points_are_variants_at_widths_and_seeds(tmp_path: Path) -> None:
+    found = points(small(tmp_path))
+    assert [point.slug for point in found] == [
+        "plain-6-1", "plain-6-2", "plain-4-1", "plain-4-2",
+        "log-sqrt2-softmax-6-1", "log-sqrt2-softmax-6-2", "ptq-6-3", "ptq-4-3",
+    ]  # fmt: skip
+    bits = found[2].recipe.bits
+    assert (bits.weight, bits.activation, bits.attention, bits.input) == (4, 4, 4, 8)
+    assert [point.recipe.training.seed for point in found[:2]] == [1, 2]
+    assert found[4].recipe.techniques.log_sqrt2 == 4
+    assert found[0].recipe.techniques.log_sqrt2 is None
+    assert dict(found[7].ptq or ()) == {"weights": 4, "activations": 4, "step": "float"}
+
+
+def test_designs_are_the_studys_with_the_variants_on_top(tmp_path: Path) -> None:
+    found = points(small(tmp_path))
+    assert set(found[0].overrides) == {
+        "synth.enabled=true", "schedule.token_parallelism=2",
+    }  # fmt: skip
+    assert "synth.enabled=false" in found[1].overrides  # the second seed
+    assert "schedule.reuse_factor=4" in found[6].overrides
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ('name = "small"', ("name = 1",)),
+        ('name = "PTQ"', ('name = "plain"',)),
+        ("bits = [6, 4]", ("bits = []",)),
+        ("seeds = [3]", ('against = "nothing"',)),
+    ],
+)
+def test_wrong_values_are_named(tmp_path: Path, change: str, told: tuple[str]) -> None:
+    with pytest.raises((ConfigError, Problems), match="E002"):
+        read(written(tmp_path, STUDY.replace(change, told[0])))
+
+
+def test_unknown_keys_of_variants_get_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises((ConfigError, Problems), match=r"E001.*variants.*Did you mean 'seeds'"):
+        read(written(tmp_path, STUDY.replace("seeds = [3]", "sedes = [3]")))
+
+
+def test_faults_of_recipes_and_designs_are_told_at_once_and_once(tmp_path: Path) -> None:
+    text = STUDY.replace("log_sqrt2 = 4", "log_sqrt3 = 4").replace("reuse_factor", "reuse_fctor")
+    with pytest.raises(Problems) as caught:
+        points(read(written(tmp_path, text)))
+    told = [str(error) for error in caught.value.errors]
+    assert len(told) == 2
+    assert any("log_sqrt3" in one and "Did you mean 'log_sqrt2'" in one for one in told)
+    assert any("reuse_fctor" in one and "Did you mean 'reuse_factor'" in one for one in told)
+
+
+def test_a_width_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="E006"):
+        points(read(written(tmp_path, STUDY.replace("[6, 4]", "[6, 6]"))))
+
+
+def test_a_missing_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GateformerError, match=r"E00[34]"):
+        read(tmp_path / "none.toml")
+
+
+# Rows
+
+
+def row(variant: str, bits: int = 6, seed: int = 1, **figures: float) -> Row:
+    usual = {"integer": 0.9, "samples": 1000, "lut": 1000, "ff": 10, "dsp": 0, "latency": 100}
+    return Row(variant, bits, seed, f"{variant}{bits}{seed}", figures=usual | figures)
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    rows = [row("plain"), Row("PTQ", 4, 1, "k", failed="E505 cannot train.")]
+    path = tmp_path / "small.json"
+    path.write_text(rows_text(rows, {"torch": "2"}))
+    assert read_rows(path) == (rows, {"torch": "2"})
+    assert read_rows(tmp_path / "none.json") == ([], {})
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1, "rows": [{"bits": 1}]}', '{"rows": 1}'])
+def test_damaged_rows_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "small.json"
+    path.write_text(text)
+    with pytest.raises(RunError, match="E705"):
+        read_rows(path)
+
+
+# What is gained
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        ({"lut": 900}, "gains"),
+        ({"lut": 900, "integer": 0.892}, "gains"),  # a standard error is 0.0095
+        ({"lut": 900, "integer": 0.889}, "loses accuracy"),
+        ({"lut": 995}, "no change"),
+        ({"latency": 90}, "gains"),
+        ({"lut": 900, "latency": 110}, "trades"),
+        ({"lut": 990, "dsp": 1}, "costs"),
+        ({"lut": 1100}, "costs"),
+    ],
+)
+def test_a_gain_is_less_area_or_time_at_equal_accuracy(
+    tmp_path: Path, figures: dict[str, float], verdict: str
+) -> None:
+    study = small(tmp_path)
+    rows = [row("plain", lut=1000), row("PTQ", **figures)]
+    (found,) = against(study, summaries(rows))
+    assert found.verdict == verdict
+
+
+def test_yosys_is_believed_where_it_counted_both(tmp_path: Path) -> None:
+    study = small(tmp_path)
+    rows = [
+        row("plain", synth_lut=2000, synth_dsp=0),
+        row("PTQ", lut=900, synth_lut=2200, synth_dsp=0),
+    ]
+    (found,) = against(study, summaries(rows))
+    assert found.synthesized
+    assert found.verdict == "costs"
+    (found,) = against(study, summaries([row("plain"), rows[1]]))
+    assert found.verdict == "gains"
+
+
+def test_seeds_are_averaged_and_failures_left_out() -> None:
+    rows = [
+        row("plain", integer=0.8),
+        row("plain", seed=2, integer=0.9),
+        Row("plain", 6, 3, "k", failed="E505"),
+    ]
+    (found,) = summaries(rows)
+    assert found.mean("integer") == pytest.approx(0.85)
+    assert found.mean("auc") is None
+    assert len(found.rows) == 2
+
+
+def test_area_weighs_dsp_blocks_as_the_device_has_them() -> None:
+    (found,) = summaries([row("plain", lut=1000, dsp=2)])
+    assert lut_per_dsp() == pytest.approx(140.6, abs=0.1)
+    assert found.area(synthesized=False) == pytest.approx(1000 + 2 * lut_per_dsp())
+
+
+def test_the_frontier_is_what_nothing_beats() -> None:
+    (one,) = summaries([row("plain")])
+    marks = [(1.0, 0.5, one), (2.0, 0.4, one), (2.0, 0.7, one), (3.0, 0.7, one), (4.0, 0.8, one)]
+    assert [mark[:2] for mark in frontier(marks)] == [(1.0, 0.5), (2.0, 0.7), (4.0, 0.8)]
+
+
+def test_the_plot_is_well_formed_and_escapes_names(tmp_path: Path) -> None:
+    study = small(tmp_path)
+    text = plot(study, [row("a < b & c"), row("plain", bits=4, integer=0.8, lut=500)])
+    tree = ElementTree.fromstring(text)
+    assert tree.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(tree.findall("{*}circle")) == 2
+    assert "a < b & c" in "".join(tree.itertext())
+    ElementTree.fromstring(plot(study, []))
+
+
+def test_the_page_tells_figures_and_failures(tmp_path: Path) -> None:
+    study = small(tmp_path)
+    rows = [row("plain"), row("PTQ", lut=500), Row("plain", 4, 1, "k", failed="E505 no torch.")]
+    text = page.markdown([(study, rows, {"torch": "2.0"})], "study")
+    assert "| PTQ | plain | 6 | +0.00 | -0.95 | -50.0 % | +0.0 % | gains |" in text
+    assert "- failed: plain, 4 bits, seed 1: E505 no torch." in text
+    assert "torch 2.0" in text
+    assert "`{schedule = {reuse_factor = 4}}`" in text
+
+
+# Running
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let points take no time, and list those that run."""
+    ran: list[str] = []
+
+    def fake(point: Point, key: str, place: Place, say: Any) -> Row:
+        ran.append(point.slug)
+        if point.bits == 4:
+            return Row(point.variant, point.bits, point.seed, key, failed="E102 unsupported")
+        return replace(row(point.variant, point.bits, point.seed), key=key)
+
+    monkeypatch.setattr(studying, "run_point", fake)
+    monkeypatch.setattr(training, "data_digest", lambda task, wanted, folder: "same")
+    return ran
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_recorded_points_are_not_run_again_but_failed_ones_are(
+    tmp_path: Path, counted: list[str]
+) -> None:
+    path, out = written(tmp_path), tmp_path / "study"
+    failed = studying.study([path], out, tmp_path / "work", 1, silent)
+    assert len(counted) == 8
+    assert {(one.variant, one.bits) for one in failed} == {("plain", 4), ("PTQ", 4)}
+    assert "E102 unsupported" in (tmp_path / "study.md").read_text()
+    counted.clear()
+    studying.study([path], out, tmp_path / "work", 1, silent)
+    assert counted == ["plain-4-1", "plain-4-2", "ptq-4-3"]
+    counted.clear()
+    studying.study([path], out, tmp_path / "work", 1, silent, recorded=True)
+    assert counted == []
+
+
+def test_a_changed_recipe_runs_again(tmp_path: Path, counted: list[str]) -> None:
+    path, out = written(tmp_path), tmp_path / "study"
+    studying.study([path], out, tmp_path / "work", 1, silent)
+    counted.clear()
+    written(tmp_path, recipe=RECIPE.replace("ffn = 4", "ffn = 8"))
+    studying.study([path], out, tmp_path / "work", 1, silent)
+    assert len(counted) == 8
+
+
+def test_an_interrupted_study_keeps_what_it_has(
+    tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = written(tmp_path), tmp_path / "study"
+    usual = studying.run_point
+
+    def interrupted(point: Point, key: str, place: Place, say: Any) -> Row:
+        if len(counted) == 2:
+            raise KeyboardInterrupt
+        return usual(point, key, place, say)
+
+    monkeypatch.setattr(studying, "run_point", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        studying.study([path], out, tmp_path / "work", 1, silent)
+    monkeypatch.setattr(studying, "run_point", usual)
+    counted.clear()
+    studying.study([path], out, tmp_path / "work", 1, silent)
+    assert "plain-6-1" not in counted
+    assert "plain-6-2" not in counted
+    assert len(counted) == 6
+
+
+def test_the_key_holds_recipe_data_design_and_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["a"]
+    monkeypatch.setattr(training, "data_digest", lambda task, wanted, folder: data[0])
+    place = Place(tmp_path, tmp_path)
+    first = points(small(tmp_path))[0]
+    keys = {point_key(first, place)}
+    keys.add(point_key(replace(first, overrides=("schedule.reuse_factor=2",)), place))
+    keys.add(point_key(replace(first, ptq=(("weights", 6),)), place))
+    keys.add(point_key(replace(first, recipe=replace(first.recipe, task="vowels")), place))
+    data[0] = "b"
+    keys.add(point_key(first, place))
+    monkeypatch.setattr(training, "version", lambda name: "99")
+    keys.add(point_key(first, place))
+    assert len(keys) == 6
+
+
+def test_an_error_of_a_point_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> Path:
+        raise ToolError("E505", "cannot train: Python package not installed", layer="torch")
+
+    monkeypatch.setattr(running, "design", fails)
+    point = points(small(tmp_path))[0]
+    found = run_point(point, "key", Place(tmp_path, tmp_path / "work"), silent)
+    assert found.failed.startswith("E505 cannot train")
+    assert not found.figures
+
+
+@pytest.mark.slow
+@pytest.mark.brevitas
+def test_a_study_trains_quantizes_and_builds(tmp_path: Path) -> None:
+    text = STUDY.replace("seeds = [1, 2]", 'seeds = [1]\nsynthesize = "none"').replace(
+        "bits = [6, 4]", "bits = [6]"
+    )
+    path, out = written(tmp_path, text), tmp_path / "study"
+    failed = studying.study([path], out, tmp_path / "work", 1, silent)
+    assert failed == []
+    rows, _ = read_rows(out / "small.json")
+    plain, log, ptq = rows
+    assert plain["agreement"] == pytest.approx(1.0, abs=0.05)
+    assert log.number("dsp") < plain.number("dsp")
+    assert (plain["framework"], ptq["framework"]) != (None, None)
+    assert plain.number("weight_bits") <= 6
+    said: list[str] = []
+    studying.study([path], out, tmp_path / "work", 1, said.append)
+    assert [line.rpartition(": ")[2] for line in said] == ["recorded"] * 3
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_studies_are_sound(path: Path) -> None:
+    study = read(path)
+    assert study.name == path.stem
+    assert points(study)
+
+
+def test_the_shipped_page_is_that_of_the_shipped_rows(tmp_path: Path) -> None:
+    kept = ROOT / "docs" / "study"
+    done = []
+    text = (ROOT / "docs" / "study.md").read_text()
+    names = text.split("gateformer study ")[1].splitlines()[0].split()
+    for name in names:
+        study = read(ROOT / name)
+        done.append((study, *read_rows(kept / f"{study.name}.json")))
+        assert (kept / f"{study.name}.svg").read_text() == plot(study, done[-1][1])
+    assert text == page.markdown(done, "study")
+
+
+def test_the_shipped_rows_are_those_of_the_shipped_studies() -> None:
+    for path in (ROOT / "docs" / "study").glob("*.json"):
+        rows, _ = read_rows(path)
+        told = {(row.variant, row.bits, row.seed) for row in rows}
+        wanted = {(p.variant, p.bits, p.seed) for p in points(read(STUDIES / f"{path.stem}.toml"))}
+        assert told == wanted
+        assert json.loads(path.read_text())["versions"]
+
+
+def test_a_variant_may_stand_alone() -> None:
+    study = Study(
+        name="s", title="t", recipe="r", bits=[6],
+        variants=[Variant(name="a"), Variant(name="b", against="b"), Variant(name="c")],
+    )  # fmt: skip
+    assert [study.base(variant) for variant in study.variants] == [None, None, "a"]
