@@ -14,9 +14,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-fpga test test-slow lint clean system
+.PHONY: help setup demo demo-fpga test test-slow lint hgq2-goldens clean system
 help: ## Show the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(STAMPS)/demo system ## Install what generating, simulating and synthesizing needs
 	@$(BIN)/gateformer doctor
@@ -42,8 +42,18 @@ lint: $(STAMPS)/lint ## Check style and types
 	@ln -s $(CURDIR)/sw/* $(CURDIR)/hw $(CURDIR)/quant $(CURDIR)/sim $(TYPED)/
 	$(BIN)/mypy
 
+# HGQ2 overwrites QKeras where both are installed: what needs it has an environment of its own.
+HGQ2 := .venv-hgq2
+hgq2-goldens: $(HGQ2)/.ready ## Train HGQ2's models again, and write what HGQ2 predicts
+	$(HGQ2)/bin/python tests/golden/hgq2/make.py $(ARGS)
+
+$(HGQ2)/.ready:
+	$(PYTHON) -m venv $(HGQ2)
+	$(HGQ2)/bin/pip install --quiet keras==3.15.1 hgq2==0.2.0 torch==2.13.0 scikit-learn==1.9.1
+	@touch $@
+
 clean: ## Remove all that these targets made, but not runs/
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) $(HGQ2) .cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
