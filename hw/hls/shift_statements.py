@@ -17,8 +17,8 @@ from gateformer.hw.hls.statements import (
     Statement,
     features,
     heads,
+    listed_rows,
     named,
-    rows,
     states,
 )
 from gateformer.quant.ops.log_matmul import LogMatMul
@@ -46,8 +46,8 @@ def shift_add(op: ShiftAdd, to: Row, operands: tuple[Operand, ...], own: Resourc
     wide = op.widest(x.value.fixed)
     steps = op.steps if len(op.steps) else np.zeros((1, 5), np.int64)
     before = (
-        f"static const int {to.text}_steps[{len(steps)}][5] = {{{rows(steps)}}};",
-        f"static const int {to.text}_ends[{len(op.outputs)}][3] = {{{rows(op.outputs)}}};",
+        f"static const int {to.text}_steps[{len(steps)}][5] = {{{listed_rows(steps)}}};",
+        f"static const int {to.text}_ends[{len(op.outputs)}][3] = {{{listed_rows(op.outputs)}}};",
         f"{fixed(Fixed(True, wide, 0))} {to.text}_terms[{op.inputs + len(op.steps)}];",
     )
     arrays = f"{to.text}_steps, {to.text}_ends, {bias}, {to.text}_terms"

@@ -387,14 +387,14 @@ def _gathered(formula: str, to: Row, x: Operand, where: IntArray) -> Statement:
     word = {1: "unsigned char", 2: "unsigned short"}.get(narrow, "unsigned")
     names = f"{to.text}_from_token", f"{to.text}_from_feature"
     before = tuple(
-        f"static const {word} {name}[{len(rows)}][{rows.shape[1]}] = {{{rows(places)}}};"
+        f"static const {word} {name}[{len(rows)}][{rows.shape[1]}] = {{{listed_rows(places)}}};"
         for name, places in zip(names, divmod(rows, size), strict=True)
     )
     call = f"gf::gather_tokens({x.text}, {', '.join(names)}, {to.token}, {to.text})"
     return Statement(formula, (call,), before=before)
 
 
-def rows(places: IntArray) -> str:
+def listed_rows(places: IntArray) -> str:
     """A table of integers, row by row."""
     return ", ".join("{" + ", ".join(str(int(n)) for n in row) + "}" for row in places)
 

@@ -34,6 +34,9 @@ STEPS = 2.0 / log(2.0)
 DISTANCE_BITS = 8
 """Index bits of the distance's tables where nothing else is known."""
 
+SUM_NATS = 7.0
+"""Least reach of those tables: what lies beyond weighs less than 2^-10 in the row's sum."""
+
 EXP_BITS = 10
 """Bits of a weight: the row's sum alone is made of them."""
 
@@ -46,7 +49,9 @@ FRAC = 6
 
 def reach(shares: Shares) -> float:
     """Nats below a row's largest score beyond which the distance no longer matters."""
-    return (1 << shares.bits) / STEPS if shares.kind == "log_sqrt2" else DISTANCE_NATS
+    if shares.kind != "log_sqrt2":
+        return DISTANCE_NATS
+    return max((1 << shares.bits) / STEPS, SUM_NATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,8 @@ def code_weights(to: Lowering, row: Row) -> tuple[str, str]:
     wide = row.exp_bits(to)
     index = row.score
     if not row.direct:
-        kind = distance_type(to, row.scale, DISTANCE_BITS, (1 << row.bits) / STEPS)
+        far = reach(Shares("log_sqrt2", row.bits))
+        kind = distance_type(to, row.scale, DISTANCE_BITS, far)
         index = from_largest(to, row.score, kind)
     table = np.rint(((1 << wide) - 1) * np.exp(-_nats(to, row, index)))
     if row.direct:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -113,5 +114,5 @@ def moved(x: IntArray, left: int) -> IntArray:
     return x * (1 << left) if left >= 0 else x >> -left
 
 
-def _none(terms: list[tuple[IntArray, ...]]) -> IntArray:
+def _none(terms: Sequence[tuple[IntArray, ...]]) -> IntArray:
     return np.zeros_like(terms[0][0])

@@ -64,16 +64,15 @@ def area(
     """
     planned = plan(graph, settings or Settings())
     design = planned.design
-    clocks = (design.latency_cycles, design.interval_cycles)
     if work is None:
         cost = design.cost
-        cells = tuple(round(part) for part in (cost.lut, cost.ff, cost.dsp, cost.bram))
-        return Area(*cells, *clocks, counted=False)
+        lut, ff, dsp, bram = (round(part) for part in (cost.lut, cost.ff, cost.dsp, cost.bram))
+        return Area(lut, ff, dsp, bram, design.latency_cycles, design.interval_cycles, False)
     from gateformer.toolchains.yosys import synthesize_modules
 
     rtl = emit(planned)
     modules = dict.fromkeys([*rtl.stages, rtl.core, rtl.top], 1)
     total = synthesize_modules(rtl.files, modules, work, cache, workers=1)
     found = total.metrics()
-    cells = tuple(int(found[f"synth.{name}"]) for name in ("lut", "ff", "dsp", "bram"))
-    return Area(*cells, *clocks, counted=True)
+    lut, ff, dsp, bram = (int(found[f"synth.{name}"]) for name in ("lut", "ff", "dsp", "bram"))
+    return Area(lut, ff, dsp, bram, design.latency_cycles, design.interval_cycles, True)
