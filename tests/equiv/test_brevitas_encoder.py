@@ -23,7 +23,7 @@ from gateformer.quant.expand import Requantize
 from gateformer.quant.frontends import load
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import lower
-from gateformer.quant.passes.fold_scales import fold_scales
+from gateformer.quant.passes.prepare import prepare
 from gateformer.quant.types import FloatArray, IntArray
 from gateformer.sim.rtl import testbench as bench
 
@@ -49,7 +49,8 @@ def imported() -> Graph:
 
 @cache
 def folded() -> Graph:
-    return fold_scales(imported())
+    """As the flow folds it: every value in units of its steps."""
+    return prepare(imported())[0]
 
 
 @cache
@@ -105,10 +106,12 @@ def test_every_requantized_step_obeys_its_bound() -> None:
         if not isinstance(op, Requantize) or name not in held:
             continue
         units = made.values[name].fixed.to_real(held[name])
-        moved = units * op.factor + op.zero_point
+        offset = 0.0 if op.offset is None else op.offset
+        moved = units * op.factor + offset + op.zero_point
         step = np.clip(np.rint(moved), op.low, op.high) - op.zero_point
         top = max(abs(op.low), abs(op.high), int(np.abs(op.zero_point).max()))
         near = np.abs(units * op.factor) * 2.0 ** -(BITS - max(0, 7 - top.bit_length()))
+        near = near + (0.0 if op.offset is None else 2.0**-12)
         border = np.abs(moved - 0.5 - np.rint(moved - 0.5))
         steps = held[node.output] / 2.0 ** (made.values[node.output].fixed.frac - op.frac)
         assert (steps == step)[border > near].all(), node.output
