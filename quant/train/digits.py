@@ -22,6 +22,7 @@ from gateformer.quant.train import fitting
 from gateformer.quant.train.attention import keras
 from gateformer.quant.train.digits_network import build
 from gateformer.quant.train.fitting import Print, save_model, score_ranges
+from gateformer.quant.train.pruning import Course
 from gateformer.quant.train.recipe import DigitsData, Recipe, Training
 
 
@@ -66,10 +67,12 @@ def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tup
     """Fit in floating point, then with quantizers from there; return the quantized network."""
     plan = recipe.training
     real = build(None, plan.score_limit)
-    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say)
+    techniques = recipe.techniques
+    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))
     quantized = build(recipe.quantization, plan.score_limit)
     quantized.set_weights(real.get_weights())
-    fit(quantized, sample, plan, plan.quantized_epochs, plan.quantized_rate, say)
+    epochs, rate = plan.quantized_epochs, plan.quantized_rate
+    fit(quantized, sample, plan, epochs, rate, say, techniques.course(grows=False))
     x, y = sample.test.x, sample.test.y
     return quantized, Report(
         real=accuracy(real.predict(x, 4096, verbose=0), y),
@@ -78,7 +81,15 @@ def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tup
     )
 
 
-def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print) -> None:
+def fit(
+    model: Any,
+    sample: Sample,
+    plan: Training,
+    epochs: int,
+    rate: float,
+    say: Print,
+    course: Course | None = None,
+) -> None:
     """Fit `model`; its best epoch gives the validation digits' labels the most."""
     order = np.random.default_rng(plan.seed)
 
@@ -93,4 +104,5 @@ def fit(model: Any, sample: Sample, plan: Training, epochs: int, rate: float, sa
         return likelihood, f"accuracy {accuracy(output, y):.4f}, likelihood {likelihood:.4f}"
 
     steps = len(sample.train) // plan.batch
-    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
+    valid = sample.valid.x
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, valid, judge, say, course)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.quant.train.attention import attention_class, keras
+from gateformer.quant.train.pruning import Course
 
 Print = Callable[[str], None]
 """Where lines about the progress of a fit go."""
@@ -34,6 +35,7 @@ def fit(
     valid: NDArray[np.float32],
     judge: Judge,
     say: Print,
+    course: Course | None = None,
 ) -> None:
     """Fit `model` with Adam and a cosine-shaped learning rate; keep its best epoch.
 
@@ -51,6 +53,8 @@ def fit(
         Inputs after each epoch, and what tells the best.
     say:
         Takes a line an epoch.
+    course:
+        Which weights become or stay zero; then the best epoch is one in which they are.
     """
     import tensorflow as tf
 
@@ -62,14 +66,29 @@ def fit(
         jit_compile=epochs * steps * batch > 100_000,
     )
     best, weights = -1.0, model.get_weights()
+    kernels = [weight for weight in model.trainable_weights if "kernel" in weight.name]
     for epoch, (x, y) in zip(range(epochs), data, strict=False):
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch, drop_remainder=True)
-        loss = model.fit(batches, verbose=0).history["loss"][0]
+        zeros = course.zeros([k.numpy() for k in kernels], epoch / epochs) if course else []
+        clearing = [_clearing(kernels, zeros)] if course else []
+        loss = model.fit(batches, verbose=0, callbacks=clearing).history["loss"][0]
         reached, words = judge(model.predict(valid, 4096, verbose=0))
         say(f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, {words}")
-        if reached > best:
+        ripe = course is None or course.settled(epoch / epochs) or epoch + 1 == epochs
+        if ripe and reached > best:
             best, weights = reached, model.get_weights()
     model.set_weights(weights)
+
+
+def _clearing(kernels: list[Any], zeros: list[NDArray[np.bool_]]) -> Any:
+    """Return a Keras callback that makes weights zero after each step."""
+    kept = [(~mask).astype(np.float32) for mask in zeros]
+
+    def clear(batch: int, logs: Any) -> None:
+        for kernel, mask in zip(kernels, kept, strict=True):
+            kernel.assign(kernel * mask)
+
+    return keras().callbacks.LambdaCallback(on_batch_end=clear)
 
 
 def score_ranges(model: Any, x: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:

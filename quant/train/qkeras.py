@@ -23,6 +23,7 @@ from gateformer.quant.train.attention import keras
 from gateformer.quant.train.fitting import Print, save_model, score_ranges
 from gateformer.quant.train.metrics import Separation, separation
 from gateformer.quant.train.network import build
+from gateformer.quant.train.pruning import Course
 from gateformer.quant.train.recipe import Data, Quantization, Recipe, Training
 from gateformer.quant.train.simulated import kept
 
@@ -76,10 +77,12 @@ def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any
     """Fit in floating point, then with quantizers from there; return the quantized network."""
     plan = recipe.training
     real = build(None, plan.score_limit)
-    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say)
+    techniques = recipe.techniques
+    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))
     quantized = build(recipe.quantization, plan.score_limit)
     quantized.set_weights(real.get_weights())
-    fit(quantized, sample, plan, plan.quantized_epochs, plan.quantized_rate, say)
+    epochs, rate = plan.quantized_epochs, plan.quantized_rate
+    fit(quantized, sample, plan, epochs, rate, say, techniques.course(grows=False))
     x, y = sample.test.x, sample.test.y
     return quantized, Report(
         real=separation(real.predict(x, 4096, verbose=0), y),
@@ -89,7 +92,13 @@ def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any
 
 
 def fit(
-    model: Any, sample: Sample, plan: Training, epochs: int, rate: float, say: Print = print
+    model: Any,
+    sample: Sample,
+    plan: Training,
+    epochs: int,
+    rate: float,
+    say: Print = print,
+    course: Course | None = None,
 ) -> None:
     """Fit `model`; its best epoch has the highest mean area on the validation jets."""
     order = np.random.default_rng(plan.seed)
@@ -104,7 +113,8 @@ def fit(
         return reached.macro, describe(reached)
 
     steps = len(sample.train) // plan.batch
-    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, sample.valid.x, judge, say)
+    valid = sample.valid.x
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, valid, judge, say, course)
 
 
 def quantize_inputs(sample: Jets, quantization: Quantization) -> Jets:

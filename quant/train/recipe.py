@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gateformer.quant.errors import ConfigError
+from gateformer.quant.train.pruning import Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,27 @@ class Training:
             raise ValueError("learning rates and score_limit are above 0")
 
 
+@dataclass(frozen=True, slots=True)
+class Techniques:
+    """What a recipe switches on by name.
+
+    Attributes
+    ----------
+    pruning:
+        Share of each layer's weights that becomes zero in floating point and stays zero.
+    """
+
+    pruning: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.pruning < 1.0:
+            raise ValueError("pruning is a share below 1")
+
+    def course(self, grows: bool) -> Course | None:
+        """Return the zeros of a fit; None without pruning."""
+        return Course(self.pruning, grows) if self.pruning else None
+
+
 HEAD = ("framework", "task")
 """Keys before the tables: what trains it, and on what; `gateformer train` goes by them."""
 
@@ -140,9 +162,10 @@ class Recipe(Generic[Samples]):
     data: Samples
     quantization: Quantization
     training: Training
+    techniques: Techniques = field(default_factory=Techniques)
 
 
-Table = TypeVar("Table", Data, DigitsData, Quantization, Training)
+Table = TypeVar("Table", Data, DigitsData, Quantization, Training, Techniques)
 
 
 def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
@@ -150,11 +173,13 @@ def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
     tables = tables_of(path)
     for key in HEAD:
         tables.pop(key, None)
+    tables.setdefault("techniques", {"pruning": 0.0})
     _same_keys(tables, [field.name for field in fields(Recipe)], str(path))
     return Recipe(
         _table(data, tables["data"], "data"),
         _table(Quantization, tables["quantization"], "quantization"),
         _table(Training, tables["training"], "training"),
+        _table(Techniques, tables["techniques"], "techniques"),
     )
 
 

@@ -14,7 +14,14 @@ from gateformer.quant.datasets import digits
 from gateformer.quant.datasets.digits import Digits
 from gateformer.quant.execute import run
 from gateformer.quant.graph import Graph
-from gateformer.quant.train.recipe import DigitsData, Quantization, Recipe, Training, read
+from gateformer.quant.train.recipe import (
+    DigitsData,
+    Quantization,
+    Recipe,
+    Techniques,
+    Training,
+    read,
+)
 
 PROJECT = Path(__file__).parents[2] / "fpga_projects" / "digits"
 
@@ -148,6 +155,23 @@ def test_a_network_trains_and_is_the_same_in_the_file(tmp_path: Path) -> None:
     save_model(model, tmp_path / "model.h5")
     wanted = model.predict(sample.test.x, verbose=0)
     assert_array_equal(load_model(tmp_path / "model.h5").predict(sample.test.x, verbose=0), wanted)
+
+
+@pytest.mark.tensorflow
+def test_pruned_weights_stay_zero_through_both_fits() -> None:
+    from gateformer.quant.train.digits import Sample, train
+
+    bits = Quantization(6, 1, 6, 1, 6, 2, 6, 2)
+    plan = Training(0, 50, 4, 2e-2, 2, 5e-3, 3.0)
+    recipe = Recipe(DigitsData(0, 600, 100, 5), bits, plan, Techniques(pruning=0.5))
+    sample = Sample(made_up(600, 1), made_up(100, 2), made_up(200, 3))
+    model, report = train(recipe, sample, lambda _: None)
+    assert report.quantized > 0.5
+    kernels = [weight.numpy() for weight in model.trainable_weights if "kernel" in weight.name]
+    assert len(kernels) == 8
+    for kernel in kernels:
+        assert (kernel == 0).mean() >= 0.5
+        assert kernel.any()
 
 
 @pytest.mark.tensorflow

@@ -15,11 +15,11 @@ from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.execute import run_reals
 from gateformer.quant.frontends import load
 from gateformer.quant.metrics import accuracy
-from gateformer.quant.train.brevitas.pruning import share_at
 from gateformer.quant.train.brevitas.reading import read
 from gateformer.quant.train.brevitas.recipe import Bits, Network, Samples, Techniques, Training
 from gateformer.quant.train.brevitas.tasks import TASKS, rows, samples
 from gateformer.quant.train.dispatch import train
+from gateformer.quant.train.pruning import share_at
 
 PROJECT = Path(__file__).parents[2] / "fpga_projects" / "digits_encoder"
 RECIPE = PROJECT / "recipe.toml"

@@ -21,7 +21,8 @@ from gateformer.quant.train.brevitas.checkpoint import State, Weights
 from gateformer.quant.train.brevitas.export import outputs
 from gateformer.quant.train.brevitas.norms import set_share
 from gateformer.quant.train.brevitas.packages import torch
-from gateformer.quant.train.brevitas.pruning import Pruning, share_at
+from gateformer.quant.train.brevitas.pruning import Pruning
+from gateformer.quant.train.pruning import share_at
 
 Print = Callable[[str], None]
 """Where lines about the progress of a fit go."""

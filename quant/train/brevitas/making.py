@@ -63,8 +63,8 @@ def make(
     quantized : bool
         Whether to fit with quantizers; else the network in floating point is the model.
     """
-    load("brevitas.nn")  # missing packages are told before events are simulated
-    load("onnx")
+    for package in ("brevitas.nn", "onnx", "onnxoptimizer"):
+        load(package)  # what is missing is told before anything takes time
     sample = samples(recipe.task, recipe.data, folder, workers)
     out.mkdir(parents=True, exist_ok=True)
     first = None if shared is None else _shared(recipe, sample, shared)

@@ -1,6 +1,6 @@
-"""Weights that become zero in the course of the training and stay zero.
+"""Weights of torch networks that become zero in the course of the training and stay zero.
 
-Owns ``share_at`` and ``Pruning``. Imports torch on demand.
+Owns ``Pruning``. Imports torch on demand.
 """
 
 from __future__ import annotations
@@ -9,19 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateformer.quant.train.brevitas.packages import load, torch
-
-BEGIN, END = 0.25, 0.75
-"""Parts of the floating-point fit between which weights are taken away."""
-
-
-def share_at(done: float, final: float) -> float:
-    """Return the share of zeros after a part of the fit.
-
-    ``final (1 - (1 - t)^3)``, t from 0 to 1 between `BEGIN` and `END`: M. Zhu and S. Gupta,
-    arXiv 1710.01878, section 3.
-    """
-    t = min(max((done - BEGIN) / (END - BEGIN), 0.0), 1.0)
-    return final * (1.0 - (1.0 - t) ** 3)
+from gateformer.quant.train.pruning import smallest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +37,10 @@ class Pruning:
 
     def smallest(self, share: float) -> dict[str, Any]:
         """Return where the smallest weights of each layer are."""
-        found = {}
-        for name, weight in self.weights.items():
-            size = weight.detach().abs().flatten()
-            mask = torch().zeros_like(size, dtype=torch().bool)
-            mask[size.argsort(stable=True)[: int(share * size.numel())]] = True
-            found[name] = mask.reshape(weight.shape)
-        return found
+        return {
+            name: torch().from_numpy(smallest(weight.detach().numpy(), share))
+            for name, weight in self.weights.items()
+        }
 
     def clear(self, where: dict[str, Any]) -> None:
         """Make weights zero."""
