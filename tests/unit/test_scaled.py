@@ -46,10 +46,11 @@ def exactly(op: Requantize, raw: IntArray, kind: Fixed) -> IntArray:
     """The same in rational arithmetic, by the definition."""
     factor = np.broadcast_to(op.factor, raw.shape[1:])
     zero = np.broadcast_to(op.zero_point, raw.shape[1:])
+    offset = np.broadcast_to(0.0 if op.offset is None else op.offset, raw.shape[1:])
     out = np.empty(raw.shape, np.int64)
     for at in np.ndindex(*raw.shape):
         exact = int(raw[at]) * Fraction(2) ** -kind.frac * Fraction(float(factor[at[1]]))
-        moved = exact + int(zero[at[1]])
+        moved = exact + int(zero[at[1]]) + Fraction(float(offset[at[1]]))
         if op.rounding is Rounding.RND_CONV:
             step = round(moved)
         elif op.rounding is Rounding.RND:
@@ -63,16 +64,18 @@ def exactly(op: Requantize, raw: IntArray, kind: Fixed) -> IntArray:
 def turning(op: Requantize, raw: IntArray, kind: Fixed) -> FloatArray:
     """Distance of every operand from where its rounding turns, in steps."""
     moved = raw * kind.scale * op.factor + op.zero_point
+    moved = moved if op.offset is None else moved + op.offset
     if op.rounding is not Rounding.TRN:
         moved = moved - 0.5
     return np.abs(moved - np.rint(moved))
 
 
 def slack(op: Requantize, raw: IntArray, kind: Fixed, bits: int = 16) -> FloatArray:
-    """The stated bound, in steps: ``2^-b |x factor|``."""
+    """The stated bound, in steps: ``2^-b |x factor|``, and 2^-12 for an offset."""
     top = max(abs(op.low), abs(op.high), int(np.abs(op.zero_point).max()))
     b = max(4, bits - max(0, 7 - top.bit_length()))
-    return np.abs(raw * kind.scale * op.factor) * 2.0**-b
+    near = np.abs(raw * kind.scale * op.factor) * 2.0**-b
+    return near if op.offset is None else near + 2.0**-12
 
 
 def test_the_quantizer_of_qonnx() -> None:
@@ -126,6 +129,17 @@ def test_a_factor_a_feature() -> None:
     assert (found == exact)[turning(op, raw, kind) > slack(op, raw, kind)].all()
 
 
+def test_a_bias_of_each_feature() -> None:
+    """Between saturated ends the bias alone may decide; factors beside it are huge and tiny."""
+    kind = Fixed(True, 9, 0)
+    factor = np.array([1e-30, 1e-3, 0.3, 40.0, 1e25])
+    offset = np.array([2.5001, -3.4999, 0.25, 11.75, -0.2])
+    op = Requantize(factor, np.array(0), -8, 7, offset=offset)
+    raw = np.repeat(np.arange(kind.min, kind.max + 1)[:, None], 5, axis=1)
+    found, exact = steps(op, raw, kind), exactly(op, raw, kind)
+    assert (found == exact)[turning(op, raw, kind) > slack(op, raw, kind)].all()
+
+
 @pytest.mark.parametrize("power", [-900, -300, -60, 60, 300])
 def test_tiny_and_huge_factors(power: int) -> None:
     kind = Fixed(True, 8, 0)
@@ -136,7 +150,7 @@ def test_tiny_and_huge_factors(power: int) -> None:
         assert (steps(op, raw, kind) == exactly(op, raw, kind)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.floats(1e-6, 1e3),
     st.integers(-20, 20),
@@ -146,15 +160,17 @@ def test_tiny_and_huge_factors(power: int) -> None:
     st.integers(2, 13),
     st.integers(-3, 6),
     st.integers(4, 20),
+    st.none() | st.floats(-300.0, 300.0),
     st.integers(0, 1 << 30),
 )
 def test_the_error_statement(
     factor: float, zero: int, low: int, span: int, rounding: Rounding,
-    width: int, frac: int, bits: int, seed: int,
+    width: int, frac: int, bits: int, offset: float | None, seed: int,
 ) -> None:  # fmt: skip
     """A step differs from the exact one only within ``2^-b |x factor|`` of where it turns."""
     kind = Fixed(True, width, frac)
-    op = Requantize(np.array(factor), np.array(zero), low, low + span, rounding)
+    bias = None if offset is None else np.array(offset)
+    op = Requantize(np.array(factor), np.array(zero), low, low + span, rounding, 0, bias)
     raw = np.random.default_rng(seed).integers(kind.min, kind.max + 1, (30, 1))
     raw[:2, 0] = kind.min, kind.max
     found, exact = steps(op, raw, kind, bits), exactly(op, raw, kind)
