@@ -13,9 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from gateformer.quant.expand import Affine, Elementwise, Exact, Linear, Pool, Quantize, Table
+from gateformer.quant.expand import Affine, Elementwise, Exact, Linear, Pool, Table
 from gateformer.quant.expand.float32_functions import SINGLE
-from gateformer.quant.expand.functions import FUNCTIONS
 from gateformer.quant.frontends.keras.activation import ALIASES
 from gateformer.quant.frontends.keras.blueprint import LayerConfig
 from gateformer.quant.frontends.keras.hgq2_quantizers import Grid, quantizer
@@ -368,12 +367,11 @@ def table(
     config: Config, output: Grid, function: str, parameters: Sequence[tuple[str, float]] = ()
 ) -> Table:
     """The table of a function and its output quantizer; E109 where results differ in type."""
-    op = output.op()
-    if not isinstance(op, Quantize):
+    kind = output.kind()
+    if kind is None:
         raise config.error(
             f"'{output.key}' gives each element a type of its own, which takes as many tables",
             "leave allow_heterogeneous_table off",
             "E109",
         )
-    assert function in FUNCTIONS
-    return Table(function, tuple(parameters), op.type, op.rounding, op.overflow)
+    return Table(function, tuple(parameters), kind, output.rounding, output.overflow)

@@ -181,9 +181,9 @@ def quantizer(config: Config, key: str, weights: LayerWeights, path: str) -> Gri
             )
         found[letter] = np.rint(array)
     k, whole = found["k"], found["i"]
-    f = found["f"] if kind == "kif" else found["b"] - whole
-    if k.shape != whole.shape or k.shape != f.shape or not np.isin(k, (0, 1)).all():
+    if len({array.shape for array in found.values()}) != 1 or not np.isin(k, (0, 1)).all():
         raise config.error(f"the bits of '{key}' do not fit together", code="E112")
+    f = found["f"] if kind == "kif" else found["b"] - whole
     live = k + whole + f > 0
     width = np.where(live, k + whole + f, 0)
     if width.max() > MOST_BITS or np.abs(np.where(live, f, 0)).max() > FARTHEST:
