@@ -58,15 +58,20 @@ def read(path: Path) -> Model:
         E505 without the onnx package.
     """
     onnx = protobuf()
-    if path.stat().st_size > MAX_BYTES:
-        raise ModelError(
-            "E107", "model file too large", layer=str(path), cause=f"the limit is {MAX_BYTES} bytes"
-        )
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            cause = f"the limit is {MAX_BYTES} bytes"
+            raise ModelError("E107", "model file too large", layer=str(path), cause=cause)
+        data = path.read_bytes()
+    except OSError as error:
+        raise not_a_model(path, (error.strerror or "it cannot be opened").lower()) from None
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
+        proto.ParseFromString(data)
     except Exception as error:
         raise not_a_model(path, f"it is no protobuf ({str(error).splitlines()[0]})") from None
+    if not _readable(proto):
+        raise not_a_model(path, "a name in it is not UTF-8")
     graph = proto.graph
     if not graph.node or not graph.output or not proto.opset_import:
         raise not_a_model(path, "it holds no graph with nodes, outputs and a version")
@@ -131,6 +136,23 @@ def _model(proto: Any, folder: Folder) -> Model:
             raise ModelError("E103", f"output of the model is {what}", layer=name)
     name = folder.stem if graph.name in AUTOMATIC else graph.name
     return Model(name, tuple(inputs), outputs, tuple(ordered), constants)
+
+
+STRING, MESSAGE = 9, 11
+"""FieldDescriptor.Type of names, and of messages inside messages."""
+
+
+def _readable(message: Any) -> bool:
+    """Whether all names are text; the parser hands over others as bytes."""
+    for field, value in message.ListFields():
+        if field.type in (STRING, MESSAGE):
+            alone = isinstance(value, (str, bytes)) or hasattr(value, "ListFields")
+            for item in (value,) if alone else value:
+                if field.type == MESSAGE and not _readable(item):
+                    return False
+                if isinstance(item, bytes):
+                    return False
+    return True
 
 
 def _domain(domain: str) -> str:
