@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from gateformer.config.schema import SAFE_NAME, Config
 from gateformer.quant.errors import ConfigError, Problems
 
-MODEL_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".json"})
+MODEL_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".json", ".onnx"})
 """Files that are taken for a model, not for a configuration."""
 
 LARGEST = 1 << 20
