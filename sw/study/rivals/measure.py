@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def _compared(
     raise _unequal(program, package, "no delay makes its outputs the executor's")
 
 
-def packed(values: Sequence[float], forms: Sequence[Sequence[int]]) -> int:
+def packed(values: Iterable[float], forms: Sequence[Sequence[int]]) -> int:
     """Return elements side by side, the first in the low bits, in their own widths."""
     word, at = 0, 0
     for value, (bits, frac) in zip(values, forms, strict=True):
