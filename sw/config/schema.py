@@ -94,6 +94,13 @@ class Quantize(Section):
     """Whether softmax subtracts the row's maximum; ``auto``: only where scores are unbounded."""
     multiplier_bits: Annotated[int, Field(ge=6, le=24)] = 16
     """Accuracy of a real scale as an integer: relative error 2^-this. Fewer bits, fewer adders."""
+    shares: Literal["model", "plain", "clipped", "log_sqrt2"] = "model"
+    """What becomes of attention's softmax before it weighs the values: as the ``model`` has it, or
+    one of the forms of docs/techniques.md."""
+    shares_bits: Annotated[int, Field(ge=2, le=6)] = 4
+    """Bits of a share on the grid of powers of sqrt(2)."""
+    shares_alpha: Annotated[float, Field(gt=0, le=64)] = 4.0
+    """Clipped shares are 0 up to about so many times 1 over the keys' number."""
     truncate: Annotated[int, Field(ge=0, le=16)] | None = None
     """Bits that sums of dense layers keep below what is kept of them in the end; lower ones are
     cut before they are added, which changes results. Absent: exact sums."""
