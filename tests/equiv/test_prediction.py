@@ -15,13 +15,14 @@ from gateformer.toolchains.yosys import synthesize_modules
 pytestmark = [pytest.mark.slow, pytest.mark.synth]
 
 
+@pytest.mark.parametrize("threes", [False, True])
 @pytest.mark.parametrize(
     "name", ["layer_norm", "gelu", "cross", "masked_causal", "eight_heads", "deep"]
 )
-def test_prediction_and_logic(name: str, tmp_path: Path) -> None:
+def test_prediction_and_logic(name: str, threes: bool, tmp_path: Path) -> None:
     """Adder graphs are solved here, as they are once cached."""
     pytest.importorskip("pyosys")
-    settings = Settings(logic_ns=3.5)
+    settings = Settings(logic_ns=3.5, joint=threes, ternary=threes)
     planned = plan(network(NETWORKS[name]), settings)
     rtl = emit(planned)
     modules = dict.fromkeys([*rtl.stages, rtl.core, rtl.top], 1)

@@ -101,7 +101,7 @@ def plan_metrics(plan: Plan, config: Config) -> dict[str, Metric]:
         "schedule.stages": len(design.stages),
         "estimate.device": config.schedule.device,
         "estimate.lut_inputs": device.lut_inputs,
-        "estimate.adders": f"solved by {solver(config)}",
+        "estimate.adders": f"solved by {solver(config)}{how(config)}",
     }
     for name in RESOURCES:
         used, there = float(getattr(cost, name)), float(getattr(device, name))
@@ -117,6 +117,12 @@ def solver(config: Config) -> str:
     if wanted == "auto":
         wanted = "csd" if find_spec("da4ml") is None else "da4ml"
     return wanted
+
+
+def how(config: Config) -> str:
+    """Return in words what is done with the graphs beside solving them."""
+    joint = ", jointly where that saves" if config.generate.joint else ""
+    return joint + (", in sums of three" if ternary(config) else "")
 
 
 def fit_words(metrics: Metrics, config: Config) -> str:

@@ -107,7 +107,7 @@ class Program:
         if line.kind == "dense":
             assert line.weight is not None
             zeros = np.zeros(len(line.weight), np.int64)
-            op = Dense(line.weight, 0, zeros, 0, (len(line.weight),))
+            op = Dense(line.weight, 0, zeros, first.fixed.frac, (len(line.weight),))
             builder.add(op, first.name, name=line.output, layer=line.output)
         elif line.kind in ("relu", "drop"):
             kind = first.fixed
@@ -176,9 +176,9 @@ def attention(tokens: int, features: int, size: int, bits: int) -> Program:
         lines.append(Line("relu", (f"{name}_sum",), name, drop=5))
     lines.append(Line("scores", ("query", "key"), "score_sum"))
     lines.append(Line("drop", ("score_sum",), "score", drop=6))
-    lines.append(Line("context", ("score", "value"), "context"))
+    lines.append(Line("context", ("score", "value"), "mixed"))
     about = f"attention, {tokens} tokens x {features}, one head of {size}, rectified scores"
-    return Program("attention", about, tokens, features, tuple(lines), ("context",))
+    return Program("attention", about, tokens, features, tuple(lines), ("mixed",))
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> IntArray:
@@ -196,5 +196,5 @@ def subjects() -> tuple[Program, ...]:
         dense("dense_32", "32 x 32, 6-bit weights, three quarters of them zero", (32, 32), 6, 0.25),
         projections(12, 6),
         token_mlp((3, 16, 16, 8), 6),
-        attention(4, 8, 4, 5),
+        attention(4, 6, 2, 4),
     )

@@ -1,0 +1,137 @@
+"""The side by side with other generators: equality is seen and missed, the page is what is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateformer.errors import GateformerError
+from gateformer.hw.settings import Settings
+from gateformer.quant.execute import run
+from gateformer.study.rivals import __main__ as command
+from gateformer.study.rivals import measure
+from gateformer.study.rivals.page import page, verdict
+from gateformer.study.rivals.program import Program, attention, dense, subjects, token_mlp
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    dense("small", "4 x 3", (3, 4), 4, 1.0),
+    token_mlp((3, 4, 2), 4),
+    attention(2, 3, 2, 3),
+)
+da4ml = pytest.mark.skipif(find_spec("da4ml") is None, reason="da4ml is not installed")
+
+
+def told_of(package: str, program: Program, folder: Path) -> measure.Row:
+    """A rival's row without yosys: generated, and compared in Icarus."""
+    return measure.theirs(program, package, sys.executable, folder, None, 2)
+
+
+@pytest.fixture
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synthesis left out: these tests are of what comes before."""
+    from gateformer.toolchains.yosys import Synthesis
+
+    def nothing(files: object, top: str, family: str, *rest: object) -> Synthesis:
+        return Synthesis(top, family, 1, 2, 0, 0.0, logic_ns=3.0)
+
+    monkeypatch.setattr(measure, "synthesize", nothing)
+
+
+@pytest.mark.parametrize("program", subjects(), ids=lambda p: p.name)
+def test_programs_compute_what_they_say(program: Program) -> None:
+    """Line by line in plain numpy, on raw integers."""
+    graph, x = program.graph(), measure.frames(program)[:20]
+    values = {"x": x}
+    for line in program.lines:
+        a = values[line.inputs[0]]
+        if line.kind == "dense":
+            assert line.weight is not None
+            values[line.output] = a @ line.weight.T
+        elif line.kind in ("relu", "drop"):
+            assert line.kind == "relu" or a.min() >= 0
+            values[line.output] = np.maximum(a, 0) >> line.drop
+        else:
+            b = values[line.inputs[1]]
+            values[line.output] = a @ (b.transpose(0, 2, 1) if line.kind == "scores" else b)
+    found = run(graph, {"x": x[:, 0] if program.tokens == 1 else x})
+    for name in program.outputs:
+        np.testing.assert_array_equal(found[name].reshape(values[name].shape), values[name])
+        assert np.unique(values[name]).size > 4
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("program", SMALL, ids=lambda p: p.name)
+def test_ours_is_held_to_the_executor(program: Program, tmp_path: Path, uncounted: None) -> None:
+    for lanes in dict.fromkeys((1, program.tokens)):
+        settings = Settings(token_parallelism=lanes, joint=True, ternary=True)
+        row = measure.ours(program, settings, "ours", tmp_path / str(lanes), None)
+        assert row.interval == -(-program.tokens // lanes)
+        assert row.ff == 2 + 8 * lanes * program.features
+
+
+@da4ml
+@pytest.mark.icarus
+@pytest.mark.parametrize("program", SMALL, ids=lambda p: p.name)
+def test_a_rival_that_computes_the_same_gets_a_row(
+    program: Program, tmp_path: Path, uncounted: None
+) -> None:
+    row = told_of("da4ml", program, tmp_path)
+    assert (row.program, row.by.split()[0], row.interval) == (program.name, "da4ml", 1)
+    assert row.clocks >= 2
+
+
+@da4ml
+@pytest.mark.icarus
+def test_a_rival_that_computes_something_else_gets_none(
+    tmp_path: Path, uncounted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = SMALL[0]
+    weight = right.lines[0].weight
+    assert weight is not None
+    other = weight.copy()
+    other[0, 0] += 1
+    wrong = replace(right, lines=(replace(right.lines[0], weight=other),))
+    monkeypatch.setattr(Program, "plain", lambda self, was=Program.plain: was(wrong))
+    with pytest.raises(GateformerError, match="computes something else"):
+        told_of("da4ml", right, tmp_path)
+
+
+def test_a_rival_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GateformerError, match="nonesuch failed"):
+        measure.theirs(SMALL[0], "nonesuch", sys.executable, tmp_path, None, 2)
+
+
+def test_elements_are_packed_in_their_own_widths() -> None:
+    assert measure.packed([-1.0, 2.5, 3.0], [(2, 0), (4, 1), (0, 0)]) == 0b0101_11
+    assert measure.packed([], []) == 0
+
+
+def test_the_page_is_what_is_kept() -> None:
+    kept = json.loads((ROOT / "docs/rivals.json").read_text())
+    assert (ROOT / "docs/rivals.md").read_text() == page(kept, subjects())
+    programs = {program.name for program in subjects()}
+    assert {row["program"] for row in kept["rows"]} <= programs
+    rivals = {row["by"].split()[0] for row in kept["rows"]}
+    assert rivals == {"gateformer", "da4ml", "alkaid"}
+
+
+def test_a_loss_is_told_as_one() -> None:
+    rows = [
+        {"program": "a", "by": by, "interval": 1, "lut": lut, "ff": ff, "clocks": 3}
+        for by, lut, ff in (("gateformer, joint, in threes", 30, 10), ("da4ml 0.6.0", 20, 20))
+    ]
+    told = verdict(rows)
+    assert "LUTs: 1.50 to 1.50 of da4ml's; fewer in 0 of 1." in told
+    assert "flip-flops: 0.50 to 0.50 of da4ml's; fewer in 1 of 1." in told
+    assert "alkaid" not in told
+
+
+def test_what_fails_is_left_out_by_name_alone() -> None:
+    assert {name for name, _ in command.FAILS} <= {program.name for program in subjects()}
