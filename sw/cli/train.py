@@ -11,7 +11,7 @@ from gateformer.cli.shared import JsonOption, print_json
 
 
 def command(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml, or its folder.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder of the design; absent: the recipe's."),
@@ -32,6 +32,8 @@ def command(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
+    if recipe.is_dir():
+        recipe = recipe / "recipe.toml"
     done = train(recipe, out or recipe.parent, data, workers, say)
     if as_json:
         print_json({"folder": str(done.folder), **done.figures})

@@ -90,5 +90,7 @@ def test_a_wrong_recipe_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for key in ("network.block'", "network.blocks'", "data.sead'", "training.sead'"):
         assert key in told
     assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml"}
+    assert cli.main(["train", str(tmp_path)]) == 2
+    assert "network.block'" in capsys.readouterr().err
     assert cli.main(["train", str(tmp_path / "none.toml")]) == 2
     assert "E003" in capsys.readouterr().err

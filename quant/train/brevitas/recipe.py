@@ -46,6 +46,8 @@ class Samples:
             raise ValueError("calibration samples are among the training ones")
         if min(self.seed, self.test, self.tokens) < 0:
             raise ValueError("seed, test and tokens start at 0")
+        if self.tokens > 4096:
+            raise ValueError("tokens end at 4096")
 
 
 @dataclass(frozen=True, slots=True)
