@@ -11,7 +11,6 @@ from typing import Any
 from gateformer.quant.train.brevitas.packages import torch
 from gateformer.quant.train.brevitas.quantizers import Quantized, plain
 
-
 SEEN = 1 << 20
 """Activations, at most, that a share is read from; torch takes 16 million."""
 
