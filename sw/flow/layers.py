@@ -11,6 +11,7 @@ from gateformer.quant.expand.attention import Attention
 from gateformer.quant.expand.folded_attention import FoldedAttention
 from gateformer.quant.expand.linear import Linear
 from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.quantize_each import QuantizeEach
 from gateformer.quant.expand.scaled import ScaledQuantize
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Op
@@ -63,7 +64,9 @@ def layer_rows(graph: Graph) -> tuple[LayerRow, ...]:
 
 
 def constants(op: Op) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the name and the array of each constant of an operation."""
+    """Yield the name and the array of each constant of an operation; widths are none."""
+    if isinstance(op, QuantizeEach):
+        return
     for field in fields(op):  # type: ignore[arg-type] # operations are dataclasses
         value = getattr(op, field.name)
         if isinstance(value, np.ndarray) and value.size:
@@ -74,6 +77,9 @@ def quantizers(op: Op) -> Iterator[str]:
     """Yield the types that the model itself gives: of an activation, or of weights."""
     if isinstance(op, Quantize):
         yield f"result {op.type}"
+        return
+    if isinstance(op, QuantizeEach):
+        yield f"results of {int(op.width.min())} to {int(op.width.max())} bits, each its own"
         return
     if isinstance(op, ScaledQuantize):
         yield f"result {op.low} to {op.high}, step {_sizes(op.scale)}"
