@@ -17,7 +17,8 @@ from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.layout import Layout
 from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.matmul import MatMul
-from gateformer.quant.types import IntArray
+from gateformer.quant.ops.shift_add import ShiftAdd
+from gateformer.quant.types import IntArray, dyadic
 
 CENTRING = ("/centred", "/centred/exact")
 """Ends of the names of what a LayerNorm's constant matrix gives: it holds no weights."""
@@ -62,10 +63,11 @@ def average_bits(graph: Graph) -> Bits:
     matrices: list[tuple[int, int]] = []
     tensors: dict[str, tuple[int, int]] = {}
     for node in graph.nodes:
-        if isinstance(node.op, Dense):
-            if not _multiplies(graph, node, node.op):
+        if isinstance(node.op, Dense | ShiftAdd):
+            weight = node.op.weight if isinstance(node.op, Dense) else added_up(node.op)
+            if not _multiplies(graph, node, weight):
                 continue
-            matrices.append((row_bits(node.op.weight), node.op.weight.size))
+            matrices.append((row_bits(weight), weight.size))
         elif not isinstance(node.op, MatMul | LogMatMul):
             continue
         for name in node.inputs:
@@ -91,11 +93,26 @@ def row_bits(weight: IntArray) -> int:
     return widest
 
 
-def _multiplies(graph: Graph, node: Node, op: Dense) -> bool:
-    """Whether a Dense holds weights of the network."""
+def added_up(op: ShiftAdd) -> IntArray:
+    """The matrix (outputs, inputs) that additions of shifted terms stand for, bits cut or not."""
+    terms = list(np.eye(op.inputs))
+    for a, b, left_a, left_b, subtract in op.steps.tolist():
+        other = np.ldexp(terms[b], left_b)
+        terms.append(np.ldexp(terms[a], left_a) + (-other if subtract else other))
+    rows = [
+        np.ldexp(terms[term], left) * (-1 if negate else 1) if term >= 0 else 0.0 * terms[0]
+        for term, left, negate in op.outputs.tolist()
+    ]
+    found = dyadic(np.array(rows), 52)
+    assert found is not None, "terms are integers times powers of two"
+    return found[0]
+
+
+def _multiplies(graph: Graph, node: Node, weight: IntArray) -> bool:
+    """Whether a matrix is of the network's weights."""
     if node.output.endswith(CENTRING) or node.inputs[0] in graph.masks:
         return False
-    return not bool(np.isin(op.weight, (0, 1)).all())
+    return not bool(np.isin(weight, (0, 1)).all())
 
 
 def _sources(made: dict[str, Node], name: str) -> Iterator[str]:

@@ -121,8 +121,9 @@ def make(
             graph, told = fold_heads(graph, fold)
             notes += told
         for name, number in techniques.items():
-            if TECHNIQUES[name].folded is folded:
-                graph, told = TECHNIQUES[name].apply(graph, observe(graph, data), number)
+            technique = TECHNIQUES[name]
+            if technique.folded is folded and technique.apply is not None:
+                graph, told = technique.apply(graph, observe(graph, data), number)
                 notes += told
     seen = observe(graph, data)
     sensitivity: Mapping[str, Mapping[int, float]] = MappingProxyType({})

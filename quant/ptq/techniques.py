@@ -30,8 +30,9 @@ class Technique:
 
     Attributes
     ----------
-    apply : callable
-        From a graph on reals, its values on data and the number given, to a graph and notes.
+    apply : callable or None
+        From a graph on reals, its values on data and the number given, to a graph and notes; None
+        where it is a setting of the design, ``quantize.<name>``.
     default : float or None
         The number where none is given; None asks for one.
     folded : bool
@@ -40,7 +41,7 @@ class Technique:
         What it does, and what its number is.
     """
 
-    apply: Apply
+    apply: Apply | None
     default: float | None
     folded: bool
     meaning: str
@@ -101,6 +102,12 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
             4.0,
             True,
             "shares are stretched below 0 by the number over the keys, and cut there",
+        ),
+        "truncate": Technique(
+            None,
+            2.0,
+            True,
+            "sums of matrices leave out bits that far below what is kept of them",
         ),
     }
 )

@@ -100,7 +100,7 @@ def command(
         typer.Option(
             "--technique",
             metavar="NAME[=NUMBER]",
-            help="repq, prune=SHARE, log_sqrt2=BITS, clipped_softmax=ALPHA; repeatable.",
+            help="repq, prune=SHARE, log_sqrt2=BITS, clipped_softmax=ALPHA, truncate=BITS.",
         ),
     ] = None,
     bits: Annotated[

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gateformer.config.schema import Config
+from gateformer.config.schema import Config, Quantize
 from gateformer.config.write import tree_to_toml
+from gateformer.flow.cache import cache_folder
 from gateformer.flow.data import Samples, data_files, read_samples
 from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.flow.steps.importing import Import
@@ -163,11 +164,14 @@ def quantize(
     _check_places(graph, recipe, config)
     few = config.quantize.samples
     labels = None if calibration.labels is None else calibration.labels[:few]
+    if "truncate" in techniques:
+        guard = {"truncate": _guard(techniques["truncate"])}
+        config = config.model_copy(update={"quantize": config.quantize.model_copy(update=guard)})
     made = make(
         graph,
         {name: x[:few] for name, x in calibration.inputs.items()},
         recipe,
-        techniques=techniques,
+        techniques=_shares(config.quantize) | techniques,
         goal=goal,
         labels=labels,
         options=options(config),
@@ -185,7 +189,7 @@ def quantize(
             "activation_count": made.bits.activation_count,
         },
         notes=tuple(asdict(note) for note in made.notes),
-        accuracy=_accuracy(graph, made, test),
+        accuracy=_accuracy(graph, _typed(config, made), test),
         sensitivity={place: dict(by) for place, by in made.sensitivity.items()},
     )
     publish(_files(config, made, answer, folder), folder)
@@ -224,11 +228,38 @@ def _rows(made: Made) -> Iterator[Row]:
         )
 
 
-def _accuracy(graph: Graph, made: Made, test: Samples) -> dict[str, float]:
+def _guard(number: float) -> int:
+    """Bits of ``truncate``; E022 where the design could not hold them."""
+    if number != round(number) or not 0 <= number <= 16:
+        raise ConfigError("E022", f"truncate={number:g}", fix="Give it 0 to 16 bits")
+    return round(number)
+
+
+def _shares(quantize: Quantize) -> dict[str, float]:
+    """Return the techniques that the design itself asks for: the new model holds them."""
+    if quantize.shares == "log_sqrt2":
+        return {"log_sqrt2": float(quantize.shares_bits)}
+    if quantize.shares == "clipped":
+        return {"clipped_softmax": quantize.shares_alpha}
+    return {}
+
+
+def _typed(config: Config, made: Made) -> Graph:
+    """Return the integers of the design's run: of sums that it truncates, truncated."""
+    if config.quantize.truncate is None:
+        return made.typed
+    from gateformer.hw.dataflow.truncate import truncate
+
+    cache = cache_folder(config, "adders")
+    graph, _ = truncate(made.typed, config.quantize.truncate, config.generate.adders, cache)
+    return graph
+
+
+def _accuracy(graph: Graph, typed: Graph, test: Samples) -> dict[str, float]:
     """Metrics on the test data, of the model that came and of the integers that go."""
     from gateformer.quant.ptq.evaluate import outputs
 
-    exact, integer = outputs(graph, test.inputs), outputs(made.typed, test.inputs)
+    exact, integer = outputs(graph, test.inputs), outputs(typed, test.inputs)
     spread = float(((exact - exact.mean(0)) ** 2).mean()) or 1.0
     found = {"relative_error": (float(((integer - exact) ** 2).mean()) / spread) ** 0.5}
     classes = max(2, exact.shape[1])
@@ -265,7 +296,7 @@ def design_text(config: Config, made: Made, folder: Path) -> str:
     tree["data"]["file"] = os.path.relpath(os.path.realpath(str(config.data.file)), place)
     tree["types"] = {name: str(kind) for name, kind in made.types.items()}
     quantize = tree.setdefault("quantize", {})
-    for done in ("metric", "budget", "fold_affine"):
+    for done in ("metric", "budget", "fold_affine", "shares", "shares_bits", "shares_alpha"):
         quantize.pop(done, None)
     quantize |= {"width": made.recipe.table_bits, "fold_heads": False}
     return tree_to_toml(tree)

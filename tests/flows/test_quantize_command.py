@@ -85,6 +85,33 @@ def test_places_and_types_of_ones_own(call: Call, design: Path) -> None:
     assert Memory(load(design / "q")).get(Lower).graph.values["head"].fixed.width == 9
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (("--technique", "truncate=1"), {"truncate": 1}),
+        (("-o", "quantize.truncate=1"), {"truncate": 1}),
+        (("-o", "quantize.shares=log_sqrt2", "-o", "quantize.shares_bits=5"), {}),
+        (("-o", "quantize.shares=clipped", "-o", "quantize.fold_affine=true"), {}),
+    ],
+)
+def test_settings_of_the_design(
+    call: Call, design: Path, asked: tuple[str, ...], kept: dict[str, int]
+) -> None:
+    code, told, _ = call("quantize", "design.toml", *asked, "--out", "q")
+    assert code == 0
+    settings = tomllib.loads((design / "q" / "design.toml").read_text())["quantize"]
+    assert settings == {"width": 10, "fold_heads": False, **kept}
+    typed = Memory(load(design / "q")).get(Lower).graph
+    right = outputs(typed, data(60, 2)).argmax(1) == np.load(design / "data.npz")["y_test"]
+    assert told["accuracy"]["accuracy_integer"] == right.mean()
+    bits = average_bits(typed)
+    assert (bits.weights, bits.weight_count) == (8.0, told["bits"]["weight_count"])
+    shares = json.loads((design / "q" / "model.json").read_text())["nodes"]
+    kinds = {json.dumps(node["attributes"].get("shares")) for node in shares}
+    assert ("log_sqrt2" in str(kinds)) == ("shares=log_sqrt2" in str(asked))
+    assert ("clipped" in str(kinds)) == ("shares=clipped" in str(asked))
+
+
 @pytest.mark.slow
 def test_searched_widths(call: Call, design: Path) -> None:
     code, told, _ = call("quantize", "design.toml", "--bits", 5, "--out", "q")
@@ -101,6 +128,7 @@ def test_searched_widths(call: Call, design: Path) -> None:
         (("--technique", "repque"), "E005", "Did you mean 'repq'"),
         (("--technique", "prune"), "E005", "prune=0.3"),
         (("--technique", "prune=2"), "E022", "below 1"),
+        (("--technique", "truncate=1.5"), "E022", "0 to 16"),
         (("--width", "up"), "E005", "PLACE=BITS"),
         (("--width", "upp/kernel=4"), "E001", "Did you mean 'up/kernel'"),
         (("-o", "data.file=none.npz"), "E605", "none.npz"),
