@@ -9,9 +9,10 @@ definition there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, log
+from math import inf, log, pi, sqrt
 
 from gateformer.baselines.networks.meaning import Kit, V
+from gateformer.quant.expand.float32_functions import SINGLE
 from gateformer.quant.types import Fixed, Overflow, Rounding
 
 REALS: dict[str, Callable[..., V]] = {}
@@ -84,6 +85,43 @@ def softplus(kit: Kit, x: V) -> V:
 @real
 def softsign(kit: Kit, x: V) -> V:
     return x / (kit.unary("abs", x) + 1.0)
+
+
+@real
+def absolute(kit: Kit, x: V) -> V:
+    return kit.unary("abs", x)
+
+
+@real
+def erf(kit: Kit, x: V) -> V:
+    """By ``gelu(z) = z (1 + erf(z / sqrt(2))) / 2``; near zero ``2 x / sqrt(pi)`` is as near."""
+    z = x * sqrt(2.0)
+    small = kit.at_least(1e-3, kit.unary("abs", x))
+    safe = kit.where(small, 1.0, z)
+    return kit.where(small, x * (2.0 / sqrt(pi)), kit.unary("gelu", safe) * 2.0 / safe - 1.0)
+
+
+@real
+def quick_gelu(kit: Kit, x: V, alpha: float = 1.702) -> V:
+    return x * kit.unary("sigmoid", x * alpha)
+
+
+@real
+def thresholded_relu(kit: Kit, x: V, alpha: float = 1.0) -> V:
+    return kit.where(kit.at_least(alpha, x), 0.0, x)
+
+
+@real
+def celu(kit: Kit, x: V, alpha: float = 1.0) -> V:
+    return elu(kit, x * (1.0 / alpha)) * alpha
+
+
+def exp_float32(kit: Kit, x: V, factor: float = 1.0) -> V:
+    return kit.unary("exp", x * factor)
+
+
+def reciprocal_float32(kit: Kit, x: V, epsilon: float = 1e-7) -> V:
+    return (x * 0.0 + 1.0) / (x + epsilon)
 
 
 @real
@@ -257,3 +295,9 @@ def steps(kit: Kit, x: V, to: Fixed, rounding: Rounding, overflow: Overflow) -> 
     else:
         whole = clip(kit, whole, low, high)
     return whole * to.scale
+
+
+REALS["clip"] = lambda kit, x, low=0.0, high=1.0: clip(kit, x, low, high)
+# What these round to float32, a runtime in float32 rounds by itself.
+REALS["exp_float32"], REALS["reciprocal_float32"] = exp_float32, reciprocal_float32
+REALS.update({f"{name}_float32": REALS[name] for name in SINGLE})

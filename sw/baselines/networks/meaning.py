@@ -25,8 +25,6 @@ from gateformer.quant.expand import (
     Pool,
     Quantize,
     RMSNorm,
-    Scale,
-    ScaledQuantize,
     Softmax,
 )
 from gateformer.quant.graph import Graph
@@ -153,7 +151,8 @@ UNARY = ("abs", "exp", "floor", "gelu", "gelu_tanh", "log", "rint", "sigmoid", "
 
 Meaning = Callable[[Kit, Any, list[V], list[Shape], Shape], V]
 MEANINGS: dict[type[Op], Meaning] = {}
-"""Operation -> what it is in a kit's words; operands, their shapes and the result's shape."""
+"""Operation -> what it is in a kit's words; operands, their shapes and the result's shape. The
+package registers all of them, those of ``composed`` too."""
 
 
 def means(kind: type[Op]) -> Callable[[Meaning], Meaning]:
@@ -241,6 +240,10 @@ def _dense(kit: Kit, op: Dense, x: list[V], given: list[Shape], made: Shape) -> 
 def _attention(
     kit: Kit, op: Attention | FoldedAttention, x: list[V], given: list[Shape], made: Shape
 ) -> V:
+    if op.wg is not None or op.shares.kind != "plain":
+        from gateformer.baselines.networks.composed import spelt_out
+
+        return spelt_out(kit, op, x, given, made)
     heads = heads_of(op, given[0][0], given[1][0])
     return kit.attention(heads, x[0], x[1], x[2], x[3] if op.masked else None)
 
@@ -261,7 +264,12 @@ def _rms_norm(kit: Kit, op: RMSNorm, x: list[V], given: list[Shape], made: Shape
 
 @means(Softmax)
 def _softmax(kit: Kit, op: Softmax, x: list[V], given: list[Shape], made: Shape) -> V:
-    return kit.softmax(x[0] if op.scale == 1.0 else x[0] * op.scale)
+    score = x[0] if op.scale == 1.0 else x[0] * op.scale
+    if not op.causal:
+        return kit.softmax(score)
+    seen = np.arange(made[2]) <= np.arange(made[0])[:, None]
+    hidden = kit.constant((seen[:, None, :] - 1.0) * FAR)
+    return kit.softmax(kit.keep(score + hidden))
 
 
 @means(Affine)
@@ -312,31 +320,6 @@ def _quantize(kit: Kit, op: Quantize | Cast, x: list[V], given: list[Shape], mad
 
 means(Quantize)(_quantize)
 means(Cast)(_quantize)
-
-
-@means(ScaledQuantize)
-def _scaled_quantize(
-    kit: Kit, op: ScaledQuantize, x: list[V], given: list[Shape], made: Shape
-) -> V:
-    def aligned(reals: FloatArray) -> V:
-        return kit.constant(reals.reshape((1,) * (len(made) - reals.ndim) + reals.shape))
-
-    zero = None
-    steps = x[0] * aligned(1.0 / op.scale)
-    if op.zero_point.any():
-        zero = kit.keep(aligned(op.zero_point.astype(np.float64)))
-        steps = steps + zero
-    if op.rounding is Rounding.RND:
-        steps = steps + 0.5
-    whole = kit.unary("rint" if op.rounding is Rounding.RND_CONV else "floor", steps)
-    held = kit.minimum(kit.maximum(whole, float(op.low)), float(op.high))
-    return (held if zero is None else held - zero) * aligned(op.scale)
-
-
-@means(Scale)
-def _scale(kit: Kit, op: Scale, x: list[V], given: list[Shape], made: Shape) -> V:
-    shape = (1,) * (len(made) - op.factor.ndim) + op.factor.shape
-    return x[0] * kit.constant(op.factor.reshape(shape))
 
 
 @means(Rescale)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateformer.quant.expand.quantize import Quantize
+from gateformer.quant.expand.quantize_each import QuantizeEach
 from gateformer.quant.expand.scaled import ScaledQuantize
 from gateformer.quant.graph import Graph, Node
 from gateformer.quant.ops.layout import Reshape
@@ -22,7 +23,7 @@ def floating(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         inputs = tuple(moved.get(name, name) for name in node.inputs)
-        if not isinstance(node.op, Quantize | ScaledQuantize):
+        if not isinstance(node.op, Quantize | QuantizeEach | ScaledQuantize):
             nodes.append(replace(node, inputs=inputs))
         elif node.output in outputs and (inputs[0] in outputs or inputs[0] in graph.inputs):
             # A value is an output only once: this one is a view of it.
