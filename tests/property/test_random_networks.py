@@ -39,10 +39,18 @@ class Case:
     reuse_factor: int
     layers: dict[str, int]
     stalls: bool
+    joint: bool = False
+    ternary: bool = False
 
     @property
     def settings(self) -> Settings:
-        return Settings(self.token_parallelism, self.reuse_factor, self.layers)
+        return Settings(
+            self.token_parallelism,
+            self.reuse_factor,
+            self.layers,
+            joint=self.joint,
+            ternary=self.ternary,
+        )
 
 
 @st.composite
@@ -60,7 +68,7 @@ def cases(draw: st.DrawFn) -> Case:
     layers = [name for name in graph.layers if name not in graph.inputs]
     own = draw(st.dictionaries(st.sampled_from(layers), st.integers(1, 4), max_size=2))
     p, r = draw(st.integers(1, 7)), draw(st.integers(1, 4))
-    return Case(graph, p, r, own, draw(st.booleans()))
+    return Case(graph, p, r, own, *(draw(st.booleans()) for _ in range(3)))
 
 
 def _kind(draw: st.DrawFn) -> str:
