@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from gateformer.quant.errors import GateformerError, ModelError, Problems
 from gateformer.quant.frontends.keras import (
     hgq2_attention,
+    hgq2_einsum,
     hgq2_layers,
     layers_activation,
     layers_attention,
@@ -35,6 +36,7 @@ from gateformer.quant.graph import Builder, Graph
 
 READER_MODULES = (
     hgq2_attention,
+    hgq2_einsum,
     hgq2_layers,
     layers_activation,
     layers_attention,

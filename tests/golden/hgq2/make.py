@@ -25,6 +25,7 @@ from hgq.layers import (
     QBatchNormalization,
     QBatchNormDense,
     QDense,
+    QEinsum,
     QEinsumDense,
     QGlobalAveragePooling1D,
     QGlobalMaxPooling1D,
@@ -202,9 +203,23 @@ def attention_plain() -> tuple[keras.Model, np.ndarray]:
     return _settled(model, [_inputs((3, 5), 9), _inputs((4, 6), 11)], 9)
 
 
+def einsums() -> tuple[keras.Model, np.ndarray]:
+    """Attention written by hand, with heads and without."""
+    with QuantizerConfigScope(place="all", default_q_type="kif", f0=3):
+        inputs = keras.Input((4, 6), name="x")
+        score = QEinsum("bik,bjk->bij", name="score")([inputs, QDense(6, name="key")(inputs)])
+        share = QSoftmax(name="share", enable_oq=True)(score)
+        one = QEinsum("...ij,...jk->...ik", name="one")([share, inputs])
+        heads = keras.layers.Reshape((4, 2, 3), name="heads")(one)
+        score = QEinsum("bthk,bshk->bths", name="scores")([heads, heads])
+        many = QEinsum("bths,bshk->bthk", name="many")([score, heads])
+        model = keras.Model(inputs, keras.layers.Reshape((4, 6), name="flat")(many), name="einsums")
+    return _settled(model, _inputs((4, 6), 13), 13)
+
+
 MODELS: dict[str, Callable[[], tuple[keras.Model, np.ndarray]]] = {
     f.__name__: f
-    for f in (encoder_each, encoder_shared, merges, saturated, normalized, attention_plain)
+    for f in (encoder_each, encoder_shared, merges, saturated, normalized, attention_plain, einsums)
 }
 
 
