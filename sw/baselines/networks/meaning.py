@@ -268,7 +268,7 @@ def _softmax(kit: Kit, op: Softmax, x: list[V], given: list[Shape], made: Shape)
     if not op.causal:
         return kit.softmax(score)
     seen = np.arange(made[2]) <= np.arange(made[0])[:, None]
-    hidden = kit.constant((seen[:, None, :] - 1.0) * FAR)
+    hidden = kit.constant((seen[:, None, :].astype(np.float64) - 1.0) * FAR)
     return kit.softmax(kit.keep(score + hidden))
 
 
