@@ -171,7 +171,7 @@ def quantize(
         graph,
         {name: x[:few] for name, x in calibration.inputs.items()},
         recipe,
-        techniques=_shares(config.quantize) | techniques,
+        techniques={**_shares(config.quantize), **techniques},
         goal=goal,
         labels=labels,
         options=options(config),
