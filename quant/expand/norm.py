@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor, log2, sqrt
+from math import ceil, floor, log2, prod, sqrt
 
 import numpy as np
 
@@ -54,9 +54,11 @@ class LayerNorm(Composite):
         features = self.gamma.size
         spread = centred_scale(features)
         frac = spread.bit_length() - 1
-        matrix = features * np.eye(features, dtype=np.int64) - 1
-        zeros = np.zeros(features, np.int64)
-        centre = Dense(matrix, frac, zeros, 0, to.value(inputs[0]).shape[-1:])
+        shape = to.value(inputs[0]).shape
+        whole = shape[1:] if len(shape) > 1 else shape
+        heads = np.eye(prod(whole) // features, dtype=np.int64)
+        matrix = np.kron(heads, features * np.eye(features, dtype=np.int64) - 1)
+        centre = Dense(matrix, frac, np.zeros(len(matrix), np.int64), 0, whole)
         centred = to.point(centre, inputs[0], point="centred")
         epsilon = self.epsilon * features**3 / spread**2
         unit = scaled_unit(to, centred, features, epsilon)

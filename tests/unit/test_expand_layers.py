@@ -42,7 +42,10 @@ def graph_of(*ops: Composite, shape: tuple[int, ...] = (5, 4), masked: bool = Fa
 
 
 def both(
-    graph: Graph, given: dict[str, Fixed], reals: dict[str, FloatArray] | None = None
+    graph: Graph,
+    given: dict[str, Fixed],
+    reals: dict[str, FloatArray] | None = None,
+    options: Options | None = None,
 ) -> tuple[FloatArray, FloatArray, Graph]:
     """Output as integers compute it, and as reals do, on extremes and random data."""
     if reals is None:
@@ -55,7 +58,7 @@ def both(
             reals["m"] = (rng.random((80, shape[0], 1)) < 0.5).astype(np.float64)
             reals["m"][3], reals["m"][4] = 0.0, 1.0
     (output,) = graph.outputs
-    lowered = lower(graph, Types({"x": X, output: OUT, **given}))
+    lowered = lower(graph, Types({"x": X, output: OUT, **given}), options)
     raw_inputs = {n: lowered.values[n].fixed.from_real(reals[n]) for n in graph.inputs}
     found = lowered.values[output].fixed.to_real(run(lowered, raw_inputs)[output])
     return found, run_reals(graph, reals)[output], lowered
@@ -138,6 +141,17 @@ def test_unknown_function() -> None:
         Elementwise("mish2")
 
 
+def test_a_causal_softmax_sees_no_later_key() -> None:
+    for mode in ("direct", "max"):
+        graph = graph_of(Softmax(0.25, causal=True), shape=(4, 2, 4))
+        given = {"y0": Fixed(False, 17, 16), "y0/score": X, "y0/distance": Fixed(False, 10, 6)}
+        found, exact, _ = both(graph, given, options=Options(softmax=mode))  # type: ignore[arg-type]
+        later = np.triu(np.ones((4, 4)), 1)[:, None, :] != 0
+        assert not found[:, np.broadcast_to(later, (4, 2, 4))].any()
+        assert (found[:, 0, :, 0] >= 1.0 - 2.0**-8).all()
+        assert np.abs(found - exact).max() <= 0.01
+
+
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (5, 1)])
 def test_softmax(shape: tuple[int, ...]) -> None:
     given = {"y0": Fixed(False, 17, 16), "y0/score": X, "y0/distance": Fixed(False, 10, 6)}
@@ -149,11 +163,11 @@ def test_softmax(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("features", [1, 2, 5, 6, 32])
-@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("rank", [1, 2, 3])
 def test_layer_norm(features: int, rank: int) -> None:
     rng = np.random.default_rng(features)
     gamma, beta = 2.0 ** rng.integers(-2, 2, features), rng.integers(-9, 9, features) / 8.0
-    graph = graph_of(LayerNorm(gamma, beta, 1e-3), shape=(5, features)[2 - rank :])
+    graph = graph_of(LayerNorm(gamma, beta, 1e-3), shape=(*(5, 2)[: rank - 1], features))
     found, exact, _ = both(graph, {"y0/normalized": Fixed(True, 18, 14)})
     assert (found[2] == beta).all()  # zero variance
     assert (found[0] == beta).all()
