@@ -22,7 +22,7 @@ from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.types import IntArray
 
 MOST_WEIGHTS = 1 << 14
-"""Largest product of matrices that is tried: solving takes minutes beyond."""
+"""Most weights of matrices that are solved as one: it takes minutes beyond."""
 
 Row = tuple[dict[int, int], int]
 """A sum over a stage's elements: weight of each by number, and a constant."""
@@ -56,11 +56,15 @@ def merged(facts: Facts, found: list[Cluster]) -> list[Cluster]:
 def _gains(facts: Facts, first: Sequence[Node], other: Sequence[Node]) -> bool:
     """Whether any matrices of two stages take fewer adders together."""
     mine, its = by_operand(first), by_operand(other)
-    return any(
-        _together(facts, mine[name] + its[name])
-        < _together(facts, mine[name]) + _together(facts, its[name])
-        for name in mine.keys() & its.keys()
-    )
+    return any(_share(facts, mine[name], its[name]) for name in mine.keys() & its.keys())
+
+
+def _share(facts: Facts, *groups: Sequence[Node]) -> bool:
+    """Whether matrices that read one value take fewer adders as one; large ones are not tried."""
+    every = [node for group in groups for node in group]
+    if sum(_scaled(facts, node)[0].size for node in every) > MOST_WEIGHTS:
+        return False
+    return _together(facts, every) < sum(_together(facts, group) for group in groups)
 
 
 def by_operand(nodes: Iterable[Node]) -> dict[str, list[Node]]:
@@ -142,10 +146,8 @@ class Joint:
         """Matrices that read one value: together where that takes fewer adders."""
         nodes = [n for n in self.cluster.nodes if n.output not in {*self.chained, *self.skipped}]
         for name, group in by_operand(nodes).items():
-            if len(group) > 1:
-                apart = sum(_together(self.facts, [node]) for node in group)
-                if _together(self.facts, group) < apart:
-                    self.groups[name] = group
+            if len(group) > 1 and _share(self.facts, *([node] for node in group)):
+                self.groups[name] = group
 
     # Chains
 

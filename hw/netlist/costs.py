@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateformer.hw.dataflow.design import Cost
 
 if TYPE_CHECKING:
-    from gateformer.hw.netlist.net import Operation
+    from gateformer.hw.netlist.operation import Operation
 
 DSP_WIDE = 27
 """Signed width of the DSP48E2's A port (Xilinx UG579)."""

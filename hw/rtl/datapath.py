@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from gateformer.hw.dataflow.stages import Circuit
 from gateformer.hw.naming import identifier
 from gateformer.hw.netlist import costs
-from gateformer.hw.netlist.net import Net, Operation
+from gateformer.hw.netlist.net import Net
+from gateformer.hw.netlist.operation import Operation
 from gateformer.hw.rtl.text import bits, bus, literal, module, packed
 from gateformer.quant.types import Fixed
 
