@@ -14,7 +14,7 @@ from gateformer.host.description import Description, Stream
 from gateformer.hw.dataflow.design import Port
 from gateformer.hw.dataflow.words import Words
 from gateformer.quant.errors import BoardError, GateformerError, Problems
-from gateformer.quant.types import Fixed
+from gateformer.quant.types import Fixed, Overflow
 
 IN = Port("s_axis", "x", 16, 4, Fixed(True, 6, 4), 1)
 OUT = Port("m_axis", "y", 1, 10, Fixed(True, 12, 4), 1)
@@ -78,6 +78,16 @@ def test_scales_make_another_format_and_read_back(scale: tuple[float, ...]) -> N
     assert Description.from_json(told.to_json()) == told
 
 
+@pytest.mark.parametrize("floor", [Overflow.WRAP, Overflow.SAT])
+def test_rounding_down_makes_another_format_and_reads_back(floor: Overflow) -> None:
+    (stream, *others) = MADE.inputs
+    floored = Stream(replace(stream.port, floor=floor), stream.dma)
+    told = replace(MADE, inputs=(floored, *others))
+    table = json.loads(told.to_json())
+    assert (table["format"], table["inputs"][0]["floor"]) == (2, floor.name)
+    assert Description.from_json(told.to_json()) == told
+
+
 @pytest.mark.parametrize(
     ("tokens", "features", "bits", "lanes", "mask", "word", "words"),
     [
@@ -127,6 +137,7 @@ def changed(*path: Any, to: Any) -> str:
         (changed("inputs", 0, "scale", to=[0.0]), "inputs[0]: ValueError a scale is no positive"),
         (changed("inputs", 0, "scale", to=[1.0, 2.0]), "inputs[0]: ValueError 2 scales do not"),
         (changed("inputs", 0, "scale", to=3), "inputs[0]: TypeError"),
+        (changed("inputs", 0, "floor", to="UP"), "inputs[0]: KeyError 'UP'"),
         (changed("outputs", 0, to={}), "outputs[0]: KeyError 'tokens'"),
         (changed("outputs", 0, "frame_bytes", to=16), "outputs[0]: 'frame_bytes' disagree"),
     ],

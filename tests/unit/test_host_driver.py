@@ -17,7 +17,7 @@ from gateformer.host.engine import Answer, NumpyEngine, Packet
 from gateformer.host.simulated_board import SimulatedBoard
 from gateformer.hw.dataflow.design import Port
 from gateformer.quant.errors import BoardError, DataError, GateformerError, Problems
-from gateformer.quant.types import Fixed, IntArray
+from gateformer.quant.types import Fixed, IntArray, Overflow
 from gateformer.sim.rtl.streams import ByteArray
 
 IDENTITY = 0x2BADCAFE
@@ -74,6 +74,17 @@ def test_real_scales_of_ports(count: int) -> None:
         got = chip.predict(reals)
     given, taken = (s.reshape(-1, 3) if count > 1 else s for s in (given, taken))
     np.testing.assert_allclose(got, (3 * X.type.from_real(reals / given) / 8 + 1 / 8) * taken)
+
+
+@pytest.mark.parametrize("floor", [Overflow.WRAP, Overflow.SAT])
+def test_ports_that_round_down(floor: Overflow) -> None:
+    """What HGQ2's wrapping and saturating quantizers want to see of the data."""
+    reals = np.random.default_rng(1).normal(0, 4, (7, 5, 3))
+    with accelerator(board(describe(replace(X, floor=floor), outputs=(Y,)))) as chip:
+        got = chip.predict(reals)
+    steps = np.floor(reals * 8).astype(np.int64)
+    steps = (steps + 32) % 64 - 32 if floor is Overflow.WRAP else np.clip(steps, -32, 31)
+    np.testing.assert_array_equal(got, (3 * steps + 1) / 8)
 
 
 def test_raw_integers_pass_whole_ranges_and_saturate_in_predict() -> None:

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateformer.quant.errors import ModelError, TypeRangeError
+from gateformer.quant.errors import ModelError, Problems, TypeRangeError
 from gateformer.quant.execute import run, run_reals
 from gateformer.quant.expand import Exact, Linear, Quantize, QuantizeEach, Table
 from gateformer.quant.expand.context import Types
 from gateformer.quant.expand.float32_functions import SINGLE
 from gateformer.quant.expand.functions import FUNCTIONS
 from gateformer.quant.graph import Builder, Graph
-from gateformer.quant.lower import lower
+from gateformer.quant.lower import floor_of, lower
 from gateformer.quant.ops.base import Composite
 from gateformer.quant.ops.normalize import Shift
 from gateformer.quant.serialize import from_json, to_json
@@ -155,6 +155,53 @@ def test_exact_values_need_no_type() -> None:
     graph = graph_of(Quantize(kind, Rounding.RND), linear, Exact(), shape=(3, 2))
     raw = np.random.default_rng(0).integers(kind.min, kind.max + 1, (30, 3, 2))
     equal(graph, kind, raw)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.WRAP, Overflow.SAT])
+@given(seed=st.integers(0, 9999))
+def test_the_input_follows_from_what_reads_it(overflow: Overflow, seed: int) -> None:
+    """Any reals, in range or not, rounded down by the host: as if quantized themselves."""
+    rng = np.random.default_rng(seed)
+    builder = Builder("net")
+    builder.input("x", (3, 4))
+    for number in range(2):
+        shape = (3 if rng.random() < 0.5 else 1, 4)
+        signed, width, frac = (rng.integers(*ends, shape) for ends in ((0, 2), (1, 8), (-3, 8)))
+        rounding = rng.choice([Rounding.RND, Rounding.TRN])
+        op = QuantizeEach(signed, width, frac, rounding, overflow)
+        builder.output(builder.add(op, "x", name=f"y{number}", layer="y"))
+    graph = builder.build()
+    lowered = lower(graph, Types())
+    assert lowered.floors == {"x": overflow}
+    x = rng.normal(size=(50, 3, 4)) * 10.0 ** rng.integers(-2, 3)
+    found = run(lowered, {"x": lowered.from_real("x", x)})
+    for name, exact in run_reals(graph, {"x": x}).items():
+        np.testing.assert_array_equal(lowered.to_real(name, found[name]), exact)
+    again = from_json(to_json(lowered))
+    assert (again.floors, to_json(again)) == (lowered.floors, to_json(lowered))
+
+
+def test_inputs_that_are_rounded_to_the_nearest_step() -> None:
+    kind = Fixed(True, 6, 3)
+    even = Quantize(kind, Rounding.RND_CONV, Overflow.SAT)
+    wraps, clips = (Quantize(kind, Rounding.RND, o) for o in (Overflow.WRAP, Overflow.SAT))
+    wide = Quantize(Fixed(True, 32, 3), Rounding.RND, Overflow.WRAP)
+    assert floor_of([even]) is None
+    assert floor_of([wraps, clips]) is None
+    assert floor_of([wide]) is None
+    assert floor_of([wraps, wraps]) == (Fixed(True, 7, 4), Overflow.WRAP)
+    assert floor_of([Exact()]) is None
+    given = lower(graph_of(wraps, shape=(2, 2)), Types(given={"x": Fixed(True, 9, 5)}))
+    assert not given.floors
+
+
+def test_only_inputs_are_rounded_down() -> None:
+    builder = Builder("net")
+    builder.input("x", (2, 2))
+    builder.output(builder.add(Exact(), "x", name="y", layer="y"))
+    builder.floor("y", Overflow.WRAP)
+    with pytest.raises(Problems, match=r"E130.*rounded down"):
+        builder.build()
 
 
 def test_they_survive_their_file() -> None:
