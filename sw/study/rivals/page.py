@@ -46,6 +46,8 @@ Ours, joint and in threes, at II = 1:
   is multiplied again.
 - Neither rival has a division, so attention here rectifies its scores. Ours multiplies in DSP
   slices, theirs in LUTs: of that network, LUTs alone do not compare.
+- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops and
+  clocks, and longer logic. Ours alone answers to a logic budget in ns, which *each, in twos* misses.
 - These are counts of yosys, without place and route. Vivado's differ, for all of them.
 """
 
