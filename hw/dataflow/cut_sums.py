@@ -21,15 +21,27 @@ from gateformer.quant.types import Overflow, Rounding
 def shift_add(
     lane: Lane, op: ShiftAdd, operands: Sequence[Value], result: Value, nodes: Sequence[Nodes]
 ) -> Nodes:
-    """One adder a step; where only an output reads a step, it is one sum with the bias."""
+    """One adder a step; a step that one sum alone reads whole joins it.
+
+    That is the sum with the bias, and where the device adds three operands, any other.
+    """
     net, note = lane.net, result.name
     terms = [int(node) for node in nodes[0].reshape(-1)]
     uses = Counter(op.steps[:, :2].ravel().tolist()) + Counter(op.outputs[:, 0].tolist())
-    ends = {term for term, left, _ in op.outputs.tolist() if left >= 0 and uses[term] == 1}
+    reads = [(term, left) for term, left, _ in op.outputs.tolist()]
+    if net.ternary:
+        reads += [(step[k], step[k + 2]) for step in op.steps.tolist() for k in (0, 1)]
+    joins = {term for term, left in reads if left >= 0 and uses[term] == 1}
     waiting: dict[int, Terms] = {}
+
+    def spread(term: int, left: int, negate: bool) -> Terms:
+        if term not in waiting:
+            return [_part(net, terms[term], left, negate)]
+        return [(node, by + left, minus ^ negate) for node, by, minus in waiting[term]]
+
     for number, (a, b, left_a, left_b, subtract) in enumerate(op.steps.tolist(), len(terms)):
-        parts = [_part(net, terms[a], left_a, False), _part(net, terms[b], left_b, bool(subtract))]
-        if number in ends:
+        parts = spread(a, left_a, False) + spread(b, left_b, bool(subtract))
+        if number in joins:
             waiting[number] = parts
             terms.append(-1)
         else:
@@ -37,10 +49,8 @@ def shift_add(
     totals = []
     for (term, left, negate), bias in zip(op.outputs.tolist(), op.bias, strict=True):
         parts = [(net.const(int(bias)), 0, False)]
-        if term in waiting:
-            parts += [(n, by + left, minus ^ bool(negate)) for n, by, minus in waiting[term]]
-        elif term >= 0:
-            parts.append(_part(net, terms[term], left, bool(negate)))
+        if term >= 0:
+            parts += spread(term, left, bool(negate))
         totals.append(net.total(parts, note))
     return np.array(totals, np.int64).reshape(op.features)
 
