@@ -157,9 +157,9 @@ def ternary(module: dict[str, Any], packed: bool) -> int:
     """Map each sum of three of one expression to the carry chain of 6-input LUTs; return how many.
 
     A LUT's two outputs hold a bit's majority and, with the majority of the bit below, its parity;
-    the carry chain adds the rest: one LUT a bit (AMD UG574, "Carry Logic"; Parandeh-Afshar et al.,
-    "Efficient synthesis of compressor trees on FPGAs", ASP-DAC 2008). Sums that the source names
-    one after the other stay two additions, as vendors' tools are not known to join them.
+    the carry chain adds the rest: one LUT a bit (US patent 7,274,211; XST makes the same of
+    ``x + y + z``: docs/cost_model.md). Sums that the source names one after the other stay two
+    additions, as no vendor's tool is known to join them.
 
     Parameters
     ----------
