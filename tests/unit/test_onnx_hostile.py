@@ -332,7 +332,7 @@ def test_random_damage_is_never_a_traceback(tmp_path: Path) -> None:
             outcomes["refused"] += 1
         else:
             outcomes["read"] += 1
-    assert min(outcomes.values()) > 10
+    assert min(outcomes.values()) > 3
 
 
 def test_a_pickle_by_any_name(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def _shape(site: Site, place: int) -> tuple[int, ...]:
 def _multiplied(
     site: Site, labels: tuple[Sequence[int], Sequence[int]], result: Sequence[int]
 ) -> Tensor:
-    """An einsum of two operands, one of which may be constant."""
+    """An einsum of two operands; axes of size one of a constant one are broadcast."""
     a, b = site.operand(0), site.operand(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return product(site, a, b, *labels, result)
@@ -51,10 +51,9 @@ def _multiplied(
         tensor, weights, mine, theirs = b, a, labels[1], labels[0]
     else:
         raise site.node.error("its inputs are missing")
-    kept = [n for n, size in zip(theirs, weights.array.shape, strict=True) if size > 1 or n in mine]
-    broadcast = [n for n, size in zip(theirs, weights.array.shape, strict=True) if size == 1]
-    single = dict(zip(mine, tensor.dims, strict=True))
-    kept = [n for n in kept if n not in broadcast or (n in mine and single[n] == 1)]
+    sizes = dict(zip(mine, tensor.dims, strict=True))
+    shape = weights.array.shape
+    kept = [n for n, size in zip(theirs, shape, strict=True) if size > 1 or sizes.get(n) == 1]
     slim = _without(weights, [n not in kept for n in theirs])
     absent = [n for n in result if n not in mine and n not in kept]
     made = contracted(site, tensor, mine, slim, kept, [n for n in result if n not in absent])
