@@ -6,6 +6,7 @@ Owns ``design``, ``training_key`` and ``versions``. Imports the trainer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -43,12 +44,20 @@ def training_key(point: Point, data: Path) -> str:
     return digest_of(
         {
             "trainer": making.VERSION,
-            "recipe": repr(point.recipe),
+            "recipe": told(point.recipe),
             "data": data_digest(point.recipe.task, point.recipe.data, data),
             "real": point.ptq is not None,
             "versions": versions(),
         }
     )
+
+
+def told(value: Any) -> Any:
+    """Return a recipe as JSON values, without what is left out: later keys change no hash."""
+    if is_dataclass(value):
+        found = {one.name: told(getattr(value, one.name)) for one in fields(value)}
+        return {name: inner for name, inner in found.items() if inner is not None}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def data_digest(task: str, wanted: Samples, folder: Path) -> str:
