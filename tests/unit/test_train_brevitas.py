@@ -154,6 +154,24 @@ def test_a_file_computes_what_brevitas_computes(
     assert ("Sigmoid" in kinds(model)) == ("gated_attention" in techniques)
 
 
+def test_each_width_reaches_its_quantizers() -> None:
+    from gateformer.quant.train.brevitas.network import build
+
+    given = {"input": 9, "activation": 7, "attention": 5, "score": 10, "share": 4, "sum": 11}
+    network = build(recipe(bits={**given, "hidden": 3}), SHAPE, 3, quantized=True)
+    widths = {
+        name: int(module.act_quant.bit_width())
+        for name, module in network.named_modules()
+        if name.endswith("cast")
+    }
+    ends = {"query": 5, "key": 5, "value": 5, "score": 10, "share": 4, "context": 7}
+    block = {f"block0.attention.{name}_cast": bits for name, bits in ends.items()}
+    block |= {"block0.attention_sum_cast": 11, "block0.ffn_sum_cast": 11}
+    block |= {"block0.attention_cast": 7, "block0.ffn_cast": 7, "input_cast": 9}
+    assert {name: widths[name] for name in block} == block
+    assert widths["block0.ffn.activation.cast"] == 3
+
+
 def test_shares_on_powers_of_sqrt2_are_a_node_of_their_own(tmp_path: Path) -> None:
     import torch
 

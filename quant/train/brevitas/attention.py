@@ -77,9 +77,9 @@ def attention_class() -> type[Any]:
             self.query_cast = make.cast("attention")
             self.key_cast = make.cast("attention")
             self.value_cast = make.cast("attention")
-            self.score_cast = make.cast("scores")
+            self.score_cast = make.cast("score")
             if self.log_bits is None:
-                self.share_cast = make.cast("attention", signed=False)
+                self.share_cast = make.cast("share", signed=False)
             self.context_cast = make.cast("activation")
             if techniques.gated_attention:
                 self.gate = make.linear(width, self.heads)

@@ -30,7 +30,7 @@ def activation_class() -> type[Any]:
             if kind == "gelu":
                 # Rounded before as well: the function is then a table of few entries.
                 self.before = make.cast("activation")
-            self.cast = make.cast("activation", signed=kind == "gelu")
+            self.cast = make.cast("hidden", signed=kind == "gelu")
 
         def forward(self, x: Any) -> Any:
             """Return the activation, rounded."""

@@ -59,7 +59,7 @@ def block_class() -> type[Any]:
             # Attributes of their own: they name the layers of the exported file.
             for name in ("attention", "ffn"):
                 self.add_module(f"{name}_norm", norm(normal, net.width))
-                self.add_module(f"{name}_sum_cast", make.cast("activation"))
+                self.add_module(f"{name}_sum_cast", make.cast("sum"))
                 self.add_module(f"{name}_cast", make.cast("activation"))
                 if self.first:
                     self.add_module(f"{name}_norm_cast", make.cast("activation"))

@@ -29,7 +29,7 @@ class Quantized:
     accumulator_bits: int | None = None
 
     def cast(self, width: str, *, signed: bool = True) -> Any:
-        """Return a module that rounds to a kind of number: `width` names an attribute of Bits."""
+        """Return a module that rounds to a kind of number: `width` names one of Bits."""
         nn = load("brevitas.nn")
         if self.bits is None:
             return nn.QuantIdentity(act_quant=None)
@@ -37,7 +37,7 @@ class Quantized:
         sign = "Int8" if signed else "Uint8"
         return nn.QuantIdentity(
             act_quant=getattr(module, f"{sign}ActPerTensor{end}"),
-            bit_width=getattr(self.bits, width),
+            bit_width=self.bits.of(width),
             return_quant_tensor=True,
         )
 

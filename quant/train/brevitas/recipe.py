@@ -6,7 +6,9 @@ standard library alone; ``reading`` makes them from a file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 Norm = Literal["none", "layer", "prepbn", "batch"]
@@ -14,6 +16,12 @@ Norm = Literal["none", "layer", "prepbn", "batch"]
 
 Softmax = Literal["plain", "clipped", "log_sqrt2"]
 """How attention's shares are made of its scores."""
+
+
+FALLBACK: Mapping[str, str] = MappingProxyType(
+    {"score": "attention", "share": "attention", "sum": "activation", "hidden": "activation"}
+)
+"""Widths that may be left out -> the width that then holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +104,12 @@ class Bits:
     ----------
     input, weight, activation, attention
         Inputs; kernels; sums and activations; queries, keys, values, scores and shares.
-    score
-        Attention scores, where they are to be wider: what indexes softmax's table.
+    score, share
+        Attention scores, which index softmax's table, and shares, where they differ from
+        `attention`.
+    sum, hidden
+        Both sides of a residual sum, which is only added, and what follows a ReLU or GELU, where
+        they differ from `activation`.
     scale
         ``float``: any scale, learned; ``power_of_two``: its power of two above.
     per_channel
@@ -109,18 +121,21 @@ class Bits:
     activation: int = 8
     attention: int = 8
     score: int | None = None
+    share: int | None = None
+    sum: int | None = None
+    hidden: int | None = None
     scale: Literal["float", "power_of_two"] = "float"
     per_channel: bool = True
 
     def __post_init__(self) -> None:
-        widths = (self.input, self.weight, self.activation, self.attention, self.scores)
-        if not all(2 <= width <= 16 for width in widths):
+        kinds = ("input", "weight", "activation", "attention", *FALLBACK)
+        if not all(2 <= self.of(kind) <= 16 for kind in kinds):
             raise ValueError("widths lie in 2..16")
 
-    @property
-    def scores(self) -> int:
-        """Width of attention scores."""
-        return self.attention if self.score is None else self.score
+    def of(self, kind: str) -> int:
+        """Width of a kind of number: of an attribute, or of what it falls back on."""
+        width: int | None = getattr(self, kind)
+        return self.of(FALLBACK[kind]) if width is None else width
 
 
 @dataclass(frozen=True, slots=True)
