@@ -15,9 +15,10 @@ import numpy as np
 from gateformer.hw import cmvm
 from gateformer.quant.expand.context import Note
 from gateformer.quant.graph import Graph, Node
-from gateformer.quant.ops.cast import Cast, Constant
+from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense, largest
 from gateformer.quant.ops.elementwise import Add, Mul
+from gateformer.quant.ops.layout import Layout
 from gateformer.quant.ops.shift_add import ShiftAdd
 from gateformer.quant.passes.rewrite import rebuilt, steps_of
 from gateformer.quant.types import Fixed
@@ -51,6 +52,9 @@ def truncate(
 ) -> tuple[Graph, tuple[Note, ...]]:
     """Cut the sums of every Dense of which casts alone are left.
 
+    A Dense over flattened tokens stays: multipliers take its beats as they come, and a cut one is
+    adders on all of them at once.
+
     Parameters
     ----------
     graph : Graph
@@ -73,7 +77,7 @@ def truncate(
     notes: list[Note] = []
     readers, makers = graph.consumers(), graph.producers()
     for step in steps:
-        if not isinstance(step.op, Dense):
+        if not isinstance(step.op, Dense) or _flattened(graph, step.inputs[0], makers):
             continue
         finest = _finest(graph, step.output, readers, makers)
         source = graph.values[step.inputs[0]].fixed
@@ -88,6 +92,17 @@ def truncate(
             Note(step.layer, "truncate", told + f"{found.high * scale:.3g} steps of what is kept")
         )
     return rebuilt(graph, steps), tuple(notes)
+
+
+def _flattened(graph: Graph, name: str, makers: dict[str, Node]) -> bool:
+    """Whether a vector holds the features of all tokens."""
+    vector = len(graph.values[name].shape) == 1
+    while len(graph.values[name].shape) == 1:
+        node = makers.get(name)
+        if node is None or not isinstance(node.op, Cast | Layout | Rescale):
+            return False
+        name = node.inputs[0]
+    return vector
 
 
 def _finest(

@@ -13,6 +13,7 @@ from gateformer.quant.execute import run
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.layout import Reshape
 from gateformer.quant.ops.shift_add import ShiftAdd
 from gateformer.quant.serialize import from_json, to_json
 from gateformer.quant.types import Fixed
@@ -95,6 +96,18 @@ def test_only_what_a_cast_drops_is_cut() -> None:
     assert 0 < np.abs(error).max() <= 3
     again = from_json(to_json(less))
     np.testing.assert_array_equal(run(again, {"x": x})["y"], run(less, {"x": x})["y"])
+
+
+def test_a_matrix_over_flattened_tokens_stays_for_its_multipliers() -> None:
+    builder = Builder("flat")
+    flat = builder.add(Reshape((12,)), builder.input("x", (3, 4), X), name="flat", layer="flat")
+    rng = np.random.default_rng(0)
+    y = builder.add(dense(rng, 12, 4), flat, name="y/exact", layer="y")
+    h = builder.add(Cast(X), y, name="y", layer="y")
+    z = builder.add(dense(rng, 4, 4), h, name="z/exact", layer="z")
+    builder.output(builder.add(Cast(Fixed(True, 8, 3)), z, name="z", layer="z"))
+    kinds = [type(node.op) for node in truncate(builder.build(), 0)[0].nodes]
+    assert kinds == [Reshape, Dense, Cast, ShiftAdd, Cast]
 
 
 def test_an_output_stays_exact() -> None:
