@@ -4,6 +4,7 @@ from gateformer.quant.expand import float32_functions, onnx_functions, qkeras_fu
 from gateformer.quant.expand.affine import Affine
 from gateformer.quant.expand.attend import Attend
 from gateformer.quant.expand.attention import Attention
+from gateformer.quant.expand.causal import Causal
 from gateformer.quant.expand.elementwise import Elementwise
 from gateformer.quant.expand.embedding import Embedding
 from gateformer.quant.expand.exact import Exact
@@ -31,6 +32,7 @@ __all__ = [
     "Affine",
     "Attend",
     "Attention",
+    "Causal",
     "Elementwise",
     "Embedding",
     "Exact",

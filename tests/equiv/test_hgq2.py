@@ -42,7 +42,7 @@ def encoder(name: str) -> tuple[Graph, dict[str, IntArray], dict[str, IntArray]]
 
 
 @pytest.mark.icarus
-@pytest.mark.parametrize("name", ["attention_plain", "einsums", "saturated"])
+@pytest.mark.parametrize("name", ["attention_plain", "causal", "einsums", "saturated"])
 def test_attention_and_softmax(name: str, tmp_path: Path) -> None:
     graph = lowered(name, Fixed(True, 11, 6))
     for p in (1, 2, 8):

@@ -72,7 +72,7 @@ def test_no_sum_leaves_float32(name: str) -> None:
     assert widest.fixed.width <= FLOAT32, widest.name
 
 
-@pytest.mark.parametrize("name", ["merges", "normalized", "attention_plain", "einsums"])
+@pytest.mark.parametrize("name", ["merges", "normalized", "attention_plain", "einsums", "causal"])
 def test_the_host_quantizes_as_the_first_layers_do(name: str) -> None:
     """Data off every grid and beyond every range: the input's type follows from its quantizers."""
     graph, _, _ = reals(name)

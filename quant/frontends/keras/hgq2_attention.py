@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod, sqrt
 
-from gateformer.quant.expand import Exact, Linear, Table
+from gateformer.quant.expand import Causal, Exact, Linear, Parameter, Table
+from gateformer.quant.expand.causal import seen
 from gateformer.quant.frontends.keras.blueprint import LayerConfig
 from gateformer.quant.frontends.keras.hgq2_layers import Chain, chain, table, weight
 from gateformer.quant.frontends.keras.hgq2_quantizers import quantizer
@@ -63,7 +64,7 @@ class Shares:
     inverse: Table
     after: Op
 
-    def add(self, site: Site, x: str, under: str = "") -> str:
+    def add(self, site: Site, x: str, under: str = "", causal: bool = False) -> str:
         """Append it behind a value; ``under`` is a part of the layer, or the whole."""
 
         def at(point: str) -> str:
@@ -71,12 +72,21 @@ class Shares:
 
         if self.before is not None:
             x = site.add(self.before, x, point=at("score"))
+        if causal and self.stable:
+            placed = site.add(Causal(), x, point=at("placed"))
+            x = site.add(Exact(), placed, point=at("causal"))
         if self.stable:
             top = site.add(Reduce("max", "features"), x, point=at("largest"))
             x = site.add(Add(subtract=True), top, x, point=at("apart"))
         if self.distance is not None:
             x = site.add(self.distance, x, point=at("distance"))
         weight = site.add(self.exponential, x, point=at("weight"))
+        if causal:
+            queries, _, keys = site.shape(weight)
+            mask = site.add(Parameter(seen(queries, keys)), point=at("seen"))
+            mask = site.add(Exact(), mask, point=at("mask"))
+            kept = site.add(Mul(), weight, mask, point=at("kept"))
+            weight = site.add(Exact(), kept, point=at("masked"))
         total = site.add(Reduce("sum", "features"), weight, point=at("total"))
         total = site.add(self.sum, total, point=at("sum"))
         inverse = site.add(self.inverse, total, point=at("inverse"))
@@ -172,7 +182,8 @@ def attention(layer: LayerConfig, weights: LayerWeights) -> Apply:
         value = projections["value"].add(site, value, "value")
         product = site.add(MatMul("features"), query, key, point="product")
         score = site.add(Exact(), product, point="score")
-        share = steps.add(site, score, "shares")
+        causal = site.argument("use_causal_mask") is True
+        share = steps.add(site, score, "shares", causal)
         context = site.add(MatMul("tokens"), share, value, point="context")
         return output.add(site, context)
 
@@ -250,7 +261,7 @@ def _operands(site: Site) -> tuple[str, str, str]:
     key = value if key is None else key
     if not all(isinstance(t, Tensor) for t in (query, value, key)):
         raise site.config.error("it is not called with query and value", code="E114")
-    for option in ("return_attention_scores", "use_causal_mask", *MASK_ARGUMENTS):
+    for option in ("return_attention_scores", *MASK_ARGUMENTS):
         if site.argument(option) not in (None, False):
             raise site.config.unsupported(f"it is called with '{option}'", "call it without")
     for tensor in (query, value, key):

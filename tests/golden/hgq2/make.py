@@ -203,6 +203,17 @@ def attention_plain() -> tuple[keras.Model, np.ndarray]:
     return _settled(model, [_inputs((3, 5), 9), _inputs((4, 6), 11)], 9)
 
 
+def causal() -> tuple[keras.Model, np.ndarray]:
+    """Self attention in which a token sees itself and those before it."""
+    with QuantizerConfigScope(place="all", default_q_type="kif", f0=4):
+        inputs = keras.Input((5, 6), name="x")
+        mixed = QMultiHeadAttention(2, 3, fuse="kv", name="mixed")(
+            inputs, inputs, use_causal_mask=True
+        )
+        model = keras.Model(inputs, mixed, name="causal")
+    return _settled(model, _inputs((5, 6), 15), 15)
+
+
 def einsums() -> tuple[keras.Model, np.ndarray]:
     """Attention written by hand, with heads and without."""
     with QuantizerConfigScope(place="all", default_q_type="kif", f0=3):
@@ -219,7 +230,16 @@ def einsums() -> tuple[keras.Model, np.ndarray]:
 
 MODELS: dict[str, Callable[[], tuple[keras.Model, np.ndarray]]] = {
     f.__name__: f
-    for f in (encoder_each, encoder_shared, merges, saturated, normalized, attention_plain, einsums)
+    for f in (
+        encoder_each,
+        encoder_shared,
+        merges,
+        saturated,
+        normalized,
+        attention_plain,
+        einsums,
+        causal,
+    )
 }
 
 
