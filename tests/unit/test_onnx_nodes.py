@@ -460,3 +460,31 @@ def test_names_stay_distinct(tmp_path: Path) -> None:
     assert len(set(names)) == 4
     assert names[0] == "blocks0/act/relu"
     assert names[2] == "blocks0/act"
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+@pytest.mark.parametrize("how", ["plain", "causal", "masked"])
+def test_attention_of_its_own_node(heads: int, how: str, tmp_path: Path) -> None:
+    """With heads as an axis, or split by the node."""
+    dims = (4, 6) if heads else (2, 4, 3)
+    file = File(1, *dims, opset=23)
+    parts = [file.add("Mul", "x", file.const(f)) for f in (0.9, 1.1, 1.3)]
+    if how == "masked":
+        parts.append(file.const(np.tri(4) > 0))
+    keys: dict[str, Any] = {"is_causal": int(how == "causal")}
+    if heads:
+        keys |= {"q_num_heads": heads, "kv_num_heads": heads}
+    file.add("Attention", *parts, **keys)
+    graph = file.check(tmp_path)
+    (softmax,) = (op for op in ops(graph) if isinstance(op, Softmax))
+    assert softmax.causal == (how != "plain")
+    assert softmax.scale == pytest.approx(0.99 * 3**-0.5)
+
+
+def test_a_table_by_index(tmp_path: Path) -> None:
+    file = File("n", 5)
+    table = RNG.normal(size=(7, 3)).astype(np.float32)
+    file.add("Relu", file.add("Gather", file.const(table), "x"))
+    graph = file.load(tmp_path)
+    index = RNG.integers(0, 7, (4, 5))
+    np.testing.assert_allclose(reals(graph, index.astype(np.float64)), np.maximum(table[index], 0))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gateformer.quant.expand import Affine, Softmax
 from gateformer.quant.graph import Graph, Node
-from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.layout import Reshape, Transpose
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.passes.rewrite import rebuilt, steps_of
 
@@ -32,8 +32,8 @@ def softmax_factors(graph: Graph) -> Graph:
     def taken(name: str) -> tuple[float, Node | None]:
         """Factors on a value, their nodes noted as gone, and the node before them."""
         node, factor = alone(name), 1.0
-        while node is not None and isinstance(node.op, Affine | Reshape):
-            if not isinstance(node.op, Reshape):
+        while node is not None and isinstance(node.op, Affine | Reshape | Transpose):
+            if isinstance(node.op, Affine):
                 found = _factor(node.op)
                 if found is None:
                     break

@@ -13,6 +13,7 @@ from gateformer.quant.frontends.keras.site import MAX_VALUE
 from gateformer.quant.frontends.onnx import (
     masks,
     nodes_activation,
+    nodes_attention,
     nodes_dense,
     nodes_layout,
     nodes_merge,
@@ -31,6 +32,7 @@ from gateformer.quant.graph import Builder, Graph
 
 READER_MODULES = (
     nodes_activation,
+    nodes_attention,
     nodes_dense,
     nodes_layout,
     nodes_merge,

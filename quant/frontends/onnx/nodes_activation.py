@@ -77,10 +77,15 @@ def hard_sigmoid(site: Site) -> Result:
     )
 
 
-@reads("Gelu")
+@reads("Gelu", "FastGelu", "QuickGelu", domains=("", "com.microsoft"))
 def gelu(site: Site) -> Result:
-    """GELU, exact or by tanh."""
-    exact = site.node.text("approximate", "none") == "none"
+    """GELU: exact, by tanh, or by a sigmoid."""
+    node = site.node
+    if node.kind == "QuickGelu":
+        return _apply(site, "quick_gelu", alpha=node.number("alpha", 1.702))
+    if site.operand(1) is not None:
+        raise node.unsupported("it adds a bias", "export without graph optimizations")
+    exact = node.kind == "Gelu" and node.text("approximate", "none") == "none"
     return _apply(site, "gelu" if exact else "gelu_tanh")
 
 

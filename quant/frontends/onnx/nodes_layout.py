@@ -10,6 +10,7 @@ import numpy as np
 from gateformer.quant.frontends.onnx.concat import constant_part, joined, single
 from gateformer.quant.frontends.onnx.constants import full_shape, slices, split_sizes
 from gateformer.quant.frontends.onnx.model import Const
+from gateformer.quant.frontends.onnx.nodes_attention import embedded
 from gateformer.quant.frontends.onnx.site import Result, Site, reads
 from gateformer.quant.frontends.onnx.tensors import BATCH, Tensor
 from gateformer.quant.ops.layout import Slice
@@ -173,7 +174,10 @@ def slice_of(site: Site) -> Result:
 
 @reads("Gather")
 def gather(site: Site) -> Result:
-    """Elements of an axis by constant indices; one index drops the axis."""
+    """Elements of an axis by constant indices, one of which drops the axis; or an embedding."""
+    table, chooser = site.operand(0), site.operand(1)
+    if isinstance(table, Const) and isinstance(chooser, Tensor):
+        return embedded(site, table, chooser)
     tensor = site.tensor()
     index = site.required(1).array
     axis = site.axis(tensor, site.node.integer("axis", 0))

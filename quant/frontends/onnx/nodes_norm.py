@@ -71,7 +71,9 @@ def softmax(site: Site) -> Result:
     return site.apply(Softmax(), boxed)
 
 
-def causal_softmax(site: Site, tensor: Tensor, axis: int) -> Tensor:
+def causal_softmax(
+    site: Site, tensor: Tensor, axis: int, scale: float = 1.0, point: str = ""
+) -> Tensor:
     """Over the keys that are not hidden; rows are the axis before them."""
     rank = len(tensor.axes)
     if axis != rank - 1:
@@ -79,7 +81,7 @@ def causal_softmax(site: Site, tensor: Tensor, axis: int) -> Tensor:
     rows, keys = (site.atoms(tensor, [place]) for place in (rank - 2, rank - 1))
     heads = [a for a in range(len(tensor.atoms)) if a not in (*rows, *keys)]
     boxed = site.boxed(tensor, [rows, heads, keys])
-    return site.apply(Softmax(causal=True), boxed)
+    return site.apply(Softmax(scale, causal=True), boxed, point)
 
 
 @reads("Norm", domains=(PATTERN,))

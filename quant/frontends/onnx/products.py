@@ -21,6 +21,7 @@ def product(
     a_labels: Sequence[int],
     b_labels: Sequence[int],
     labels: Sequence[int],
+    point: str = "",
 ) -> Tensor:
     """Contract the labels that both have and the result has not, as an einsum of two operands.
 
@@ -32,6 +33,8 @@ def product(
         Operands; the one whose own label comes first in the result gives its rows.
     a_labels, b_labels, labels : sequence of int
         A label an axis, of the operands and of the result.
+    point : str
+        Names a product on the way to the node's result.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def product(
     tokens = any(0 in right.axis(n) for n in inner)
     x = left.box(rows, heads, inner)
     y = right.box(inner, heads, columns) if tokens else right.box(columns, heads, inner)
-    value = site.add(MatMul("tokens" if tokens else "features"), x, y)
+    value = site.add(MatMul("tokens" if tokens else "features"), x, y, point=point)
     atoms: list[int] = []
     place: dict[int, tuple[int, ...]] = {}
     for operand, group in ((left, rows), (left, heads), (right, columns)):
