@@ -40,15 +40,17 @@ Ours, joint and in threes, at II = 1:
 
 {verdict}
 
-- The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
+{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops and
+  clocks, and longer logic. Ours alone answers to a logic budget in ns, which *each, in twos* misses.
+- These are counts of yosys, without place and route. Vivado's differ, for all of them.
+"""
+
+ATTENTION = """- The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
   hand; attention, which gathers keys and values, cannot, so that II = T is ours alone.
 - alkaid 0.8.2 does not finish the attention: its tracer raises `KeyError` where a truncated product
   is multiplied again.
 - Neither rival has a division, so attention here rectifies its scores. Ours multiplies in DSP
   slices, theirs in LUTs: of that network, LUTs alone do not compare.
-- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops and
-  clocks, and longer logic. Ours alone answers to a logic budget in ns, which *each, in twos* misses.
-- These are counts of yosys, without place and route. Vivado's differ, for all of them.
 """
 
 
@@ -67,7 +69,8 @@ def page(told: dict[str, Any], programs: Sequence[Program]) -> str:
         rows = [row for row in told["rows"] if row["program"] == program.name]
         if rows:
             parts.append(f"\n## {program.about}\n\n{_table(rows)}")
-    return "".join(parts) + TAIL.format(verdict=verdict(told["rows"]))
+    about = ATTENTION if any(row["program"] == "attention" for row in told["rows"]) else ""
+    return "".join(parts) + TAIL.format(verdict=verdict(told["rows"]), attention=about)
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
