@@ -40,12 +40,13 @@ Ours, joint and in threes, at II = 1:
 
 {verdict}
 
-{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops and
-  clocks, and longer logic. Ours alone answers to a logic budget in ns, which *each, in twos* misses.
+{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops
+  and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in twos* misses.
 - These are counts of yosys, without place and route. Vivado's differ, for all of them.
 """
 
-ATTENTION = """- The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
+ATTENTION = """\
+- The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
   hand; attention, which gathers keys and values, cannot, so that II = T is ours alone.
 - alkaid 0.8.2 does not finish the attention: its tracer raises `KeyError` where a truncated product
   is multiplied again.
