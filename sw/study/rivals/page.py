@@ -40,8 +40,9 @@ Ours, joint and in threes, at II = 1:
 
 {verdict}
 
-{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer flip-flops
-  and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in twos* misses.
+{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer
+  flip-flops and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in
+  twos* misses.
 - These are counts of yosys, without place and route. Vivado's differ, for all of them.
 """
 
