@@ -75,6 +75,9 @@ def _study(study: Study, rows: Sequence[Row], versions: Mapping[str, str], folde
         for row in rows
         if row.failed
     ]
+    told = {row.variant for row in rows}
+    if missing := [variant.name for variant in study.variants if variant.name not in told]:
+        lines.append(f"- not run yet: {', '.join(missing)}")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -16,7 +16,7 @@ from gateformer.study.schema import Study
 from gateformer.study.summary import Summary, summaries
 
 COLOURS = ("2f7fc1", "e08a1e", "2a9d78", "b8569b", "7a68c9", "9a8c2c", "c0392b", "566273")
-"""Of the variants, again from the first where there are more; the report's, and two."""
+"""Of the variants; the report's, and two. Where there are more, as squares in place of circles."""
 
 WIDTH, TALL = 760.0, 420.0
 
@@ -53,17 +53,24 @@ def plot(study: Study, rows: Sequence[Row]) -> str:
         best = frontier(found)
         parts.append(svg.path([(x(a), y(100 * s)) for a, s, _ in best], "best"))
         for area, share, one in found:
-            mark = names.index(one.variant) % len(COLOURS)
             tip = f"{one.variant}, {one.bits} bits: {100 * share:.2f} %, {area:,.0f}"
-            place = {"cx": x(area), "cy": y(100 * share)}
-            parts.append(svg.el("circle", svg.el("title", tip), r=5.0, cls=f"m{mark}", **place))
-            parts.append(svg.text(place["cx"] + 7, place["cy"] - 5, one.bits, "small"))
+            across, up = x(area), y(100 * share)
+            parts.append(_mark(names.index(one.variant), across, up, tip))
+            parts.append(svg.text(across + 7, up - 5, one.bits, "small"))
         for index, name in enumerate(names):
             row = TALL + 58 + 18 * index
-            parts.append(svg.rect(70, row - 9, 10, 10, f"m{index % len(COLOURS)}"))
+            parts.append(_mark(index, 75, row - 4, name))
             parts.append(svg.text(88, row, name))
     drawn = str(svg.drawing(WIDTH, high, words, *parts))
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def _mark(index: int, x: float, y: float, tip: str) -> Markup:
+    """Return the mark of a variant."""
+    again, colour = divmod(index, len(COLOURS))
+    if again:
+        return svg.rect(x - 4.5, y - 4.5, 9, 9, f"m{colour}", tip)
+    return svg.el("circle", svg.el("title", tip), cx=x, cy=y, r=5.0, cls=f"m{colour}")
 
 
 def frontier(marks: Sequence[Mark]) -> list[Mark]:

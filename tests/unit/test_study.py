@@ -243,7 +243,7 @@ def test_the_plot_is_well_formed_and_escapes_names(tmp_path: Path) -> None:
     text = plot(study, [row("a < b & c"), row("plain", bits=4, integer=0.8, lut=500)])
     tree = ElementTree.fromstring(text)
     assert tree.tag == "{http://www.w3.org/2000/svg}svg"
-    assert len(tree.findall("{*}circle")) == 2
+    assert len(tree.findall("{*}circle")) == 2 + 2  # the marks, and what they mean
     assert "a < b & c" in "".join(tree.itertext())
     ElementTree.fromstring(plot(study, []))
 
@@ -255,6 +255,7 @@ def test_the_page_tells_figures_and_failures(tmp_path: Path) -> None:
     assert "| PTQ | plain | 6 | +0.00 | -0.95 | -50.0 % | +0.0 % | gains |" in text
     assert "- failed: plain, 4 bits, seed 1: E505 no torch." in text
     assert "torch 2.0" in text
+    assert "- not run yet: log-sqrt2 softmax" in text
     assert "`{schedule = {reuse_factor = 4}}`" in text
 
 
