@@ -50,7 +50,7 @@ def fuse_attend(graph: Graph) -> Graph:
         if source is None or not isinstance(source.op, Softmax):
             continue
         step.inputs = (source.inputs[0], step.inputs[1])
-        step.op = Attend(source.op.scale, shares)
+        step.op = Attend(source.op.scale, shares, source.op.causal)
     return rebuilt(graph, steps)
 
 

@@ -202,6 +202,35 @@ def test_other_shares_stay_as_they_are(between: tuple[Op, ...]) -> None:
     assert [type(n.op) for n in fuse_attend(graph).nodes] == [type(n.op) for n in graph.nodes]
 
 
+@pytest.mark.parametrize("mode", ["direct", "max"])
+@pytest.mark.parametrize("between", [(), (LogSqrt2(4),)])
+def test_a_causal_softmax_stays_causal(between: tuple[Op, ...], mode: str) -> None:
+    builder = Builder("causal")
+    x, v = builder.input("x", (5, 2, 5)), builder.input("v", (5, 2, 3))
+    p = builder.add(Softmax(0.5, True), x, name="p", layer="p")
+    for op in between:
+        p = builder.add(op, p, name="q", layer="q")
+    builder.output(builder.add(MatMul("tokens"), p, v, name="y", layer="y"))
+    graph = builder.build()
+    fused = fuse_attend(graph)
+    assert [type(node.op) for node in fused.nodes] == [Attend]
+    kind = NARROW if mode == "direct" else SCORE
+    x_raw = RNG.integers(kind.min, kind.max + 1, (50, 5, 2, 5))
+    v_raw = RNG.integers(VALUE.min, VALUE.max + 1, (50, 5, 2, 3))
+    data = {"x": kind.to_real(x_raw), "v": VALUE.to_real(v_raw)}
+    assert_allclose(run_reals(fused, data)["y"], run_reals(graph, data)["y"], atol=1e-12)
+    types = {"x": kind, "v": VALUE, "y": Fixed(True, 24, 18), "y/score": kind}
+    typed = lower(fused, Types(types), Options(softmax=mode))  # type: ignore[arg-type]
+    before = run(typed, {"x": x_raw, "v": v_raw})["y"]
+    later = x_raw.copy()
+    later[..., 3:] = -later[..., 3:] - 1
+    after = run(typed, {"x": later, "v": v_raw})["y"]
+    assert_array_equal(before[:, :3], after[:, :3])
+    assert (before[:, 3:] != after[:, 3:]).any()
+    error = np.abs(typed.values["y"].fixed.to_real(before) - run_reals(fused, data)["y"])
+    assert error.mean() < 0.05
+
+
 def test_shares_that_others_read_stay() -> None:
     builder = Builder("read")
     x, v = builder.input("x", (4, 2, KEYS)), builder.input("v", (KEYS, 2, 3))
