@@ -124,7 +124,12 @@ def _log_matmul(kit: Kit, op: LogMatMul, x: list[V], given: list[Shape], made: S
 
 @means(Attend)
 def _attend(kit: Kit, op: Attend, x: list[V], given: list[Shape], made: Shape) -> V:
-    p = kit.softmax(x[0] * op.scale)
+    score = x[0] * op.scale
+    if op.causal:
+        seen = np.arange(given[0][2]) <= np.arange(given[0][0])[:, None]
+        score = kit.keep(score + kit.constant((seen[:, None, :].astype(np.float64) - 1.0) * FAR))
+    # A token sees itself, so hidden keys weigh nothing at all.
+    p = kit.softmax(score)
     return kit.matmul(kit.keep(_shares(kit, op.shares, p)), x[1], "tokens")
 
 
