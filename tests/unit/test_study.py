@@ -35,8 +35,8 @@ calibration = 50
 [network]
 blocks = 1
 width = 4
-heads = 1
-key_dim = 4
+heads = 2
+key_dim = 2
 ffn = 4
 norm = "batch"
 pool = "mean"
@@ -364,6 +364,7 @@ def test_a_study_trains_quantizes_and_builds(tmp_path: Path) -> None:
     text = STUDY.replace("seeds = [1, 2]", 'seeds = [1]\nsynthesize = "none"').replace(
         "bits = [6, 4]", "bits = [6]"
     )
+    text = text.replace("token_parallelism = 2", "token_parallelism = 1")
     path, out = written(tmp_path, text), tmp_path / "study"
     failed = studying.study([path], out, tmp_path / "work", 1, silent)
     assert failed == []
