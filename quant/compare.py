@@ -12,7 +12,7 @@ import numpy as np
 
 from gateformer.quant.execute import run, run_reals
 from gateformer.quant.graph import Graph
-from gateformer.quant.ops.cast import Cast, round_shift
+from gateformer.quant.ops.cast import Cast, roomy, round_shift
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow
 
 CHUNK = 250
@@ -134,7 +134,9 @@ def _saturation(
         if not isinstance(node.op, Cast) or node.op.overflow is Overflow.WRAP:
             continue
         source, kind = lowered.values[node.inputs[0]].fixed, node.op.type
-        steps = round_shift(raw[node.inputs[0]], source.frac - kind.frac, node.op.rounding)
+        drop = source.frac - kind.frac
+        held = roomy(raw[node.inputs[0]], source.width, drop)
+        steps = round_shift(held, drop, node.op.rounding)
         low, high = kind.limits(node.op.overflow)
         beyond = steps > high
         if kind.signed or not source.signed:  # a ReLU means to cut what is negative

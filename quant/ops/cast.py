@@ -24,6 +24,11 @@ def round_shift(raw: IntArray, drop: int, rounding: Rounding) -> IntArray:
     return (raw + (half - 1) + odd) >> drop
 
 
+def roomy(raw: IntArray, width: int, drop: int) -> IntArray:
+    """Integers of some width as they can be shifted: Python's where int64 would overflow."""
+    return raw.astype(object) if max(width - min(drop, 0), drop) > 61 else raw
+
+
 def fit(raw: IntArray, to: Fixed, overflow: Overflow) -> IntArray:
     """Bring integers into a type's range."""
     if overflow is Overflow.WRAP:
@@ -70,9 +75,7 @@ class Cast(Primitive):
 
     def execute(self, types: tuple[Fixed, ...], *inputs: IntArray) -> IntArray:
         drop = types[0].frac - self.type.frac
-        raw = inputs[0]
-        if types[0].width - min(drop, 0) > 61:
-            raw = raw.astype(object)
+        raw = roomy(inputs[0], types[0].width, drop)
         return fit(round_shift(raw, drop, self.rounding), self.type, self.overflow)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:

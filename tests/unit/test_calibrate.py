@@ -10,7 +10,7 @@ import pytest
 from gateformer.quant.calibrate import Budget, calibrate, observe, type_for
 from gateformer.quant.compare import compare
 from gateformer.quant.errors import DataError, TypeRangeError
-from gateformer.quant.expand import Attention, Elementwise, Linear, Softmax
+from gateformer.quant.expand import Attention, Elementwise, Linear, Quantize, Softmax
 from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.frontends.keras_file import load
 from gateformer.quant.graph import Builder, Graph
@@ -90,6 +90,18 @@ def test_saturation_beyond_the_calibrated_range_is_counted() -> None:
     done = calibrate(graph, data())
     rows, _, _ = compare(graph, lower(graph, done.types), {"x": np.full((2, 6, 4), 99.0)})
     assert next(r for r in rows if r.value == "x").saturated == 48
+
+
+@pytest.mark.parametrize("frac", [50, 80])
+def test_saturation_is_counted_where_steps_lie_far_apart(frac: int) -> None:
+    """What a cast cuts is shifted beyond 64 bits first."""
+    b = Builder("m")
+    b.input("x", (2,))
+    b.output(b.add(Quantize(Fixed(True, 8, frac)), "x", name="q", layer="q"))
+    graph = b.build()
+    lowered = lower(graph, Types(given={"x": Fixed.parse("fixed<16,8>")}))
+    rows, _, _ = compare(graph, lowered, {"x": np.array([[0.0, 64.0], [0.5, 1.0]])})
+    assert next(r for r in rows if r.value == "q").saturated == 3
 
 
 def test_budget_narrows_and_widens() -> None:

@@ -80,6 +80,17 @@ def test_rounding_modes_differ_on_halves() -> None:
     assert round_shift(raw, 2, Rounding.RND_CONV).tolist() == [-2, -1, -1, 0, 0, 1, 1, 2]
 
 
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("drop", [-80, -40, 70])
+def test_a_cast_to_a_place_far_away(drop: int, rounding: Rounding) -> None:
+    """Shifts of more bits than int64 has: the result saturates, or nothing is left."""
+    raw = np.array([-(2**29), 0, 2**29 - 1])
+    op = Cast(Fixed(True, 8, 12 - drop), rounding)
+    found = op.execute((Fixed(True, 30, 12),), raw)
+    lost = -1 if rounding is Rounding.TRN else 0
+    assert found.tolist() == ([lost, 0, 0] if drop > 0 else [-128, 0, 127])
+
+
 def test_wrapping_cast_keeps_a_range_that_fits() -> None:
     small = Value("x", (2,), "x", EIGHT, np.array([-3, 0]), np.array([3, 7]))
     found = Cast(Fixed(True, 4, 4), Rounding.TRN, Overflow.WRAP).infer(small)
