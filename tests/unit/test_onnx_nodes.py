@@ -391,6 +391,16 @@ def test_bipolar_and_log_quantizers(tmp_path: Path) -> None:
     assert ops(file.load(tmp_path)) == [Softmax(), LogSqrt2(4)]
 
 
+@pytest.mark.parametrize("kind", [2, 3, 4])
+def test_the_type_of_steps_without_a_zero_point(kind: int, tmp_path: Path) -> None:
+    """``output_dtype`` says it: TensorProto's UINT8, INT8 and UINT16."""
+    file = File("n", 3, 4, opset=21)
+    scale = file.const(np.array(0.05))
+    whole = file.add("QuantizeLinear", "x", scale, output_dtype=kind)
+    file.add("DequantizeLinear", whole, scale)
+    file.check(tmp_path, spread=9.0)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16])
 @pytest.mark.parametrize("moved", [False, True])
 def test_qdq_pairs(kind: type, moved: bool, tmp_path: Path) -> None:

@@ -165,14 +165,18 @@ def bipolar(site: Site, scale: FloatArray) -> Result:
 TYPES = {"u1": (0, 255), "i1": (-128, 127), "u2": (0, 65535), "i2": (-32768, 32767)}
 """numpy's integer types -> range of a QuantizeLinear to them."""
 
+OUTPUT_TYPES = {0: "u1", 2: "u1", 3: "i1", 4: "u2", 5: "i2"}
+"""``output_dtype`` (TensorProto.DataType) -> numpy's type, where no zero point says it."""
+
 
 @reads("QuantizeLinear")
 def quantize_linear(site: Site) -> Result:
     """To integers; the view then holds reals, and DequantizeLinear reads them as they are."""
     node = site.node
     scale, zero = site.required(1), site.const(2)
-    kind = zero.array.dtype.str[1:] if zero is not None else "u1"
-    if node.integer("output_dtype", 0) not in (0, 2, 3, 4, 5) or kind not in TYPES:
+    named = node.integer("output_dtype", 0)
+    kind = zero.array.dtype.str[1:] if zero is not None else OUTPUT_TYPES.get(named, str(named))
+    if named not in OUTPUT_TYPES or kind not in TYPES:
         raise node.error(f"it quantizes to {kind}", "quantize to 8 or 16 bits", "E109")
     x = site.operand(0)
     rank = len(x.axes) if isinstance(x, Tensor) else x.array.ndim if x is not None else 0
