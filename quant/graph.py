@@ -190,6 +190,7 @@ class Builder:
         self._scales: dict[str, FloatArray] = {}
         self._floors: dict[str, Overflow] = {}
         self._taken: dict[str, int] = {}
+        self._kept: set[str] = set()
 
     def input(
         self,
@@ -207,11 +208,20 @@ class Builder:
             self._masks[name] = masks
         return name
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Keep names for values that come later: others get a number."""
+        self._kept.update(names)
+
+    def release(self, name: str) -> None:
+        """Let the next value that asks for a kept name have it."""
+        self._kept.discard(name)
+
     def add(self, op: Op, *inputs: str, name: str, layer: str) -> str:
         """Append a node; the name gets a number where it is taken. Returns the value's name."""
-        if name in self.values:
-            self._taken[name] = self._taken.get(name, 1) + 1
-            name = f"{name}_{self._taken[name]}"
+        wanted = name
+        while name in self.values or name in self._kept:
+            self._taken[wanted] = self._taken.get(wanted, 1) + 1
+            name = f"{wanted}_{self._taken[wanted]}"
         operands = [self.values[n] for n in inputs]
         try:
             shape = op.shape(*(v.shape for v in operands))

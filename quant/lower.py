@@ -130,6 +130,7 @@ def lower_noted(graph: Graph, types: Types, options: Options | None = None) -> L
     builder = Builder(graph.name)
     to = Lowering(builder, types, options or Options(), plan.casts, plan.fused)
     made: dict[str, str] = {}
+    builder.keep(node.output for node in graph.nodes)
     for name in graph.inputs:
         to.layer = name
         builder.input(
@@ -180,6 +181,7 @@ def _expand(to: Lowering, graph: Graph, node: Node, plan: _Plan, made: dict[str,
         made[node.output] = inputs[0]
         return
     output = plan.renamed.get(node.output, node.output)
+    to.builder.release(output)
     try:
         if isinstance(node.op, Composite):
             made[node.output] = node.op.expand(to, output, to.layer, *inputs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateformer.quant.errors import Problems, TypeRangeError
-from gateformer.quant.execute import run
+from gateformer.quant.execute import run, run_reals
 from gateformer.quant.expand import (
     Attention,
     Elementwise,
@@ -14,6 +14,7 @@ from gateformer.quant.expand import (
     Linear,
     Pool,
     Quantize,
+    Requantize,
     Softmax,
 )
 from gateformer.quant.expand.context import Options, Types
@@ -21,7 +22,7 @@ from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower, lower_noted
 from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.elementwise import Add
-from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.layout import Reshape, Transpose
 from gateformer.quant.types import Fixed
 
 DEFAULT = Fixed.parse("fixed<17,7>")
@@ -174,6 +175,21 @@ def test_names_and_layers_survive(masked: bool) -> None:
         assert name == value.layer or name.startswith((value.layer, f"{value.layer}/", "up_gelu"))
     assert {"att/query", "att/score", "att/distance", "att/context"} <= set(lowered.values)
     assert not any(name[-2:] in ("_2", "_3") for name in lowered.values)
+
+
+def test_an_output_keeps_a_name_that_a_point_inside_another_layer_has() -> None:
+    """``q/moved`` is a point of the quantizer with a zero point, and the value read from it."""
+    b = Builder("m")
+    b.input("x", (3, 2))
+    op = Requantize(np.array(0.3), np.array(3), -8, 7)
+    q = b.add(op, "x", name="q", layer="q")
+    b.output(b.add(Transpose((1, 0)), q, name="q/moved", layer="q"))
+    graph = b.build()
+    lowered = lower(graph, Types(default=Fixed.parse("fixed<8,8>")))
+    x = np.arange(6).reshape(1, 3, 2)
+    assert lowered.outputs == ("q/moved",)
+    found = lowered.to_real("q/moved", run(lowered, {"x": x})["q/moved"])
+    assert (found == run_reals(graph, {"x": x.astype(np.float64)})["q/moved"]).all()
 
 
 def test_all_missing_types_are_reported_at_once() -> None:
