@@ -37,7 +37,7 @@ MUX = 0.64
 """ns of one LUT with its wire arcs."""
 CARRY_ENTRY, CARRY_BIT, CHAINED = 0.98, 0.0285, 0.97
 """ns: an n-bit addition takes ENTRY + n BIT from registers; behind another, ripples overlap."""
-THREE_ENTRY, THREE_CHAINED = 1.17, 1.22
+THREE_ENTRY, THREE_CHAINED = 1.17, 1.27
 """ns: the same of a sum of three, which has one more LUT before its carry chain."""
 LIMIT, WIDE_LIMIT = 0.6, 0.6
 """ns of a saturation: one LUT a bit, another where more than four bits tell that it is needed."""
@@ -66,8 +66,10 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
         shifts = [int(shift) for shift in op.parameters[: len(operands)]]
         behind = []
         for late, o, shift in zip(arrivals, operands, shifts, strict=True):
-            ripples = o.kind in SUMS or (o.kind == "cast" and o.parameters[2] == "fits")
-            rest = op.width - o.width - shift if ripples else op.width - 4
+            # Behind a cast stands a sum, or a slice whose bits arrive together: for a sum of three,
+            # which has no slack for it, the latter.
+            fits = o.kind == "cast" and o.parameters[2] == "fits" and op.kind == "add"
+            rest = op.width - o.width - shift if o.kind in SUMS or fits else op.width - 4
             behind.append(late + CARRY_BIT * max(0, rest))
         if op.kind == "sum":
             return max(THREE_ENTRY + CARRY_BIT * op.width, max(behind) + THREE_CHAINED)

@@ -51,8 +51,8 @@ ATTENTION = """\
   hand; attention, which gathers keys and values, cannot, so that II = T is ours alone.
 - alkaid 0.8.2 does not finish the attention: its tracer raises `KeyError` where a truncated product
   is multiplied again.
-- Neither rival has a division, so attention here rectifies its scores. Ours multiplies in DSP
-  slices, theirs in LUTs: of that network, LUTs alone do not compare.
+- Neither rival has a division, so attention here rectifies its scores. yosys gives DSP slices to
+  the products of ours and of da4ml's alike.
 """
 
 
