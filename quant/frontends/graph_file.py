@@ -18,7 +18,10 @@ from gateformer.quant.execute import run_reals
 from gateformer.quant.expand import Attention, FoldedAttention
 from gateformer.quant.frontends import plain_json
 from gateformer.quant.frontends.keras.site import MAX_VALUE
-from gateformer.quant.graph import Graph
+from gateformer.quant.graph import Graph, Node
+
+POSITIVE = ("heads", "scale", "step")
+"""Constants of any operation that are above zero; ``epsilon`` may be zero."""
 
 UNFIT = (IndexError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError)
 """What numpy and Python raise where an operation's constants do not fit together."""
@@ -62,6 +65,18 @@ def load(path: str | Path) -> Graph:
     return graph
 
 
+def _check_constants(node: Node) -> None:
+    """Refuse constants that no network has and that only later steps would stumble over."""
+    for name in (*POSITIVE, "epsilon"):
+        given = getattr(node.op, name, None)
+        if not isinstance(given, int | float):
+            continue  # arrays may be negative: folded normalizations
+        least = 0.0 if name == "epsilon" else np.nextafter(0.0, 1.0)
+        if not least <= given < np.inf:
+            what = "negative or infinite" if name == "epsilon" else "not above zero, or infinite"
+            raise malformed(f"{type(node.op).__name__}.{name} of '{node.output}' is {what}")
+
+
 def _check(graph: Graph) -> None:
     """Refuse lowered graphs, and tensors that no hardware of ours could hold."""
     if not graph.inputs or not graph.outputs:
@@ -73,6 +88,8 @@ def _check(graph: Graph) -> None:
             cause="its values are integers already",
             fix="pass the model that it was made from",
         )
+    for node in graph.nodes:
+        _check_constants(node)
     sizes = {name: prod(value.shape) for name, value in graph.values.items()}
     for node in graph.nodes:
         if isinstance(node.op, Attention | FoldedAttention):

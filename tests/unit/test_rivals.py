@@ -127,7 +127,7 @@ def test_a_loss_is_told_as_one() -> None:
         {"program": "a", "by": by, "interval": 1, "lut": lut, "ff": ff, "clocks": 3}
         for by, lut, ff in (("gateformer, joint, in threes", 30, 10), ("da4ml 0.6.0", 20, 20))
     ]
-    told = verdict(rows)
+    told = verdict(rows, "joint, in threes")
     assert "LUTs: 1.50 to 1.50 of da4ml's; fewer in 0 of 1." in told
     assert "flip-flops: 0.50 to 0.50 of da4ml's; fewer in 1 of 1." in told
     assert "alkaid" not in told

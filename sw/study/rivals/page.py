@@ -38,12 +38,22 @@ TAIL = """
 
 Ours, joint and in threes, at II = 1:
 
-{verdict}
+{threes}
 
-{attention}- Where a rival puts registers is its `latency_cutoff`: fewer stages would take fewer
+Ours, each matrix by itself, in twos, at II = 1:
+
+{twos}
+
+{attention}- The sums of three are what saves LUTs; joining matrices adds little ([studies](study.md)). In twos ours
+  is da4ml's solver with other registers.
+- Where a rival puts registers is its `latency_cutoff`, here 2 for all: fewer stages would take fewer
   flip-flops and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in
   twos* misses.
-- These are counts of yosys, without place and route. Vivado's differ, for all of them.
+- The ns know no wires, and a sum of three sends a majority over one to the next bit: routed, such
+  adders ran at about half the speed of sums of two on some devices
+  ([the cost model](cost_model.md)).
+- These are counts of yosys, without place and route; its mapping of sums of three is a rule of ours.
+  Vivado's counts differ, for all of them, and have not been seen.
 """
 
 ATTENTION = """\
@@ -72,7 +82,11 @@ def page(told: dict[str, Any], programs: Sequence[Program]) -> str:
         if rows:
             parts.append(f"\n## {program.about}\n\n{_table(rows)}")
     about = ATTENTION if any(row["program"] == "attention" for row in told["rows"]) else ""
-    return "".join(parts) + TAIL.format(verdict=verdict(told["rows"]), attention=about)
+    return "".join(parts) + TAIL.format(
+        threes=verdict(told["rows"], "joint, in threes"),
+        twos=verdict(told["rows"], "each, in twos"),
+        attention=about,
+    )
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
@@ -88,8 +102,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verdict(rows: Sequence[dict[str, Any]]) -> str:
-    """Return who takes the fewest LUTs and flip-flops at II = 1, and how far apart they are."""
+def verdict(rows: Sequence[dict[str, Any]], how: str) -> str:
+    """Return how ours of one kind compare in LUTs, flip-flops and clocks at II = 1."""
     names = dict.fromkeys(row["program"] for row in rows)
     lines = []
     for part, word in (("lut", "LUTs"), ("ff", "flip-flops"), ("clocks", "clocks")):
@@ -97,7 +111,7 @@ def verdict(rows: Sequence[dict[str, Any]]) -> str:
             ratios = []
             for name in names:
                 each = [r for r in rows if r["program"] == name and r["interval"] == 1]
-                mine = [r[part] for r in each if r["by"].endswith("joint, in threes")]
+                mine = [r[part] for r in each if r["by"].endswith(how)]
                 its = [r[part] for r in each if r["by"].startswith(rival)]
                 if mine and its:
                     ratios.append(mine[0] / its[0])
