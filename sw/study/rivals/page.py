@@ -44,15 +44,15 @@ Ours, each matrix by itself, in twos, at II = 1:
 
 {twos}
 
-{attention}- The sums of three are what saves LUTs; joining matrices adds little ([studies](study.md)). In twos ours
-  is da4ml's solver with other registers.
-- Where a rival puts registers is its `latency_cutoff`, here 2 for all: fewer stages would take fewer
+{attention}- The sums of three are what saves LUTs; joining matrices adds little ([studies](study.md)). In twos
+  ours is da4ml's solver with other registers.
+- Where a rival puts registers is its `latency_cutoff`, here 2: fewer stages would take fewer
   flip-flops and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in
   twos* misses.
 - The ns know no wires, and a sum of three sends a majority over one to the next bit: routed, such
   adders ran at about half the speed of sums of two on some devices
   ([the cost model](cost_model.md)).
-- These are counts of yosys, without place and route; its mapping of sums of three is a rule of ours.
+- These are counts of yosys, without place and route; that it maps sums of three is a rule of ours.
   Vivado's counts differ, for all of them, and have not been seen.
 """
 
