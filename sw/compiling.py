@@ -77,9 +77,7 @@ class Model:
         given = self._gathered(x, reals=True)
         raw = {name: self.graph.from_real(name, given[name]) for name in given}
         made = self._made(raw)
-        return self._alone(
-            {name: self.graph.to_real(name, made[name]) for name in made}
-        )
+        return self._alone({name: self.graph.to_real(name, made[name]) for name in made})
 
     def run(self, raw: Inputs) -> IntArray | dict[str, IntArray]:
         """Run raw integers of the input types; returns raw integers of the output types.
