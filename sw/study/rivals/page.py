@@ -44,7 +44,7 @@ Ours, each matrix by itself, in twos, at II = 1:
 
 {twos}
 
-{attention}- Sums of three are what saves LUTs; joining matrices adds little ([studies](study.md)). In
+{attention}- Sums of three save most LUTs; joining matrices adds little ([studies](study.md)). In
   twos ours is da4ml's solver with other registers.
 - Where a rival puts registers is its `latency_cutoff`, here 2: fewer stages would take fewer
   flip-flops and clocks, and longer logic. Ours alone answers to a budget in ns, which *each, in
