@@ -35,7 +35,10 @@ from gateformer.quant.types import Fixed, Overflow, Rounding
 needs_compiler = pytest.mark.skipif(c_build.find_tool("g++") is None, reason="not installed: g++")
 SOON = ("-O1",)
 """For long sources: the same integers, compiled ten times sooner."""
-QUICK = ("embedded", "folded", "layer_norm", "masked_causal", "rearranged", "short_inputs")
+QUICK = (
+    "embedded", "folded", "layer_norm", "log_sqrt2_masked", "masked_causal", "rearranged",
+    "short_inputs", "truncated",
+)  # fmt: skip
 
 
 def equal(graph: Graph, frames: int = 24, threads: int = 1, flags: Sequence[str] = EXACT) -> bool:

@@ -89,7 +89,7 @@ def outputs(candidate: Candidate, graph: Graph, folder: Path) -> tuple[np.ndarra
     assert (session.outputs() == found).all()
     assert session.version
     session.close()
-    return found, files.reference()
+    return found, files.reference(quantizers=candidate.quantizers)
 
 
 def test_every_operation_on_reals_has_its_words() -> None:

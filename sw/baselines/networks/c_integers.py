@@ -42,10 +42,12 @@ from gateformer.quant.ops.cast import Cast, Constant, Rescale, round_shift
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
+from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.normalize import Normalize, Shift
 from gateformer.quant.ops.reduce import Reduce
+from gateformer.quant.ops.shift_add import ShiftAdd
 from gateformer.quant.types import Fixed, Overflow, Rounding
 
 
@@ -195,6 +197,48 @@ def _matmul(to: _Integers, node: Node, op: MatMul) -> None:
             left = load(a, f"(h * {size} + k) * {tokens} + j", made.kind, lanes)
             code.say(f"a += {left} * ({made.kind}){b.name}[{other}];")
         code.say(store(made, f"(h * {held} + o) * {tokens} + j", "a", lanes))
+    to.held[node.output] = made
+
+
+@says(LogMatMul)
+def _log_matmul(to: _Integers, node: Node, op: LogMatMul) -> None:
+    a, b = (to.held[name] for name in node.inputs)
+    made, code = to.made(node.output), to.code
+    (rows, heads, size), (keys, shared, _) = a.shape, b.shape
+    tokens, room, held = padded(rows), padded(keys), made.shape[2]
+    head = "0" if shared == 1 else "h"
+    odd, even = whole(1 << op.guard, made.kind), whole(op.even, made.kind)
+    with code.loop("h", heads), code.loop("o", held), code.loop("j", tokens):
+        code.say(f"{made.kind} a = 0;")
+        with code.loop("k", size):
+            code.say(f"int c = (int){a.name}[(h * {size} + k) * {tokens} + j];")
+            code.say(f"{made.kind} w = c < 0 ? 0 : (c & 1 ? {odd} : {even}) << (c >> 1);")
+            code.say(f"a += w * ({made.kind}){b.name}[({head} * {held} + o) * {room} + k];")
+        code.say(store(made, f"(h * {held} + o) * {tokens} + j", "a", 1))
+    to.held[node.output] = made
+
+
+@says(ShiftAdd)
+def _shift_add(to: _Integers, node: Node, op: ShiftAdd) -> None:
+    """Straight-line code on each token: what is cut is cut in each step."""
+    x, made, code = to.held[node.inputs[0]], to.made(node.output), to.code
+    kind = word(op.widest(to.value(node.inputs[0]).fixed))
+    tokens = padded(split(x.shape)[0])
+
+    def moved(term: int, left: int) -> str:
+        return f"(t[{term}] << {left})" if left >= 0 else f"(t[{term}] >> {-left})"
+
+    with code.loop("j", tokens):
+        code.say(f"{kind} t[{op.inputs + len(op.steps)}];")
+        for i in range(op.inputs):
+            code.say(f"t[{i}] = {load(x, f'{i} * {tokens} + j', kind, 1)};")
+        for number, (a, b, left_a, left_b, minus) in enumerate(op.steps.tolist(), op.inputs):
+            sign = "-" if minus else "+"
+            code.say(f"t[{number}] = {moved(a, left_a)} {sign} {moved(b, left_b)};")
+        for o, (term, left, negate) in enumerate(op.outputs.tolist()):
+            one = moved(term, left) if term >= 0 else "0"
+            y = f"{'-' if negate else ''}{one} + {whole(int(op.bias[o]), kind)}"
+            code.say(store(made, f"{o} * {tokens} + j", y, 1))
     to.held[node.output] = made
 
 

@@ -25,6 +25,8 @@ from gateformer.quant.expand import (
     Shares,
     Table,
 )
+from gateformer.quant.expand.causal import Causal
+from gateformer.quant.expand.causal import seen as causal_seen
 from gateformer.quant.ops.base import Shape
 from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.types import FloatArray, Rounding
@@ -120,6 +122,13 @@ def _log_matmul(kit: Kit, op: LogMatMul, x: list[V], given: list[Shape], made: S
     top = float((1 << op.bits) - 1)
     power = kit.unary("exp", (x[0] - top) * (0.5 * log(2.0)))
     return kit.matmul(kit.keep(kit.where(kit.at_least(x[0], 0.0), power, 0.0)), x[1], "tokens")
+
+
+@means(Causal)
+def _causal(kit: Kit, op: Causal, x: list[V], given: list[Shape], made: Shape) -> V:
+    """What is not seen, far below: its own value has no meaning."""
+    hidden = causal_seen(made[0], made[2]) - 1.0
+    return kit.keep(x[0] + kit.constant(hidden * FAR))
 
 
 @means(Attend)
