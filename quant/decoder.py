@@ -178,6 +178,10 @@ class Decoder:
         Whether the LM head is the token embedding.
     source : str
         Where the shape is from.
+    epsilon : float
+        Added to a normalization's variance or mean square.
+    base : float
+        Base of rotary positions: pair i of a head turns by base^(-2 i / d_head) a token.
     """
 
     name: str
@@ -198,6 +202,8 @@ class Decoder:
     bias_ffn: bool = True
     tied: bool = True
     source: str = ""
+    epsilon: float = 1e-5
+    base: float = 10000.0
 
     @property
     def queries(self) -> int:

@@ -1,0 +1,159 @@
+"""The vocabulary of a GGUF file, and texts as its tokens.
+
+Owns ``Vocabulary`` and ``Words``. Imports the metadata, the errors and, for texts, the package
+tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from gateformer.quant.errors import PimError, ToolError
+from gateformer.quant.frontends.gguf_fields import Fields
+from gateformer.quant.frontends.plain_json import shorten
+
+KIND = "gpt2"
+"""Byte-level BPE."""
+SPLITS = {"smollm": True, "gpt-2": False, "default": False}
+"""Names of the ways in which a text is cut before merging, to whether digits stand alone."""
+CONTROL = 3
+"""Type of a token that stands for no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Tokens and how they are merged.
+
+    Attributes
+    ----------
+    kind, split : str
+        Kind of tokenizer, and how a text is cut before merging, as the file calls them.
+    tokens, merges : tuple of str
+        Tokens by number, and pairs that are merged, most urgent first.
+    control : frozenset of int
+        Tokens that stand for no text.
+    end : int or None
+        The token that ends a text.
+    begin : int or None
+        The token that has to stand in front of each text, if one has.
+    """
+
+    kind: str
+    split: str
+    tokens: tuple[str, ...]
+    merges: tuple[str, ...]
+    control: frozenset[int]
+    end: int | None
+    begin: int | None
+
+    @classmethod
+    def of(cls, fields: Fields) -> Vocabulary:
+        """Read a file's; problems go to ``fields``."""
+
+        def words(name: str, needed: bool) -> tuple[str, ...]:
+            key = f"tokenizer.ggml.{name}"
+            found = fields.value(key)
+            if found is None and not needed and key not in fields.held:
+                return ()
+            if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+                fields.wrong(key, "It is missing" if found is None else "It is no list of strings")
+                return ()
+            return tuple(found)
+
+        def token(name: str) -> int | None:
+            key = f"tokenizer.ggml.{name}"
+            found = fields.value(key)
+            if found is None:
+                return None
+            if type(found) is not int or not 0 <= found < len(tokens):
+                fields.wrong(key, f"It is {shorten(found)}, no token")
+                return None
+            return found
+
+        tokens = words("tokens", needed=True)
+        if len(set(tokens)) != len(tokens):
+            fields.wrong("tokenizer.ggml.tokens", "Some stand there twice")
+        merges = words("merges", needed=False)
+        types = fields.value("tokenizer.ggml.token_type") or []
+        if types and (not isinstance(types, list) or len(types) != len(tokens)):
+            fields.wrong("tokenizer.ggml.token_type", f"There are not {len(tokens)} of them")
+            types = []
+        begin = token("bos_token_id")
+        return cls(
+            kind=str(fields.value("tokenizer.ggml.model")),
+            split=str(fields.value("tokenizer.ggml.pre") or "default"),
+            tokens=tokens,
+            merges=merges,
+            control=frozenset(number for number, kind in enumerate(types) if kind == CONTROL),
+            end=token("eos_token_id"),
+            begin=begin if fields.value("tokenizer.ggml.add_bos_token") is True else None,
+        )
+
+
+class Words:
+    """Texts to tokens and back.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The tokens.
+
+    Raises
+    ------
+    ToolError
+        E505 without the package tokenizers.
+    PimError
+        E811 for a kind of tokenizer that is not known, or merges that contradict the tokens.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        try:
+            made: Any = import_module("tokenizers")
+        except ImportError as cause:
+            raise ToolError(
+                "E505",
+                "Python package not installed",
+                layer="tokenizers",
+                fix="pip install 'gateformer[language]'",
+            ) from cause
+        if vocabulary.kind != KIND or vocabulary.split not in SPLITS:
+            known = ", ".join(SPLITS)
+            cause_ = f"It is '{vocabulary.kind}', '{vocabulary.split}'; '{KIND}' with {known}"
+            raise _malformed("tokenizer.ggml.model", f"{cause_} are known")
+        numbers = {token: number for number, token in enumerate(vocabulary.tokens)}
+        pairs = [tuple(one.split(" ")) for one in vocabulary.merges]
+        for pair in pairs:
+            if len(pair) != 2 or not {*pair, "".join(pair)} <= numbers.keys():
+                cause_ = f"{shorten(' '.join(pair))} does not make one token of two"
+                raise _malformed("tokenizer.ggml.merges", cause_)
+        splits = [made.pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        if SPLITS[vocabulary.split]:
+            splits.insert(0, made.pre_tokenizers.Digits(individual_digits=True))
+        self._made = made.Tokenizer(made.models.BPE(vocab=numbers, merges=pairs))
+        self._made.pre_tokenizer = made.pre_tokenizers.Sequence(splits)
+        self._made.decoder = made.decoders.ByteLevel()
+        special = [vocabulary.tokens[number] for number in sorted(vocabulary.control)]
+        self._made.add_special_tokens([one for one in special if one])
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's tokens; names of control tokens become these."""
+        begin = self.vocabulary.begin
+        return [*([] if begin is None else [begin]), *self._made.encode(text).ids]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """Return the text of tokens; control tokens leave none, cut characters a U+FFFD."""
+        return str(self._made.decode(list(tokens), skip_special_tokens=True))
+
+
+def _malformed(key: str, cause: str) -> PimError:
+    return PimError(
+        "E811",
+        "malformed model configuration",
+        layer=key,
+        cause=cause,
+        fix="Take another model, or convert it again",
+    )
