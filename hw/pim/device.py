@@ -161,6 +161,9 @@ class Asic:
         Of BF16 and FP32 numbers, each of one a clock, shared by all units.
     sram_bytes : int
         Memory for vectors, scores and buffered values.
+    lanes : int
+        Numbers that a sum takes at once, a power of two: the order of its additions
+        (``functions.total``) hangs on it.
     """
 
     clock_ns: float
@@ -169,6 +172,7 @@ class Asic:
     adders: int = 256
     multipliers: int = 128
     sram_bytes: int = 131072
+    lanes: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +415,7 @@ def _build(name: str, text: str, file: str) -> Device:
             spec.asic.adders,
             spec.asic.multipliers,
             spec.asic.sram_bytes,
+            spec.asic.lanes,
         )
         if spec.asic
         else None,

@@ -120,6 +120,7 @@ class AsicSpec(Form):
     adders: Positive = 256
     multipliers: Positive = 128
     sram_bytes: Positive = 131072
+    lanes: Literal[1, 2, 4, 8, 16, 32, 64, 128] = 16
     source: Text
 
 
