@@ -23,7 +23,7 @@ module gf_pim_fp32_add #(
   // The operand of larger magnitude keeps its place, the other is moved to the right.
   wire swapped = a[30:0] < b[30:0];
   wire [31:0] greater = swapped ? b : a;
-  wire [31:0] lesser = swapped ? a : b;
+  wire [30:0] lesser = swapped ? a[30:0] : b[30:0];
   wire greater_normal = greater[30:23] != 8'd0;
   wire lesser_normal = lesser[30:23] != 8'd0;
   wire [7:0] greater_exponent = greater_normal ? greater[30:23] : 8'd1;
