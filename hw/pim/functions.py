@@ -126,7 +126,8 @@ def rsqrt(alu: Alu, x: ArrayLike) -> Floats:
     """
     x = np.asarray(x, np.float32)
     subnormal = np.abs(x) < SMALLEST
-    normal = np.abs(x) * np.where(subnormal, np.float32(2.0**24), np.float32(1))
+    with np.errstate(all="ignore"):
+        normal = np.abs(x) * np.where(subnormal, np.float32(2.0**24), np.float32(1))
     half = alu.multiply(normal, np.float32(0.5))
     alu.additions += 1  # the subtraction of bits
     y = (MAGIC - (normal.view(np.int32) >> np.int32(1))).view(np.float32)
