@@ -52,6 +52,8 @@ BRAM_OUTPUT = 2.28
 """ns from a block RAM's clock to its output pins, ``CLOCK_TO_Q`` apart; likewise."""
 SUMS = ("add", "sum")
 """Operations whose carries ripple: sums of two and of three."""
+CROSSING = 0.12
+"""ns that a value which comes late from the stage before needs besides: it fans out wider there."""
 LATE = 2.2
 """Latest ns at which a stage's output may leave without a register: a LUT still fits behind."""
 
@@ -59,7 +61,9 @@ LATE = 2.2
 def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[float]) -> float:
     """Logic delay in ns at an operation's output, from those at its operands."""
     latest = max(arrivals, default=0.0)
-    if op.kind in ("input", "const") or is_wiring(op, operands):
+    if op.kind == "input":
+        return latest + CROSSING if latest > 0 else 0.0
+    if op.kind == "const" or is_wiring(op, operands):
         return latest
     if op.kind in SUMS:
         # A carry that enters late still has to run up what its own adder did not.
@@ -70,6 +74,8 @@ def arrival(op: Operation, operands: Sequence[Operation], arrivals: Sequence[flo
             # which has no slack for it, the latter.
             fits = o.kind == "cast" and o.parameters[2] == "fits" and op.kind == "add"
             rest = op.width - o.width - shift if o.kind in SUMS or fits else op.width - 4
+            if o.kind == "mul" and op.kind == "sum":
+                rest = op.width  # A product's bits come all at once, its lowest with the others.
             behind.append(late + CARRY_BIT * max(0, rest))
         if op.kind == "sum":
             return max(THREE_ENTRY + CARRY_BIT * op.width, max(behind) + THREE_CHAINED)
