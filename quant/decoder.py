@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 NormKind = Literal["layer", "rms"]
 Activation = Literal["gelu", "relu", "silu"]
 Positions = Literal["learned", "rotary", "none"]
@@ -264,6 +267,12 @@ class Decoder:
     def kv_elements(self) -> int:
         """Numbers that one token leaves in the cache, all blocks together."""
         return 2 * self.layers * self.kv_width
+
+    def angles(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return by how much rotary positions turn the pairs of a head: positions x d_head / 2."""
+        half = self.d_head // 2
+        speeds = self.base ** (-np.arange(half) / max(1, half))
+        return positions[:, None].astype(np.float64) * speeds
 
     def macs(self, position: int, *, logits: bool = True) -> int:
         """Return the multiply-accumulates of one token in all matrices and in attention.

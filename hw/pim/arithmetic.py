@@ -1,7 +1,7 @@
 """What the banks' multipliers and the ASIC's sums compute, bit by bit.
 
-Owns ``to_bf16``, ``accumulate``, ``read``, ``product``, ``integer_product`` and ``merge``. Imports
-nothing of the package. docs/pim_decisions.md gives the reasons.
+Owns ``to_bf16``, ``accumulate``, ``read``, ``product`` and ``integer_product``. Imports nothing
+of the package. docs/pim_decisions.md gives the reasons.
 
 - BF16 x BF16 is exact in FP32 (8 x 8 significant bits).
 - A column's products are added in a tree of neighbours: lanes 0 + 1, 2 + 3, ..., then those sums'
@@ -16,8 +16,6 @@ nothing of the package. docs/pim_decisions.md gives the reasons.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,10 +28,10 @@ def to_bf16(values: ArrayLike) -> Floats:
     Infinities stay, a NaN stays one, subnormal numbers are rounded like all others.
     """
     exact = np.asarray(values, np.float32)
-    bits = exact.view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) & np.uint64(0xFFFF0000)
-    found = rounded.astype(np.uint32).view(np.float32)
-    return np.where(np.isnan(exact), np.float32(np.nan), found)
+    bits = exact.view(np.uint32)
+    odd = bits >> np.uint32(16) & np.uint32(1)
+    rounded = (bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)  # only NaNs wrap round
+    return np.where(np.isnan(exact), np.float32(np.nan), rounded.view(np.float32))
 
 
 def accumulate(accumulator: ArrayLike, weights: Floats, inputs: Floats) -> Floats:
@@ -133,21 +131,6 @@ def integer_product(
             raise OverflowError("a tile's sum does not fit INT32")
         total = total + read(sums.astype(np.float32)) * (scales * step)
     return to_bf16(total if bias is None else total + bias)
-
-
-class Share(NamedTuple):
-    """Attention over some keys: maximum, sum of exponentials, weighted sum of values."""
-
-    m: Floats
-    l: Floats  # noqa: E741 - (m, l, o) are the field's letters
-    o: Floats
-
-
-def merge(one: Share, other: Share) -> Share:
-    """Return attention over the keys of both shares; the order of merging is ascending."""
-    m = np.maximum(one.m, other.m)
-    a, b = np.exp(one.m - m), np.exp(other.m - m)
-    return Share(m, one.l * a + other.l * b, one.o * a[..., None] + other.o * b[..., None])
 
 
 def _columns(values: Floats, lanes: int) -> Floats:

@@ -81,6 +81,7 @@ class Compiler:
                 cause=f"It is {ffn_keep}; it is a share, above 0 and at most 1",
             )
         self.decoder = decoder
+        self.lanes = device.asic.lanes if device.asic else 1
         self.layout: Layout = lay(decoder, device, mapping, tokens, batch, weights, v_batch)
         free = asic.free_bytes(decoder, device)
         if v_batch > 1 and self.layout.staging is None:

@@ -192,8 +192,8 @@ class _Tensors:
         try:
             with np.errstate(invalid="ignore", over="ignore"):
                 found: Floats = dequantize(own.data, own.tensor_type).astype(np.float32)
-        except (*DAMAGED, NotImplementedError) as cause:
-            raise _damaged(self.path, cause) from None
+        except (*DAMAGED, NotImplementedError) as error_:
+            raise _damaged(self.path, error_) from None
         if not np.isfinite(found).all():
             cause = "It holds NaN or infinity"
             fix = "Convert the model again"

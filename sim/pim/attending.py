@@ -10,10 +10,12 @@ from collections.abc import Callable
 import numpy as np
 
 from gateformer.hw.pim import functions
-from gateformer.hw.pim.arithmetic import Share, merge, to_bf16
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Address, Floats, Integers, Layout, Part
 from gateformer.hw.pim.program import Step
+from gateformer.hw.pim.shares import Share, merged
+from gateformer.sim.pim import words
 from gateformer.sim.pim.banks import Banks
 
 Where = Callable[[Integers, Integers, Integers], Address]
@@ -31,13 +33,16 @@ class Attender:
         The numbers.
     v_batch : int
         Tokens whose values are written together.
+    lanes : int
+        Numbers that a sum of the ASIC takes at once.
     """
 
-    def __init__(self, layout: Layout, banks: Banks, v_batch: int) -> None:
+    def __init__(self, layout: Layout, banks: Banks, v_batch: int, lanes: int) -> None:
         self.layout = layout
         self.cache = layout.caches[0]
         self.banks = banks
         self.v_batch = v_batch
+        self.lanes = lanes
         self.queries = layout.decoder.heads // layout.decoder.kv_heads
         self.scale = np.float32(1 / np.sqrt(layout.decoder.d_head))
         self._held: dict[int, list[Floats]] = {}
@@ -82,7 +87,8 @@ class Attender:
                 case "attention/score":
                     part = next(scored)
                     reads = self.banks.run(step.expand(), cache.queries_sent(part, query))
-                    scores[part] = cache.scores_read(part, reads) * self.scale
+                    scaled = Alu().multiply(cache.scores_read(part, reads), self.scale)
+                    scores[part] = to_bf16(scaled)
                 case "attention/values":
                     part = next(weighted)
                     tokens = min(part.tokens, stored - part.first_token)
@@ -120,10 +126,11 @@ class Attender:
         if staging is None:
             raise ValueError("no staging area")
         self.banks.run(step.expand(), iter(()))
-        vectors, numbers = (one.ravel() for one in np.indices((turn, staging.width)))
-        where = staging.where(vectors, numbers)
+        firsts = np.arange(0, staging.width, staging.grid.lanes)
+        where = staging.where(np.arange(turn).repeat(len(firsts)), np.tile(firsts, turn))
         found = self.banks.gather(where._replace(row=where.row + block * self.layout.stride))
-        return found.reshape(turn, decoder.kv_heads, decoder.d_head)
+        values = words.floats(found).reshape(turn, -1)[:, : staging.width]
+        return values.reshape(turn, decoder.kv_heads, decoder.d_head)
 
     def _prepare(self, where: Address, numbers: Floats, block: int) -> None:
         where = where._replace(row=where.row + block * self.layout.stride)
@@ -136,13 +143,11 @@ class Attender:
         owner = self._owners(part, stored)
         weights = np.zeros_like(scores)
         for share in np.unique(owner):
-            own = scores[:, owner == share]
-            weights[:, owner == share] = functions.exp(Alu(), own - own.max(1, keepdims=True))
+            weights[:, owner == share] = _exps(scores[:, owner == share])[1]
         return to_bf16(weights)
 
     def _softmax(self, scores: Floats) -> Floats:
-        exps = functions.exp(Alu(), scores - scores.max(1, keepdims=True))
-        return to_bf16(exps * functions.reciprocal(Alu(), exps.sum(1))[:, None])
+        return to_bf16(functions.softmax(scores, self.lanes))
 
     def _owners(self, part: Part, stored: int) -> Integers:
         """Return the share of each token; those that wait make one of their own, -1."""
@@ -158,7 +163,10 @@ class Attender:
             tiles = [*sums[part]] if part in sums else []
             if len(late):
                 tiles.append(self._late(part, self._softmax(own)[:, stored:], late))
-            found.append(to_bf16(sum(tiles[1:], tiles[0])).ravel())
+            total = tiles[0]
+            for one in tiles[1:]:
+                total = Alu().add(total, one)
+            found.append(to_bf16(total).ravel())
         return np.concatenate(found)
 
     def _merged(
@@ -168,26 +176,22 @@ class Attender:
         shares = []
         for part, own in scores.items():
             owner = self._owners(part, stored)
-            weights = self._weights(part, own, stored, split=True)
             for share in (*range(part.splits), -1):
                 mine = owner == share
                 if mine.any():
-                    o = (
-                        sums[part][share]
-                        if share >= 0
-                        else self._late(part, weights[:, mine], late)
-                    )
-                    exps = functions.exp(Alu(), own[:, mine] - own[:, mine].max(1, keepdims=True))
-                    shares.append(Share(own[:, mine].max(1), exps.sum(1), o))
-        found = shares[0]
-        for one in shares[1:]:
-            found = merge(found, one)
-        return to_bf16(found.o * functions.reciprocal(Alu(), found.l)[:, None]).ravel()
+                    largest, exps = _exps(own[:, mine])
+                    weights = to_bf16(exps)
+                    o = sums[part][share] if share >= 0 else self._late(part, weights, late)
+                    shares.append(Share(largest, functions.total(exps, self.lanes), o))
+        return to_bf16(merged(shares)).ravel()
 
     def _late(self, part: Part, weights: Floats, late: Floats) -> Floats:
         """Weight and sum values that wait, in FP32, tokens ascending."""
         heads = late[:, part.first_head : part.first_head + part.heads].repeat(self.queries, 1)
-        found = np.zeros(heads.shape[1:], np.float32)
-        for token, own in enumerate(heads):
-            found = found + weights[:, token, None] * own
-        return found
+        return functions.accumulate(weights, heads.swapaxes(0, 1))
+
+
+def _exps(scores: Floats) -> tuple[Floats, Floats]:
+    """Return each head's largest score, and the exponentials of all below it."""
+    largest = functions.maximum(scores)
+    return largest, functions.exp(Alu(), Alu().add(scores, -largest[:, None]))

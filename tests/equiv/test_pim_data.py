@@ -12,7 +12,8 @@ from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.mapping import names
 from gateformer.quant.decoder import Decoder
-from gateformer.sim.pim.data import Executor, Weights, random_weights
+from gateformer.sim.pim.data import Executor
+from gateformer.sim.pim.weights import Weights, random_weights
 
 GPT = Decoder("gpt", 2, 48, 3, 3, 16, 192, 90, 64)
 LLAMA = replace(

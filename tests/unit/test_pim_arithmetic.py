@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from gateformer.hw.pim.arithmetic import (
-    Share,
     accumulate,
     integer_product,
-    merge,
     product,
     read,
     to_bf16,
@@ -131,19 +129,3 @@ def test_a_sum_that_does_not_fit_is_refused() -> None:
         integer_product(
             np.full((1, 2**18), 127), np.ones(2**18, np.float32), np.ones(1), widest=2**18
         )
-
-
-def attention(scores: np.ndarray, values: np.ndarray) -> Share:
-    m = scores.max(-1)
-    weights = np.exp(scores - m[:, None])
-    return Share(m, weights.sum(-1), weights @ values)
-
-
-def test_merged_shares_are_the_whole_attention() -> None:
-    scores, values = rng().normal(size=(4, 90)) * 5, rng().normal(size=(90, 8))
-    whole = attention(scores, values)
-    merged = attention(scores[:, :20], values[:20])
-    for first, last in ((20, 21), (21, 90)):
-        merged = merge(merged, attention(scores[:, first:last], values[first:last]))
-    assert np.allclose(merged.o / merged.l[:, None], whole.o / whole.l[:, None])
-    assert np.allclose(merged.m, whole.m)
