@@ -19,7 +19,7 @@ module gf_pim_gelu (
 
   gf_pim_gelu_argument argument (.clk(clk), .x(x), .u(u));
   gf_delay #(.Width(32), .Depth(11)) x_delay (.clk(clk), .in(x), .out(x_11));
-  gf_pim_gate divide (.clk(clk), .x(x_11), .u(u), .y(y));
+  gf_pim_gate gated (.clk(clk), .x(x_11), .u(u), .y(y));
 
 endmodule
 

@@ -12,7 +12,7 @@ module gf_pim_silu (
   output wire [31:0] y
 );
 
-  gf_pim_gate divide (.clk(clk), .x(x), .u(x), .y(y));
+  gf_pim_gate gated (.clk(clk), .x(x), .u(x), .y(y));
 
 endmodule
 

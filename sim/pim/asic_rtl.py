@@ -1,0 +1,200 @@
+"""The ASIC's Verilog, compiled and run on numbers.
+
+Owns ``Operation``, ``run``, ``unary`` and the files that they need (``sources``). Imports the build
+cache and the tools. Who calls it compares with ``hw.pim.functions`` and ``hw.pim.asic``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateformer.quant.errors import ToolError
+from gateformer.sim.rtl.build import cached, content_key, write_sources
+from gateformer.sim.rtl.tools import run_tool, tool_version, verilator_environment
+
+UNITS = (
+    "add", "multiply", "accumulate", "rotary", "relu", "gelu", "silu", "softmax", "layernorm",
+    "rmsnorm", "quantize", "maximum",
+)  # fmt: skip
+"""Units of ``gf_pim_asic`` by their numbers."""
+UNARY = {"exp": 27, "reciprocal": 23, "rsqrt": 24, "gelu": 66, "silu": 55}
+"""Units of one number, and the clocks from it to its result."""
+OPTIONS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast",
+           "--x-initial", "unique")  # fmt: skip
+COMPILER = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+
+Bits16 = NDArray[np.uint16]
+Bits32 = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of ``gf_pim_asic``; its header says what the fields are.
+
+    Attributes
+    ----------
+    unit : str
+        Of ``UNITS``.
+    source_a, source_b, source_c, destination, stride : int
+        Words of the memory.
+    count, length, vectors : int
+        Operands, numbers of a vector, vectors.
+    inverse_width, epsilon : float
+        Rounded to FP32.
+    """
+
+    unit: str
+    source_a: int = 0
+    source_b: int = 0
+    source_c: int = 0
+    destination: int = 0
+    stride: int = 0
+    count: int = 2
+    length: int = 1
+    vectors: int = 1
+    inverse_width: float = 0.0
+    epsilon: float = 0.0
+
+    def fields(self) -> list[int]:
+        """Return its numbers, in order."""
+        own = [UNITS.index(self.unit), *astuple(self)[1:9]]
+        return own + np.array([self.inverse_width, self.epsilon], "<f4").view("<u4").tolist()
+
+
+def sources(*tops: str) -> dict[str, str]:
+    """Return the Verilog of modules and of all that they instantiate, by file name."""
+    folders = [
+        resources.files("gateformer.hw.pim") / "rtl",
+        resources.files("gateformer.hw.rtl") / "lib",
+    ]
+    found: dict[str, str] = {}
+    names = [*tops]
+    while names:
+        name = names.pop()
+        if f"{name}.v" in found:
+            continue
+        text = next(
+            (folder / f"{name}.v").read_text(encoding="utf-8")
+            for folder in folders
+            if (folder / f"{name}.v").is_file()
+        )
+        found[f"{name}.v"] = text
+        names += re.findall(r"^\s*(gf_\w+)\s+(?:#\(|\w+\s*\()", text, re.MULTILINE)
+    return dict(sorted(found.items()))
+
+
+def run(
+    operations: Sequence[Operation],
+    memory: Bits16,
+    *,
+    work: Path,
+    cache: Path,
+) -> tuple[Bits16, list[int]]:
+    """Run operations one after another on the ASIC's Verilog, compiled.
+
+    Parameters
+    ----------
+    operations : sequence of Operation
+        What to do.
+    memory : array of uint16, shape (words, lanes)
+        What its memory holds at first; its shape is that of the memory.
+    work : Path
+        Folder to run in.
+    cache : Path
+        Folder of finished builds.
+
+    Returns
+    -------
+    memory : array of uint16, shape (words, lanes)
+        What it holds at last.
+    clocks : list of int
+        From start to done, of each operation.
+
+    Raises
+    ------
+    ToolError
+        E501, E502 or E505 where a tool is missing or fails.
+    """
+    words, lanes = memory.shape
+    files = sources("gf_pim_asic")
+    program = _program("asic_rtl", "gf_pim_asic", files, cache, LANES=lanes, WORDS=words)
+    work.mkdir(parents=True, exist_ok=True)
+    memory.astype("<u2").tofile(work / "memory")
+    fields = [field for one in operations for field in one.fields()]
+    np.array(fields, "<u4").tofile(work / "operations")
+    _run([program, work / "memory", work / "operations", work / "clocks"])
+    found = np.fromfile(work / "memory", "<u2").reshape(memory.shape)
+    return found, np.fromfile(work / "clocks", "<u4").tolist()
+
+
+def unary(numbers: Bits32, *, work: Path, cache: Path) -> dict[str, Bits32]:
+    """Send FP32 numbers through every unit of one number, one a clock.
+
+    Parameters
+    ----------
+    numbers : array of uint32, shape (n,)
+        Their bits.
+    work, cache : Path
+        As for `run`.
+
+    Returns
+    -------
+    dict of str to array of uint32, shape (n,)
+        Results' bits of each unit of ``UNARY``, taken that many clocks behind the numbers.
+    """
+    outputs = ", ".join(f"output wire [31:0] {name}" for name in UNARY)
+    units = "".join(
+        f"  gf_pim_{name} {name}_unit (.clk(clk), .x(x), .y({name}));\n" for name in UNARY
+    )
+    bench = (
+        "`default_nettype none\n\n"
+        f"module gf_pim_unary (input wire clk, input wire [31:0] x, {outputs});\n"
+        f"{units}endmodule\n"
+    )
+    files = sources(*(f"gf_pim_{name}" for name in UNARY)) | {"gf_pim_unary.v": bench}
+    program = _program("unary_rtl", "gf_pim_unary", files, cache)
+    work.mkdir(parents=True, exist_ok=True)
+    numbers.astype("<u4").tofile(work / "numbers")
+    _run([program, work / "numbers", work / "results"])
+    rows = np.fromfile(work / "results", "<u4").reshape(-1, len(UNARY))
+    return {
+        name: rows[latency : latency + len(numbers), column]
+        for column, (name, latency) in enumerate(UNARY.items())
+    }
+
+
+def _program(
+    bench: str, top: str, files: Mapping[str, str], cache: Path, **parameters: int
+) -> Path:
+    text = resources.files("gateformer.sim.pim").joinpath(f"{bench}.cpp").read_text("utf-8")
+    every = {**files, "bench.cpp": text}
+    chosen = [f"-G{name}={value}" for name, value in parameters.items()]
+    key = content_key(every, tool_version("verilator"), top, COMPILER, *OPTIONS, *chosen)
+
+    def make(folder: Path) -> None:
+        written = write_sources(every, folder)
+        command = [
+            "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", top, *chosen,
+            "-Mdir", str(folder / "model"), "-MAKEFLAGS", COMPILER, *OPTIONS,
+            "-o", "bench", str(folder / "sources" / "bench.cpp"), *written,
+        ]  # fmt: skip
+        environment = dict(os.environ) | verilator_environment()
+        run_tool(command, folder, environment, cache / f"{key}.log")
+
+    cached(cache / key, make)
+    return cache / key / "model" / "bench"
+
+
+def _run(command: Sequence[Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError("E502", "the compiled bench failed", cause=done.stderr.strip()[-300:])
