@@ -94,9 +94,8 @@ class Fields:
             self.wrong(prefix + "attention.head_count", f"A head of {width} numbers has no pairs")
         self._only("rope.scaling.type", "none", "Scaled rotary positions are not supported")
         self._only("expert_count", 0, "Mixtures of experts are not supported")
-        name = self.value("general.basename") or self.value("general.name")
         return {
-            "name": self._name(name),
+            "name": self.path.name.split(".")[0] or "model",
             "layers": self._size("layers", "block_count"),
             "d_model": d_model,
             "heads": heads,
@@ -130,10 +129,6 @@ class Fields:
     def wrong(self, key: str, cause: str, fix: str = "") -> None:
         """Note a problem."""
         self.problems.append(error("E811", self.path, key, cause, fix))
-
-    def _name(self, value: object) -> str:
-        text = value if isinstance(value, str) and value.strip() else self.path.stem
-        return "".join(one for one in text if one.isprintable())[:80]
 
     def _size(self, field: str, name: str, default: int | None = None) -> int:
         key = f"{ARCHITECTURE}.{name}"

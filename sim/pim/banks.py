@@ -169,8 +169,8 @@ class Banks:
             if kind == "bf16":
                 multiply(self.cells, self.buffer, self.sums, channels, span, *place)
             else:
-                cells, sent = self.cells.view(np.int8), self.buffer.view(np.int8)
-                multiply(cells, sent, self.sums.view(np.int32), channels, span, *place)
+                cells, buffer = self.cells.view(np.int8), self.buffer.view(np.int8)
+                multiply(cells, buffer, self.sums.view(np.int32), channels, span, *place)
             return
         every = np.ix_(channels, np.arange(first, last))
         own = self.cells[channels, first:last, one.row, one.column : one.column + one.size]

@@ -54,7 +54,7 @@ class Executor:
         for block, own in enumerate(weights.blocks):
             for name, placed in layout.matrices.items():
                 self._put(placed, own[name], block)
-            self._put(layout.parameters, own["parameters"][None], block)
+            self._put(layout.parameters, weights.parameters[block][None], block)
         self._put(layout.head, weights.head)
         self._put(layout.final, weights.final[None])
         if layout.embedding is not None:

@@ -107,8 +107,8 @@ def banks_int4(
             sums[channel, bank] += total
 
 
-def matrix_bf16(matrix: Floats, vectors: Floats, first: int, last: int, sums: Floats) -> None:
-    """Multiply rows of a matrix with vectors: one tile, accumulators from +0 on.
+def matrix_bf16(matrix: Floats, vectors: Floats, sums: Floats) -> None:
+    """Multiply a matrix with vectors: one tile, accumulators from +0 on.
 
     Parameters
     ----------
@@ -116,8 +116,6 @@ def matrix_bf16(matrix: Floats, vectors: Floats, first: int, last: int, sums: Fl
         BF16 numbers.
     vectors : array of float32, shape (columns, lanes, vectors)
         BF16 numbers.
-    first, last : int
-        Rows to multiply.
     sums : array of float32, shape (outputs, vectors)
         Gets the accumulators.
     """
@@ -127,7 +125,7 @@ def matrix_bf16(matrix: Floats, vectors: Floats, first: int, last: int, sums: Fl
     some = np.empty((max(1, lanes // 2), count), np.float32)
     others = np.empty((max(1, lanes // 2), count), np.float32)
     total = np.empty(count, np.float32)
-    for output in range(first, last):
+    for output in range(len(matrix)):
         for t in range(count):
             total[t] = 0
         for column in range(columns):

@@ -1,8 +1,8 @@
 """Numbers as the bits of a memory: BF16, and INT8 and INT4 side by side.
 
-Owns ``bits``, ``floats``, ``whole``, ``packed`` and ``columns``. Imports nothing but types. A column
-is kept as words of 16 bits; INT8 number i is byte i of it, the low byte first, and INT4 numbers 2 i
-and 2 i + 1 are the low and the high half of byte i.
+Owns ``bits``, ``floats``, ``whole``, ``packed`` and ``columns``. Imports nothing but types. A
+column is kept as words of 16 bits; INT8 number i is byte i of it, the low byte first, and INT4
+numbers 2 i and 2 i + 1 are the low and the high half of byte i.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def floats(words: Words) -> Floats:
 
 
 def whole(words: Words, weights: str) -> NDArray[np.int8]:
-    """Return columns' numbers: ``weights`` is int8 or int4; shape (..., words) to (..., numbers)."""
+    """Return columns' numbers, int8 or int4 ones: (..., words) to (..., numbers)."""
     pairs = np.ascontiguousarray(words).view(np.int8)
     if weights == "int8":
         return pairs

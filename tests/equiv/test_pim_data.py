@@ -49,8 +49,8 @@ def truth(decoder: Decoder, weights: Weights, words: list[int]) -> np.ndarray:
         x = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * own[: decoder.d_model]
         return x + own[decoder.d_model :] if decoder.norm == "layer" else x
 
-    for block in weights.blocks:
-        own = np.split(block["parameters"], np.cumsum([decoder.norm_parameters] * 2))
+    for block, parameters in zip(weights.blocks, weights.parameters, strict=True):
+        own = np.split(parameters, np.cumsum([decoder.norm_parameters] * 2))
         biases, place = {}, 0
         for matrix in decoder.matrices:
             size = matrix.outputs if matrix.bias else 0
