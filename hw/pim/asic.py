@@ -139,7 +139,7 @@ def clocks(work: AsicWork, asic: Asic) -> int:
     For each phase max(elements x multiplications / multipliers, elements x additions / adders),
     rounded up; the operations of each vector likewise; and the latency of the longest chain of
     operations once, since vectors follow one another through the pipeline. A unit that the device
-    states takes ceil(elements / per_clock) + latency.
+    states takes what ``Unit`` says; vectors count as equally long.
 
     Raises
     ------
@@ -148,7 +148,10 @@ def clocks(work: AsicWork, asic: Asic) -> int:
     """
     stated = asic.units.get(work.unit)
     if stated is not None:
-        return -(-work.elements // stated.per_clock) + stated.latency
+        length = -(-work.elements // work.vectors)
+        words = -(-length // stated.per_clock)
+        each = stated.passes * words + stated.vector_latency
+        return stated.latency + stated.lead * words + work.vectors * each
     if work.unit not in COSTS:
         raise PimError(
             "E807",

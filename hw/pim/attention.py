@@ -164,7 +164,7 @@ class Attention:
         if waiting:
             elements = heads * width * waiting
             after = (*weights, *drafts.ends["attention/append_values"])
-            done += (drafts.asic("attention/waiting", "accumulate", elements, after),)
+            done += (drafts.asic("attention/waiting", "accumulate", elements, after, heads),)
         split = parts[0].splits > 1 or parts[-1].first_token > 0
         used = [one for one in (_before(part, stored) for part in parts) if one.tokens > 0]
         if split:
@@ -179,7 +179,8 @@ class Attention:
         if used and waiting:
             sums += heads * width
         if sums:
-            done = (drafts.asic("attention/sum", "add", sums, done),)
+            vectors = max(1, sums // (heads * width))
+            done = (drafts.asic("attention/sum", "add", sums, done, vectors),)
         return done
 
     def _keep(

@@ -129,19 +129,31 @@ class Link:
 class Unit:
     """A pipelined unit of the ASIC.
 
+    An operation on vectors of ``words`` = ceil(elements of a vector / ``per_clock``) takes
+    ``latency`` + ``lead`` x words + vectors x (``passes`` x words + ``vector_latency``) clocks.
+
     Attributes
     ----------
     latency : int
-        ASIC clocks from a vector's last element in to its last result out.
+        ASIC clocks of an operation besides, from its start to its last result.
     per_clock : int
         Elements that it takes a clock.
     source : str
         Where this is from.
+    passes : int
+        How often it takes a vector's elements, other operands of theirs included.
+    vector_latency : int
+        Clocks of each vector besides: where the next one waits for a result of this one.
+    lead : int
+        Passes over one vector's elements that an operation has besides its vectors'.
     """
 
     latency: int
     per_clock: int
     source: str = ""
+    passes: int = 1
+    vector_latency: int = 0
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ class UnitSpec(Form):
     latency: Whole
     per_clock: Positive
     source: Text = ""
+    passes: Annotated[int, Field(ge=1, le=64)] = 1
+    vector_latency: Whole = 0
+    lead: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class AsicSpec(Form):

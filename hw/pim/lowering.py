@@ -220,7 +220,7 @@ class Lowering:
         sums = len(tiles) - (not carry) + (matrix.bias and last)
         if sums:
             waits = done + (drafts.ends["parameters"] if matrix.bias and last else ())
-            done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits),)
+            done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits, sums),)
         return done
 
     def _spread(self, tile: Tile) -> Sequence[int]:
