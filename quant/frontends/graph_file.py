@@ -18,10 +18,14 @@ from gateformer.quant.execute import run_reals
 from gateformer.quant.expand import Attention, FoldedAttention
 from gateformer.quant.frontends import plain_json
 from gateformer.quant.frontends.keras.site import MAX_VALUE
+from gateformer.quant.frontends.names import MAX_NAME, check_name
 from gateformer.quant.graph import Graph, Node
 
 POSITIVE = ("heads", "scale", "step")
 """Constants of any operation that are above zero; ``epsilon`` may be zero."""
+
+LONGEST = 8 * MAX_NAME
+"""Characters of a value's name: of layers in models in models, with its own place behind."""
 
 UNFIT = (IndexError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError)
 """What numpy and Python raise where an operation's constants do not fit together."""
@@ -38,8 +42,9 @@ def load(path: str | Path) -> Graph:
     Raises
     ------
     ModelError
-        E101 where it is JSON of something else or a lowered graph, E107 where it is too large, E111
-        and E115 for a version or a content that is not ours, E112 for tensors beyond all hardware.
+        E101 where it is JSON of something else or a lowered graph, E107 where it is too large, E108
+        for unsafe names, E111 and E115 for a version or a content that is not ours, E112 for
+        tensors beyond all hardware.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -81,6 +86,10 @@ def _check(graph: Graph) -> None:
     """Refuse lowered graphs, and tensors that no hardware of ours could hold."""
     if not graph.inputs or not graph.outputs:
         raise malformed("it has no input, or no output")
+    check_name(graph.name, "graph")
+    for value in graph.values.values():
+        check_name(value.name, "value", LONGEST)
+        check_name(value.layer, "layer", LONGEST)
     if any(value.type is not None for value in graph.values.values()):
         raise ModelError(
             "E101",

@@ -18,6 +18,7 @@ from gateformer.quant.frontends.keras.blueprint import Blueprint, read_blueprint
 from gateformer.quant.frontends.keras.importer import import_graph
 from gateformer.quant.frontends.keras.topology import unfold
 from gateformer.quant.frontends.keras.weights import ArchiveWeights, LegacyWeights, Weights
+from gateformer.quant.frontends.names import check_name
 from gateformer.quant.graph import Graph
 
 WEIGHTS_GROUP = "model_weights"
@@ -43,7 +44,8 @@ def load(path: str | Path) -> Graph:
     """
     with _opened(Path(path)) as (model, weights):
         name = model.layer.config.get("name")
-        return import_graph(name if isinstance(name, str) else "model", unfold(model), weights)
+        name = check_name(name, "model") if isinstance(name, str) and name else "model"
+        return import_graph(name, unfold(model), weights)
 
 
 def layer_classes(path: str | Path) -> dict[str, str]:

@@ -47,6 +47,11 @@ def _misfit(name: str, field: str, size: int) -> Callable[[dict[str, Any]], obje
     return lambda d: _node(d, name)["attributes"].update({field: array})
 
 
+def _renamed(document: dict[str, Any], old: str, new: str) -> None:
+    text = json.dumps(document).replace(json.dumps(old), json.dumps(new))
+    document.update(json.loads(text))
+
+
 HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "an architecture": (lambda d: d.pop("spec_version"), "E101"),
     "a later version": (lambda d: d.update(spec_version=99), "E111"),
@@ -59,6 +64,12 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "heads below one": (lambda d: _node(d, "attention")["attributes"].update(heads=-1), "E115"),
     "a negative scale": (lambda d: _node(d, "attention")["attributes"].update(scale=-1.0), "E115"),
     "a negative epsilon": (lambda d: _node(d, "norm1")["attributes"].update(epsilon=-1.0), "E115"),
+    "a name out of its folder": (lambda d: d.update(name="../../x"), "E108"),
+    "a rooted name": (lambda d: d.update(name="/etc/x"), "E108"),
+    "a name of two lines": (lambda d: d.update(name="a\nb"), "E108"),
+    "an endless layer": (lambda d: _node(d, "up").update(layer="n" * 9999), "E108"),
+    "a layer out of its folder": (lambda d: _node(d, "up").update(layer="a/../../b"), "E108"),
+    "a value that moves the cursor": (lambda d: _renamed(d, "up", "\x1b[2Jup"), "E108"),
     "a huge input": (lambda d: d["inputs"][0].update(shape=[1 << 50, 3]), "E11"),
     "an empty input": (lambda d: d["inputs"][0].update(shape=[0, 3]), "E11"),
     "a negative input": (lambda d: d["inputs"][0].update(shape=[-4, 3]), "E11"),

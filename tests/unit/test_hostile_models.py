@@ -368,6 +368,17 @@ FILES: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "E108",
         "500 characters",
     ),
+    "a model's name out of its folder": (
+        lambda t: bad(
+            t,
+            {
+                "class_name": "Functional",
+                "config": {**model(source(4), dense())["config"], "name": "../../evil"},
+            },
+        ),
+        "E108",
+        "rename the model",
+    ),
     "models in models": (lambda t: bad(t, doubling(24)), "E107", "more than 20000 calls"),
     "quantizer with code": (
         lambda t: bad(

@@ -305,6 +305,18 @@ def test_all_strangers_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\nb", "\x1b[2J", "n" * 500])
+def test_unsafe_names(name: str, tmp_path: Path) -> None:
+    proto = model([DENSE], [ONES])
+    proto.graph.name = name
+    (error,) = refused(saved(tmp_path, proto))
+    assert (error.code, error.layer) == ("E108", name[:40].encode("unicode_escape").decode())
+    proto.graph.name = "fine"
+    proto.graph.input[0].name = proto.graph.node[0].input[0] = name
+    (error,) = refused(saved(tmp_path, proto))
+    assert error.code == "E108"
+
+
 @pytest.mark.parametrize("length", [0, 1, 7, 40, 100])
 def test_truncated(length: int, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"

@@ -10,10 +10,10 @@ from typing import Any
 
 from gateformer.quant.errors import ModelError
 from gateformer.quant.frontends.keras.references import Ref, Use, references, uses, walk
+from gateformer.quant.frontends.names import check_name
 from gateformer.quant.frontends.plain_json import Config
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
-MAX_NAME = 200
 HGQ2 = "hgq>"
 """Package under which HGQ2 registers its layers."""
 
@@ -151,24 +151,7 @@ def checked_name(entry: Mapping[str, Any], number: int, model: Config) -> str:
     name = entry.get("name", inner)
     if not isinstance(name, str) or not name:
         raise model.error(f"layer {number} has no name")
-    unsafe = (
-        f"it is {len(name)} characters long, the limit is {MAX_NAME}"
-        if len(name) > MAX_NAME
-        else "it holds control characters"
-        if any(not c.isprintable() for c in name)
-        else "it is a path out of its folder"
-        if ".." in name.replace("\\", "/").split("/") or name.startswith(("/", "\\"))
-        else ""
-    )
-    if unsafe:
-        raise ModelError(
-            "E108",
-            "unsafe name in a model file",
-            layer=name[:40].encode("unicode_escape").decode(),
-            cause=unsafe,
-            fix="rename the layer and save again",
-        )
-    return name
+    return check_name(name)
 
 
 def to_snake_case(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateformer.quant.errors import GateformerError, ModelError, Problems, ToolError
+from gateformer.quant.frontends.names import check_name
 from gateformer.quant.frontends.onnx.model import Const, Input, Model, Node
 from gateformer.quant.frontends.onnx.names import layer_names, scope_of
 from gateformer.quant.frontends.onnx.weights import Folder, array_of
@@ -52,8 +53,9 @@ def read(path: Path) -> Model:
     Raises
     ------
     ModelError, Problems
-        E101 for what is no ONNX model, E107 for absurd sizes, E108 for weights outside the model's
-        folder, E103 for cycles and references to nothing; per node what cannot be kept.
+        E101 for what is no ONNX model, E107 for absurd sizes, E108 for unsafe names and for
+        weights outside the model's folder, E103 for cycles and references to nothing; per node
+        what cannot be kept.
     ToolError
         E505 without the onnx package.
     """
@@ -122,6 +124,7 @@ def _model(proto: Any, folder: Folder) -> Model:
         if value.name in constants:
             continue  # before IR version 4 weights were inputs too
         try:
+            check_name(value.name, "input")
             inputs.append(_input(value))
         except GateformerError as error:
             faults.append(error)
@@ -134,7 +137,7 @@ def _model(proto: Any, folder: Folder) -> Model:
         if name not in defined or count > 1:
             what = "never defined" if name not in defined else "declared twice"
             raise ModelError("E103", f"output of the model is {what}", layer=name)
-    name = folder.stem if graph.name in AUTOMATIC else graph.name
+    name = folder.stem if graph.name in AUTOMATIC else check_name(graph.name, "graph")
     return Model(name, tuple(inputs), outputs, tuple(ordered), constants)
 
 
