@@ -1,7 +1,7 @@
 """What the banks' multipliers and the ASIC's sums compute, bit by bit.
 
-Owns ``to_bf16``, ``accumulate``, ``read``, ``product`` and ``integer_product``. Imports nothing
-of the package. docs/pim_decisions.md gives the reasons.
+Owns ``to_bf16``, ``canonical``, ``accumulate``, ``read``, ``product`` and ``integer_product``.
+Imports nothing of the package. docs/pim_decisions.md gives the reasons.
 
 - BF16 x BF16 is exact in FP32 (8 x 8 significant bits).
 - A column's products are added in a tree of neighbours: lanes 0 + 1, 2 + 3, ..., then those sums'
@@ -12,6 +12,8 @@ of the package. docs/pim_decisions.md gives the reasons.
   rounds once to BF16.
 - Whole-number weights are multiplied with INT8 numbers and added exactly in INT32; RD_MAC rounds to
   BF16, and the ASIC scales each tile's result in FP32.
+- All of it is IEEE 754 with subnormal numbers and infinities. Which NaN it is that numpy gives
+  depends on the machine; hardware gives ``QUIET_NAN``, and ``canonical`` makes them the same.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float32]
+
+QUIET_NAN = np.uint32(0x7FC00000)
+"""The bits of every NaN that the hardware gives; of BF16 the upper 16."""
 
 
 def to_bf16(values: ArrayLike) -> Floats:
@@ -32,6 +37,15 @@ def to_bf16(values: ArrayLike) -> Floats:
     odd = bits >> np.uint32(16) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)  # only NaNs wrap round
     return np.where(np.isnan(exact), np.float32(np.nan), rounded.view(np.float32))
+
+
+def canonical(values: ArrayLike) -> Floats:
+    """Return FP32 numbers with ``QUIET_NAN`` for every NaN, as the hardware has them.
+
+    The sign of a zero stays, so that bits can be compared.
+    """
+    exact = np.asarray(values, np.float32)
+    return np.where(np.isnan(exact), QUIET_NAN.view(np.float32), exact)
 
 
 def accumulate(accumulator: ArrayLike, weights: Floats, inputs: Floats) -> Floats:
