@@ -1,9 +1,9 @@
 """A decoder's numbers without a memory: all tokens of a text at once, bit by bit the same.
 
-Owns ``Bulk``. Imports the decoder, products of many vectors and the ASIC's functions. It knows lanes
-and tiles, which fix the order of additions, but no address: ``data.Executor`` gives the same logits
-token by token from compiled programs, for mappings that leave a head's keys together and values
-that are written at once.
+Owns ``Bulk``. Imports the decoder, products of many vectors and the ASIC's functions. It knows
+lanes and tiles, which fix the order of additions, but no address: ``data.Executor`` gives the same
+logits token by token from compiled programs, for mappings that leave a head's keys together and
+values that are written at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Bulk:
         -------
         array of float32, shape (tokens, vocab)
         """
-        decoder, own = self.decoder, self.weights
+        own = self.weights
         x = self._embedded(tokens)
         for block, matrices in enumerate(own.blocks):
             norms, biases = self._split(own.parameters[block])
