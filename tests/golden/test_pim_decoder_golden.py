@@ -142,7 +142,7 @@ def test_more_tokens_than_the_buffer_holds() -> None:
         assert agree(bulk[position], expected)
 
 
-@pytest.mark.parametrize("settings", [{"lanes": 8}, {"tile": 32}, {"asic_lanes": 4}])
+@pytest.mark.parametrize("settings", [{"lanes": 8}, {"tile": 32}])
 def test_the_order_of_additions_is_part_of_it(settings: dict[str, int]) -> None:
     decoder = SHAPES["two tiles"]
     weights, words = random_weights(decoder), words_of(decoder, 3)
