@@ -21,7 +21,7 @@ from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.grid import segment
 from gateformer.hw.pim.layout import Address, Floats, Integers, Placed, Striped, Tile
 from gateformer.hw.pim.lowering import hidden_parts, kept_columns, runs
-from gateformer.hw.pim.program import Segment, Step
+from gateformer.hw.pim.program import Program, Segment, Step
 from gateformer.sim.pim import words
 from gateformer.sim.pim.attending import Attender
 from gateformer.sim.pim.banks import Banks
@@ -77,7 +77,13 @@ class Executor:
         array of float32, shape (vocab,)
             The logits.
         """
-        program = self.compiler.token(position, word=word)
+        found = self.run(self.compiler.token(position, word=word), position, word)
+        if found is None:
+            raise ValueError("a program without an LM head")
+        return found
+
+    def run(self, program: Program, position: int, word: int) -> Floats | None:
+        """Run a token's own program, as the compiler gives it; None without the LM head."""
         groups = groupby(program.steps, lambda one: (one.block, one.work.name.split("/")[0]))
         kept: dict[str, Floats] = {}
         for (block, name), steps in groups:
@@ -111,7 +117,7 @@ class Executor:
                     pass  # the likeliest one is the reader's to take
                 case _:
                     raise ValueError(f"no meaning for {name}")
-        return kept["head"]
+        return kept.get("head")
 
     def _put(self, table: Placed | Striped, values: Floats, block: int = 0) -> None:
         own = words.columns(values, self._lanes(table))

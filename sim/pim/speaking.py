@@ -1,0 +1,174 @@
+"""A language model on a simulated memory: its words from banks of bits, its clocks from the engine.
+
+Owns ``speak`` and ``Speech``. Imports the compiler, the banks' executor, the timeline and the bulk
+decoder. One program a token goes through both, so what is timed is what is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateformer.hw.pim.compile import Compiler
+from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.layout import Floats
+from gateformer.quant.decoder import Decoder
+from gateformer.quant.errors import ConfigError, MismatchError
+from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.pim.bulk import Bulk
+from gateformer.sim.pim.collect import Collector
+from gateformer.sim.pim.data import Executor
+from gateformer.sim.pim.generation import OVERLAPPED
+from gateformer.sim.pim.memory import ClosedMemory
+from gateformer.sim.pim.timeline import serial, together
+from gateformer.sim.pim.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What was said, and when.
+
+    Attributes
+    ----------
+    prompt, words : tuple of int
+        Tokens given, and tokens said behind them.
+    logits : array of float32, shape (words, vocab)
+        What each word was chosen from.
+    clocks : tuple of int
+        Clocks of each word, from the choice of the one in front of it to its own.
+    prompt_clocks : int
+        Clocks of the prompt but for its last token, whose pass gives the first word.
+    compiler : Compiler
+        What made the programs.
+    """
+
+    prompt: tuple[int, ...]
+    words: tuple[int, ...]
+    logits: Floats
+    clocks: tuple[int, ...]
+    prompt_clocks: int
+    compiler: Compiler
+
+
+def speak(
+    decoder: Decoder,
+    weights: Weights,
+    device: Device,
+    prompt: Sequence[int],
+    count: int,
+    *,
+    mapping: str = "pim-gpt",
+    form: str = "bf16",
+    overlap: bool = False,
+    refresh: Refresh | None = None,
+    end: int | None = None,
+    said: Callable[[int], None] = lambda word: None,
+) -> Speech:
+    """Generate words: each time the likeliest one, the first of equals.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        The model.
+    weights : Weights
+        Its numbers, in the format ``form``.
+    device : Device
+        The memory.
+    prompt : sequence of int
+        Tokens in front, at least one.
+    count : int
+        Words at most.
+    mapping, form : str
+        How the model lies in the memory; format of its matrices.
+    overlap : bool
+        Whether memory and ASIC work at once.
+    refresh : Refresh or None
+        How the memory is refreshed; None for all-bank.
+    end : int or None
+        A word behind which nothing is said.
+    said : callable
+        Told each word.
+
+    Raises
+    ------
+    ConfigError, PimError or Problems
+        E022 for an empty prompt or more tokens than the model's context; else as the compiler.
+    """
+    if not prompt:
+        raise ConfigError(
+            "E022", "setting out of range", layer="prompt", cause="It is empty", fix="Give a word"
+        )
+    compiler = Compiler(
+        decoder,
+        device,
+        mapping,
+        tokens=len(prompt) + count - 1,
+        weights=form,
+        parts=OVERLAPPED if overlap else 1,
+    )
+    executor = Executor(compiler, weights)
+    memory = ClosedMemory(device, refresh or Refresh("all-bank"))
+    times = Collector(device, together if overlap else serial, memory)
+    tokens, logits = list(prompt), []
+    for position in range(len(prompt) + count - 1):
+        chooses = position >= len(prompt) - 1
+        program = compiler.token(position, logits=chooses, word=tokens[position])
+        times.token(program)
+        found = executor.run(program, position, tokens[position])
+        if found is None:
+            continue
+        logits.append(found)
+        tokens.append(int(found.argmax()))
+        said(tokens[-1])
+        if tokens[-1] == end:
+            break
+    given = len(prompt)
+    return Speech(
+        prompt=tuple(prompt),
+        words=tuple(tokens[given:]),
+        logits=np.array(logits),
+        clocks=tuple(times.token_clocks[given - 1 :]),
+        prompt_clocks=sum(times.token_clocks[: given - 1]),
+        compiler=compiler,
+    )
+
+
+def check(speech: Speech, weights: Weights) -> Floats:
+    """Compute all logits once more without any address, and compare every bit.
+
+    Returns
+    -------
+    array of float32
+        The same logits.
+
+    Raises
+    ------
+    ConfigError
+        E022 for a mapping that splits keys, which has no such second way.
+    MismatchError
+        E401 where a bit differs.
+    """
+    layout = speech.compiler.layout
+    if layout.mapping == "stream-k":
+        raise ConfigError(
+            "E022",
+            "setting out of range",
+            layer="check",
+            cause="Mapping stream-k splits keys over channels, which the plain decoder does not",
+            fix="Take mapping pim-gpt or interleaved",
+        )
+    bulk = Bulk.like(speech.compiler, weights)
+    tokens = [*speech.prompt, *speech.words][: len(speech.prompt) + len(speech.words) - 1]
+    expected = bulk.logits(tokens)[len(speech.prompt) - 1 :]
+    differ = (expected.view(np.uint32) != speech.logits.view(np.uint32)).any(1)
+    if differ.any():
+        raise MismatchError(
+            "E401",
+            "simulated values differ from the model",
+            layer=f"word {int(differ.argmax())}",
+            cause=f"{int(differ.sum())} of {len(differ)} words have other logits",
+            fix="Report this with the command",
+        )
+    return expected
