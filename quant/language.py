@@ -63,10 +63,10 @@ def logits(model: Language, tokens: Sequence[int], skip: Skip | None = None) -> 
 
 def surprises(logits: Floats, following: Sequence[int]) -> NDArray[np.float64]:
     """Return how surprising, in nats, each token is after the logits in front of it."""
-    exact = logits.astype(np.float64)
-    exact -= exact.max(-1, keepdims=True)
-    logs = exact - np.log(np.exp(exact).sum(-1, keepdims=True))
-    found: NDArray[np.float64] = -logs[np.arange(len(logs)), list(following)]
+    found = np.empty(len(logits))
+    for place, (row, token) in enumerate(zip(logits, following, strict=True)):
+        exact = row.astype(np.float64) - float(row.max())
+        found[place] = np.log(np.exp(exact).sum()) - exact[token]
     return found
 
 

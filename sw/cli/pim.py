@@ -53,6 +53,9 @@ Models = Annotated[
     list[str],
     typer.Argument(metavar="MODEL...", help="Some of `pim models`, or config.json files."),
 ]
+GgufArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL.gguf", help="A language model of LLaMA's kind.")
+]
 Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
 Prompt = Annotated[int, typer.Option(min=0, help="Tokens of the prompt before them.")]
 DeviceOption = Annotated[
@@ -255,8 +258,63 @@ def compare(
     return replicate(tokens, out=out).give(as_json)
 
 
+def generate(
+    model: GgufArgument,
+    prompt: Annotated[str, typer.Option(help="Text in front of what is generated.")],
+    tokens: Tokens = 64,
+    weights: WeightsOption = Weights.bf16,
+    device: DeviceOption = "pim-gpt",
+    channels: Channels = None,
+    mapping: Mapping = "pim-gpt",
+    refresh: RefreshOption = Refreshing.all_bank,
+    overlap: Overlap = False,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The prompt is a question (ChatML).")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Compute all logits once more, and compare every bit."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let a real language model speak on the memory, bit by bit and clock by clock."""
+    from gateformer.pim.generating import generate as run
+
+    return run(
+        model,
+        prompt,
+        tokens=tokens,
+        weights=weights.value,
+        device=device,
+        channels=channels,
+        mapping=mapping,
+        refresh=refresh.policy,
+        overlap=overlap,
+        chat=chat,
+        checked=check,
+    ).give(as_json)
+
+
+def perplexity(
+    model: GgufArgument,
+    text: Annotated[
+        Path | None,
+        typer.Option("--text", metavar="FILE", help="A text, in place of Python's documentation."),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to foretell.")] = 1000,
+    device: DeviceOption = "pim-gpt",
+    as_json: JsonOption = False,
+) -> int:
+    """Measure what BF16, the ASIC's functions, INT8 and INT4 cost a real language model."""
+    from gateformer.pim.perplexity import perplexity as run
+
+    return run(model, text, tokens=tokens, device=device).give(as_json)
+
+
 commands = {
     "simulate": simulate,
+    "generate": generate,
+    "perplexity": perplexity,
     "replay": replay,
     "check": check,
     "sweep": sweep,
