@@ -27,7 +27,7 @@ from gateformer.quant.expand.log_shares import reach
 from gateformer.quant.expand.softmax import Softmax
 from gateformer.quant.graph import Graph
 from gateformer.quant.lower import lower_noted
-from gateformer.quant.metrics import METRICS
+from gateformer.quant.metrics import METRICS, worth
 from gateformer.quant.types import Fixed, FloatArray, IntArray
 
 WIDTHS: Mapping[str, int] = MappingProxyType(
@@ -40,6 +40,9 @@ RELATIVE_WIDTH = 16
 
 TABLE_WIDTH = 8
 """Least width of those points in a search."""
+
+LARGEST = 1e100
+"""Magnitude whose squares can still be summed."""
 
 Range = tuple[float, float]
 
@@ -106,8 +109,7 @@ def observe(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
 
     def probe(name: str, reals: FloatArray) -> None:
-        if not np.isfinite(reals).all():
-            raise DataError("E603", "NaN or infinite value", layer=name, fix="clean the data")
+        check_reals(name, reals)
         low, high = ranges.get(name, (np.inf, -np.inf))
         ranges[name] = (
             min(low, float(reals.min(initial=np.inf))),
@@ -115,10 +117,21 @@ def observe(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, Range]:
         )
 
     for part in chunks(data):
-        run_reals(graph, part, probe)
+        with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is told above
+            run_reals(graph, part, probe)
     if not ranges:
         raise DataError("E604", "no data to calibrate on", fix="give at least one sample")
     return ranges
+
+
+def check_reals(name: str, reals: FloatArray) -> None:
+    """Refuse what no type can be chosen for: NaN, infinity, numbers beyond ``LARGEST`` (E603)."""
+    if not np.isfinite(reals).all():
+        raise DataError("E603", "NaN or infinite value", layer=name, fix="clean the data")
+    most = float(np.abs(reals).max(initial=0.0))
+    if most > LARGEST:
+        what, cause = "number too large to quantize", f"it reaches {most:.3g}"
+        raise DataError("E603", what, layer=name, cause=cause, fix="scale the data")
 
 
 def type_for(low: float, high: float, width: int, margin: float = 1.0) -> Fixed:
@@ -212,7 +225,7 @@ def calibrate(
     TypeRangeError
         E205 where no width up to the widest meets the budget.
     DataError
-        E603, E604 for unusable data or missing labels.
+        E603, E604 for unusable data, and for labels that are missing or not the model's.
     """
     base, options, budget = base or Types(), options or Options(), budget or Budget()
     data = {name: np.asarray(x)[: budget.samples] for name, x in data.items()}
@@ -268,7 +281,7 @@ def _cost(
     if budget.kind in METRICS and labels is not None:
         (name, *_) = exact
         measure, truth = METRICS[budget.kind], np.asarray(labels)[: len(exact[name])]
-        before, after = measure(exact[name], truth), measure(integer[name], truth)
+        before, after = worth(budget.kind, exact[name], truth), measure(integer[name], truth)
         return 1.0 - after / before, {"float": before, "integer": after}
     errors = [np.abs(integer[name] - exact[name]).ravel() for name in exact]
     error = np.concatenate(errors)

@@ -1,6 +1,6 @@
 """Figures of merit of a classifier's scores: area under the ROC curve, accuracy.
 
-Owns ``auc``, ``accuracy`` and ``METRICS``. Imports numpy only.
+Owns ``auc``, ``accuracy``, ``METRICS`` and ``worth``. Imports numpy only.
 """
 
 from __future__ import annotations
@@ -62,3 +62,30 @@ METRICS: Mapping[str, Callable[[FloatArray, IntArray], float]] = MappingProxyTyp
     {"auc": auc, "accuracy": accuracy}
 )
 """By the name that a budget uses."""
+
+
+def worth(metric: str, score: FloatArray, label: IntArray) -> float:
+    """Return what a model is worth that others are measured by: above zero.
+
+    Raises
+    ------
+    DataError
+        E604 where labels are of classes that the model does not have, or of one class alone where
+        two are needed, and where no answer of the model's is right.
+    """
+    classes = max(2, score.reshape(score.shape[0], -1).shape[1])
+    if int(label.max(initial=0)) >= classes:
+        raise DataError(
+            "E604",
+            f"labels up to {int(label.max())} for {classes} classes",
+            fix="give labels from 0 of the classes that the model tells",
+        )
+    found = METRICS[metric](score, label)
+    if found <= 0.0:
+        raise DataError(
+            "E604",
+            f"the model on reals has an {metric} of 0 on these labels",
+            cause="nothing can be lost of it",
+            fix="check that labels and inputs belong together",
+        )
+    return found

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from gateformer.quant.errors import DataError, TypeRangeError
+from gateformer.quant.errors import ConfigError, DataError, TypeRangeError
 from gateformer.quant.expand.context import Options
 from gateformer.quant.graph import Graph
-from gateformer.quant.metrics import METRICS
+from gateformer.quant.metrics import METRICS, worth
 from gateformer.quant.ptq.apply import quantize
 from gateformer.quant.ptq.evaluate import lowered, outputs
 from gateformer.quant.ptq.observe import Seen
@@ -46,11 +46,30 @@ class Goal:
         root mean square error of the outputs relative to theirs.
     metric : {"auc", "accuracy", "rms"}
         What is measured.
+
+    Raises
+    ------
+    ConfigError
+        E022 for bits and losses out of range.
     """
 
     bits: float | None = None
     loss: float | None = None
     metric: Literal["auc", "accuracy", "rms"] = "accuracy"
+
+    def __post_init__(self) -> None:
+        least, most = min(CANDIDATES), max(CANDIDATES)
+        if self.bits is not None and not least <= self.bits <= most:
+            raise ConfigError(
+                "E022",
+                f"a mean of {self.bits:g} bits",
+                layer="bits",
+                fix=f"give one of {least} to {most}",
+            )
+        if self.loss is not None and not 0.0 <= self.loss < np.inf:
+            raise ConfigError(
+                "E022", f"a loss of {self.loss:g}", layer="loss", fix="give a share of 0 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,18 @@ class Trial:
         self.exact = outputs(graph, data)
         self.known: dict[tuple[str, int], Steps] = {}
 
+    def check(self, goal: Goal) -> None:
+        """Refuse a goal whose loss cannot be measured, before anything takes time (E604)."""
+        if goal.loss is None or goal.metric == "rms":
+            return
+        if self.labels is None:
+            raise DataError("E604", f"a loss of {goal.metric} needs labels", fix="give labels")
+        if len(self.graph.outputs) > 1:
+            raise DataError(
+                "E604", f"a loss of {goal.metric} needs one output", fix="measure it by rms"
+            )
+        worth(goal.metric, self.exact, self.labels)
+
     def outputs(self, recipe: Recipe) -> FloatArray:
         """Results of the integers, as reals."""
         quantized = quantize(self.graph, self.seen, recipe, self.known)
@@ -121,7 +152,7 @@ class Trial:
         """Relative fall of the metric."""
         if metric == "rms" or self.labels is None:
             return float(self.error(recipe) ** 0.5)
-        before = METRICS[metric](self.exact, self.labels)
+        before = worth(metric, self.exact, self.labels)
         return 1.0 - METRICS[metric](self.outputs(recipe), self.labels) / before
 
 
@@ -191,36 +222,46 @@ def allocate(trial: Trial, recipe: Recipe, goal: Goal, progress: Progress | None
     Raises
     ------
     TypeRangeError
-        E205 where the widths that reach the bits lose more than ``goal.loss``.
+        E205 where the widths that reach the bits, or the widest of all, lose more than
+        ``goal.loss``, and where given widths leave no way to the bits.
     DataError
-        E604 where the metric needs labels and there are none.
+        E604 where the metric needs labels, and there are none or others than the model's.
     """
-    if goal.loss is not None and goal.metric != "rms" and trial.labels is None:
-        raise DataError("E604", f"a loss of {goal.metric} needs labels", fix="give labels")
+    trial.check(goal)
     sensitivity = sensitivities(trial, recipe, progress)
     where = places(trial.graph)
-    steps = steps_down(where, sensitivity)
-    widest = {place.name: max(CANDIDATES) for place in where}
+    steps = [step for step in steps_down(where, sensitivity) if step[1] not in recipe.widths]
+    widest = {place.name: max(CANDIDATES) for place in where} | dict(recipe.widths)
 
     def at(widths: Mapping[str, int]) -> Recipe:
-        return replace(
-            recipe, tables=recipe.table_bits, widths=MappingProxyType({**widths, **recipe.widths})
-        )
+        return replace(recipe, tables=recipe.table_bits, widths=MappingProxyType(dict(widths)))
 
     if goal.bits is not None:
         widths = _until(where, steps, widest, goal.bits)
     else:
         widths = _while(steps, widest, lambda w: trial.loss(at(w), goal.metric), goal.loss or 0.0)
-    if goal.bits is not None and goal.loss is not None:
-        lost = trial.loss(at(widths), goal.metric)
-        if lost > goal.loss:
-            raise TypeRangeError(
-                "E205",
-                "error budget not met",
-                cause=f"{goal.metric} loses {lost:.3g} at {goal.bits:g} bits, not {goal.loss:g}",
-                fix="allow more bits, or more loss",
-            )
+    _check_reached(trial, at(widths), goal)
     return Choice(at(widths), MappingProxyType(sensitivity))
+
+
+def _check_reached(trial: Trial, recipe: Recipe, goal: Goal) -> None:
+    """E205 where widths are not what was asked for."""
+    means = mean_bits(places(trial.graph), recipe.widths)
+    if goal.bits is not None and max(means) > goal.bits:
+        raise TypeRangeError(
+            "E205",
+            "error budget not met",
+            cause=f"{max(means):.3g} bits in the mean are left, not {goal.bits:g}",
+            fix="allow more bits, or narrow the widths that are given",
+        )
+    lost = 0.0 if goal.loss is None else trial.loss(recipe, goal.metric)
+    if goal.loss is not None and lost > goal.loss:
+        raise TypeRangeError(
+            "E205",
+            "error budget not met",
+            cause=f"{goal.metric} loses {lost:.3g} at {max(means):.3g} bits, not {goal.loss:g}",
+            fix="allow more bits, or more loss",
+        )
 
 
 def _until(

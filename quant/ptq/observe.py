@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gateformer.quant.calibrate import check_reals
 from gateformer.quant.compare import chunks
 from gateformer.quant.errors import DataError
 from gateformer.quant.execute import run_reals
@@ -101,7 +102,7 @@ def observe(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, Seen]:
     Raises
     ------
     DataError
-        E603 for NaN or infinity, E604 without a sample.
+        E603 for NaN, infinity and absurd numbers, E604 without a sample.
     """
     sums: dict[str, _Sums] = {}
     total = max((len(x) for x in data.values()), default=0)
@@ -111,9 +112,9 @@ def observe(graph: Graph, data: Mapping[str, FloatArray]) -> dict[str, Seen]:
         share = KEPT * len(next(iter(part.values()))) // total
 
         def probe(name: str, reals: FloatArray, share: int = share) -> None:
-            if not np.isfinite(reals).all():
-                raise DataError("E603", "NaN or infinite value", layer=name, fix="clean the data")
+            check_reals(name, reals)
             sums.setdefault(name, _Sums()).take(reals, share)
 
-        run_reals(graph, part, probe)
+        with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is told above
+            run_reals(graph, part, probe)
     return {name: found.seen() for name, found in sums.items()}

@@ -219,6 +219,8 @@ def _read(arrays: Arrays, key: str, path: Path) -> Array:
         array = arrays[key]
     except UNREADABLE as error:
         raise _bad(path, "unreadable data file", f"'{key}': {error}", "E601") from error
+    if not isinstance(array, np.ndarray):  # numpy hands over what is no array as bytes
+        raise _bad(path, "malformed data", f"'{key}' is no array")
     if array.dtype.kind not in "buif":
         raise _bad(path, "malformed data", f"'{key}' holds {array.dtype}, not numbers")
     return array

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gateformer.config.schema import Config, Quantize
 from gateformer.config.write import tree_to_toml
 from gateformer.flow.cache import cache_folder
@@ -95,9 +97,10 @@ class Answer:
         if "accuracy_float" in found:
             yield (
                 f"Accuracy {found['accuracy_float']:.4f} on reals, "
-                f"{found['accuracy_integer']:.4f} on integers; "
-                f"AUC {found['auc_float']:.4f}, {found['auc_integer']:.4f}"
+                f"{found['accuracy_integer']:.4f} on integers"
             )
+        if "auc_float" in found:
+            yield f"AUC {found['auc_float']:.4f} on reals, {found['auc_integer']:.4f} on integers"
         yield f"Outputs differ by {found['relative_error']:.2%} of their spread (rms)"
 
 
@@ -266,6 +269,8 @@ def _accuracy(graph: Graph, typed: Graph, test: Samples) -> dict[str, float]:
     if test.labels is None or len(graph.outputs) > 1 or int(test.labels.max()) >= classes:
         return found
     for name, metric in METRICS.items():
+        if name == "auc" and len(np.unique(test.labels)) < 2:
+            continue  # an area needs two classes
         found[f"{name}_float"] = metric(exact, test.labels)
         found[f"{name}_integer"] = metric(integer, test.labels)
     return found

@@ -148,6 +148,16 @@ def test_wrong_requests(
     assert sorted(path.name for path in design.iterdir()) == before
 
 
+def test_labels_of_one_class_have_no_area_but_an_accuracy(call: Call, design: Path) -> None:
+    arrays = dict(np.load(design / "data.npz"))
+    which = arrays["y_test"] == arrays["y_test"][0]
+    arrays |= {name: arrays[name][which] for name in ("x_test", "y_test")}
+    np.savez(design / "data.npz", **arrays)
+    code, told, _ = call("quantize", "design.toml", "--out", "q")
+    assert code == 0
+    assert set(told["accuracy"]) == {"relative_error", "accuracy_float", "accuracy_integer"}
+
+
 def test_without_data(call: Call, design: Path) -> None:
     code, told, _ = call("quantize", "float.json")
     assert code and told["error"]["code"] == "E604" and "--data" in told["error"]["fix"]

@@ -122,6 +122,8 @@ def test_a_metric_needs_labels_and_reports_both_values() -> None:
     with pytest.raises(DataError, match="labels"):
         calibrate(network(), data(), budget=Budget("auc", 0.01))
     labels = np.random.default_rng(2).integers(0, 3, 300)
+    with pytest.raises(DataError, match="E604 labels up to 4 for 3 classes"):
+        calibrate(network(), data(), budget=Budget("accuracy", 0.01), labels=labels + 2)
     done = calibrate(network(), data(), budget=Budget("auc", 0.01), labels=labels)
     assert done.metric["integer"] >= 0.99 * done.metric["float"]
 
@@ -163,3 +165,5 @@ def test_unusable_data() -> None:
         calibrate(network(), {"x": np.zeros((0, 6, 4))})
     with pytest.raises(DataError, match="E603"):
         calibrate(network(), {"x": np.full((3, 6, 4), np.nan)})
+    with pytest.raises(DataError, match="E603 number too large"):
+        calibrate(network(), {"x": np.full((3, 6, 4), 1e300)})

@@ -242,3 +242,5 @@ def test_wrong_settings() -> None:
         make(network(), {"x": np.zeros((0, 4, 3))}, Recipe())
     with pytest.raises(DataError, match="E603"):
         make(network(), {"x": np.full((3, 4, 3), np.nan)}, Recipe())
+    with pytest.raises(DataError, match=r"E603 number too large to quantize: 'x'. it reaches"):
+        make(network(), {"x": np.full((3, 4, 3), -1e160)}, Recipe())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from unit.ptq_networks import data, network
 
-from gateformer.quant.errors import DataError, TypeRangeError
+from gateformer.quant.errors import ConfigError, DataError, TypeRangeError
 from gateformer.quant.expand.context import Options
 from gateformer.quant.ptq import mixed
 from gateformer.quant.ptq.mixed import Goal, Trial, allocate, mean_bits, monotone, steps_down
@@ -61,6 +62,52 @@ def test_without_labels_the_outputs_error_counts() -> None:
 def test_a_budget_that_cannot_be_met() -> None:
     with pytest.raises(TypeRangeError, match="E205"):
         allocate(trial(), Recipe(), Goal(bits=3.0, loss=1e-9, metric="rms"))
+
+
+def test_a_loss_below_that_of_the_widest_cannot_be_met() -> None:
+    with pytest.raises(TypeRangeError, match=r"E205.*not 0"):
+        allocate(trial(), Recipe(), Goal(loss=0.0, metric="rms"))
+
+
+def test_given_widths_that_leave_no_way_to_the_bits() -> None:
+    here = trial()
+    wide = dict.fromkeys((p.name for p in places(here.graph) if p.kind == "weights"), 8)
+    with pytest.raises(TypeRangeError, match="8 bits in the mean are left, not 5"):
+        allocate(here, Recipe(widths=wide), Goal(bits=5.0))
+    one = max((p for p in places(here.graph) if p.kind == "weights"), key=lambda p: p.elements)
+    chosen = allocate(here, Recipe(widths={one.name: 8}), Goal(bits=5.0)).recipe.widths
+    assert chosen[one.name] == 8 and max(mean_bits(places(here.graph), chosen)) <= 5.0
+
+
+@pytest.mark.parametrize(
+    ("bits", "loss"), [(1.0, None), (float("nan"), None), (None, -0.1), (None, float("nan"))]
+)
+def test_goals_out_of_range(bits: float | None, loss: float | None) -> None:
+    with pytest.raises(ConfigError, match="E022"):
+        Goal(bits, loss)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "auc"])
+def test_labels_of_other_classes_are_refused_before_the_search(
+    metric: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixed, "sensitivities", None)
+    here = trial()
+    assert here.labels is not None
+    here.labels = here.labels + 1
+    with pytest.raises(DataError, match="E604 labels up to 3 for 3 classes"):
+        allocate(here, Recipe(), Goal(loss=0.1, metric=metric))
+
+
+def test_labels_that_the_model_never_tells_leave_nothing_to_lose() -> None:
+    here = trial()
+    assert here.labels is not None
+    here.labels = (here.labels + 1) % here.exact.shape[1]
+    with pytest.raises(DataError, match="E604 the model on reals has an accuracy of 0"):
+        allocate(here, Recipe(), Goal(loss=0.1))
+    here.labels = here.labels * 0
+    with pytest.raises(DataError, match="E604 one class alone"):
+        allocate(here, Recipe(), Goal(loss=0.1, metric="auc"))
 
 
 def test_given_widths_stay() -> None:

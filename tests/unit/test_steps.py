@@ -65,6 +65,13 @@ def test_labels_that_are_no_classes(tmp_path: Path, wrong: float) -> None:
         read_samples(table, network(), "test")
 
 
+def test_what_numpy_takes_for_bytes_is_no_array(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as packed:
+        packed.writestr("x_test.npy", b"no header")
+    with pytest.raises(DataError, match=r"E602.*'x_test' is no array"):
+        read_samples(Data(file=str(tmp_path / "d.npz")), network(), "test")
+
+
 def test_test_inputs_serve_where_calibration_has_none(tmp_path: Path) -> None:
     table = save(tmp_path / "d.npz", x_test=np.zeros((2, 4, 3)))
     samples = read_samples(table, network(), "calibration")
