@@ -93,13 +93,13 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
         "layernorm": Cost(
             (Count(0, 1), Count(1, 2), Count(2, 1)),
             TREE + Count(2, 1) + TREE + RSQRT + Count(2, 1),
-            RSQRT + Count(2, 0),
+            RSQRT + Count(2, 1),
         ),
         # squared, summed; times 1 / root of the mean, times gain
         "rmsnorm": Cost(
             (Count(1, 1), Count(2, 0)),
             Count(1, 0) + TREE + RSQRT + Count(2, 0),
-            RSQRT + Count(1, 0),
+            RSQRT + Count(1, 1),
         ),
         "gelu": Cost(
             (Count(3, 1) + EXP + Count(0, 1) + RECIPROCAL + Count(1, 0),),
@@ -127,7 +127,11 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
         # magnitudes summed; 15 rounds of comparing and counting the sums of 16 numbers each
         "select": Cost((Count(0, 1), Count(0, 2)), Count(0, 4) + ROUNDS),
         # largest magnitude; times 127 / it, rounded
-        "quantize": Cost((Count(0, 1), Count(1, 1)), TREE + RECIPROCAL + Count(1, 1), RECIPROCAL),
+        "quantize": Cost(
+            (Count(0, 1), Count(1, 1)),
+            TREE + RECIPROCAL + Count(1, 1),
+            RECIPROCAL + Count(2, 0),
+        ),
     }
 )
 """Unit to what one of its operations takes."""

@@ -2,7 +2,7 @@
 
 Owns ``Alu``, the functions of one number (``exp``, ``reciprocal``, ``rsqrt``, ``gelu``, ``silu``,
 ``relu``) and of vectors (``total``, ``mean``, ``maximum``, ``softmax``, ``layernorm``, ``rmsnorm``,
-``rotary``, ``accumulate``, ``quantize``, ``largest_groups``). Imports the arithmetic; ``asic``
+``rotary``, ``accumulate``, ``quantize``, ``largest_groups`` and others). Imports the arithmetic; ``asic``
 prices the counts. The Verilog in ``rtl`` gives the same bits. Vectors are BF16 numbers kept as
 FP32, along the last axis; results are FP32, which the ASIC rounds to BF16 where it stores them.
 
@@ -199,10 +199,23 @@ def mean(x: ArrayLike, lanes: int, alu: Alu | None = None) -> Floats:
 
 def maximum(x: ArrayLike) -> Floats:
     """Return the largest number of the last axis; +0 is above -0, and any NaN gives NaN."""
-    bits = np.asarray(x, np.float32).view(np.int32)
-    keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).max(-1)
-    found = np.where(keys < 0, keys ^ np.int32(0x7FFFFFFF), keys).astype(np.int32).view(np.float32)
-    return np.where(np.isnan(x).any(-1), np.float32(np.nan), found)
+    keys = _ordered(x).max(-1)
+    bits = np.where(keys < 0, keys ^ np.int32(0x7FFFFFFF), keys).astype(np.int32)
+    found = bits.view(np.float32)
+    return np.where(np.isnan(found), np.float32(np.nan), found)
+
+
+def place_of_maximum(x: ArrayLike) -> NDArray[np.int64]:
+    """Return where ``maximum`` stands in the last axis; the first one of equal ones."""
+    return np.asarray(_ordered(x).argmax(-1), np.int64)
+
+
+def _ordered(x: ArrayLike) -> NDArray[np.int32]:
+    """Return whole numbers that order as numbers do, NaN above all."""
+    x = np.asarray(x, np.float32)
+    bits = x.view(np.int32)
+    keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
+    return np.where(np.isnan(x), np.int32(0x7FFFFFFF), keys)
 
 
 def softmax(scores: ArrayLike, lanes: int, alu: Alu | None = None) -> Floats:

@@ -15,7 +15,7 @@
 //   10    quantize to INT8
 //   11    maximum: lane 0 its value, lanes 1 and 2 its place's low and high half
 //
-// Where operands and results stand, and the clocks from start to done: see gf_pim_sequencer and the
+// Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer and the
 // units' headers. Results of 0 to 10 are rounded to BF16 once, where they are written. The host's port
 // works while busy is low; its reads take a clock.
 //
@@ -84,7 +84,7 @@ module gf_pim_asic #(
   wire out_second;
   wire [16*LANES-1:0] out;
 
-  gf_pim_sequencer #(
+  gf_pim_asic_sequencer #(
     .LANES(LANES), .AddressBits(AddressBits), .LengthBits(LengthBits)
   ) sequencer (
     .clk(clk), .rst(rst), .start(start),

@@ -1,0 +1,72 @@
+"""Clocks of the ASIC that is there in Verilog, from its structure.
+
+Owns ``units``. Imports devices and the latencies of an addition and a multiplication. The device
+``pim-rtl`` states these for 16 lanes; simulation counts the same, clock for clock.
+
+Its memory gives one word of ``lanes`` numbers a clock, so a vector takes as many clocks as words are
+read for it: three times a softmax's scores, and for LayerNorm three times x and once gain and bias. What
+is added follows from the depth of the pipelines: a phase is over some clocks after its last word, and
+one clock is for the sequencer. An operation's first clock is its start, its last one done.
+"""
+
+from __future__ import annotations
+
+from gateformer.hw.pim.asic import ADD_LATENCY, EXP, MULTIPLY_LATENCY, RECIPROCAL, Count
+from gateformer.hw.pim.device import Unit
+
+STEP = 1
+"""Clocks of the sequencer between a phase's end and the next one's first read, or done."""
+PRODUCT = 1
+"""Clocks of a product of two BF16 numbers (gf_pim_bf16_multiply)."""
+MAXIMUM = 2
+"""Clocks of a word through gf_pim_maximum."""
+GUESS = 2
+"""Clocks of the first guess of 1/sqrt(x)."""
+
+
+def units(lanes: int) -> dict[str, Unit]:
+    """Return every unit of ``gf_pim_asic`` with so many lanes.
+
+    Rotary counts a head's both halves, each of whole words; accumulate takes a head a vector, its
+    ``elements`` being those of all weighted vectors, each of whole words; add takes an addition a
+    vector.
+    """
+    add, multiply = ADD_LATENCY, MULTIPLY_LATENCY
+    exp, reciprocal = _row(EXP), _row(RECIPROCAL)
+    rsqrt = GUESS + 2 * _row(Count(3, 1))
+    gate = exp + add + reciprocal + multiply
+    total = add * (lanes.bit_length() - 1) + 1
+    below = add + exp
+    mean = total + multiply
+    softmax = (MAXIMUM, below + total + reciprocal, below + multiply)
+    scale = add + multiply + mean + add + rsqrt
+    result = add + multiply + multiply + add
+    # The result's clocks count from its number, ready from the last word of bias or gain.
+    layernorm, rmsnorm = (mean, scale, result - 2), (scale, result - 1)
+    quantize = (MAXIMUM + reciprocal + multiply, multiply + add + 1)
+
+    def flowing(clocks: int, **more: int) -> Unit:
+        return Unit(1 + clocks + STEP, lanes, **more)
+
+    def phased(passes: int, *phases: int) -> Unit:
+        return Unit(1, lanes, passes=passes, vector_latency=sum(phases) + STEP * len(phases))
+
+    return {
+        "add": flowing(1, lead=1),
+        "multiply": flowing(PRODUCT, passes=2),
+        "accumulate": flowing(PRODUCT + 1, vector_latency=1),
+        "rotary": flowing(PRODUCT + add + 1, passes=2),
+        "relu": flowing(1),
+        "gelu": flowing(_row(Count(3, 1)) + gate),
+        "silu": flowing(gate),
+        "softmax": phased(3, *softmax),
+        "layernorm": phased(5, *layernorm),
+        "rmsnorm": phased(3, *rmsnorm),
+        "quantize": phased(2, *quantize),
+        "maximum": phased(1, MAXIMUM),
+    }
+
+
+def _row(count: Count) -> int:
+    """Return the clocks of operations that wait for one another."""
+    return count.multiply * MULTIPLY_LATENCY + count.add * ADD_LATENCY
