@@ -1,210 +1,157 @@
-// gf_pim_sequencer: walks through the vectors of one operation of the ASIC.
+// gf_pim_sequencer: which command a channel issues in this clock, if any.
 //
-// For each vector and each phase it reads the vector's words, and for each word its operands, one a
-// clock; then it waits until the unit is ready. Operations of one phase go on with the next vector
-// at once. done comes in the clock after the last ready.
+// The request at the queue's head asks for its own command or for what must come before it:
 //
-//   clocks from start to done  1 + vectors x sum over phases of (reads + clocks until ready + 1)
-//   with one phase             1 + all reads + clocks until ready + 1
+//   all rows  PREA where a bank is open at another row, else ACT16 where one is closed
+//   one row   PRE where its bank is open at another row, ACT where it is closed
+//   REFab     PREA where a bank is open
+//   REFpb     PRE where its bank is open
 //
-// where reads are words x operands, and one more a vector with weights, and a unit's header tells how
-// many clocks after its last operand it is ready: that operand comes one clock after its read.
+// In the other mode (register or array; array at first) TMOD issues in its place, in the first
+// clock in which both are legal. SYNC and EOC wait for the last completion and take one clock.
+// After EOC the channel does nothing more.
 //
-// Operand 0 is at source_a. The next ones are at
-//   sum        source_b, then source_b + stride, ...          multiply  source_b
-//   weighted   source_a + stride, ...; weights at source_b + vector
-//   rotary     the half behind source_a's, source_b (cosines), source_c (sines)
-//   norms      source_b (gain), source_c (bias), the same for all vectors
-// A vector's words follow one another, and vectors one another; source_a and, with sum or multiply,
-// source_b move on with them. Results stand likewise from destination on; behind each vector of
-// quantize is its step, and maximum gives one word a vector.
+// A refresh that is due goes before requests where more than Postponed are due, or where the
+// queue is empty; one that has begun goes through. REFpb goes round the banks.
+//
+//   issue, command   a command goes out in this clock
+//   refreshing       it is for a refresh, else for the head of the queue
+//   pop              the head of the queue is done with
+//
+// All of it hangs on this clock's inputs and on earlier clocks.
 
 `default_nettype none
 
 module gf_pim_sequencer #(
-  parameter LANES = 16,
-  parameter AddressBits = 12,
-  parameter LengthBits = AddressBits + $clog2(LANES)
+  parameter Banks = 16,
+  parameter Modes = 1,
+  parameter Postponed = 0,
+  parameter PerBank = 0
 ) (
-  input  wire                   clk,
-  input  wire                   rst,
-  // the operation
-  input  wire                   start,
-  input  wire                   sum,
-  input  wire                   multiply,
-  input  wire                   weighted,
-  input  wire                   rotary,
-  input  wire                   quantize,
-  input  wire                   maximum,
-  input  wire                   softmax,
-  input  wire                   layernorm,
-  input  wire                   rmsnorm,
-  input  wire [AddressBits-1:0] source_a,
-  input  wire [AddressBits-1:0] source_b,
-  input  wire [AddressBits-1:0] source_c,
-  input  wire [AddressBits-1:0] destination,
-  input  wire [AddressBits-1:0] stride,
-  input  wire [7:0]             count,
-  input  wire [LengthBits-1:0]  length,
-  input  wire [AddressBits-1:0] vectors,
-  output reg                    busy,
-  output reg                    done,
-  // to the memory
-  output reg  [AddressBits-1:0] read_address,
-  output wire [AddressBits-1:0] write_address,
-  output wire [LANES-1:0]       write_keep,
-  // to the units: what the memory gives in this clock
-  output reg  [1:0]             in_phase,
-  output reg                    in_weights,
-  output reg                    in_valid,
-  output reg  [7:0]             in_operand,
-  output reg                    in_first,
-  output reg                    in_last_operand,
-  output reg                    in_last,
-  output reg  [LANES-1:0]       in_keep,
-  // from the units
-  input  wire                   ready,
-  input  wire                   out_valid,
-  input  wire                   out_second
+  input  wire             clk,
+  input  wire             rst,
+  input  wire             refresh_due,
+  input  wire             request_valid,
+  input  wire [4:0]       request_command,
+  input  wire             request_register_mode,
+  input  wire             request_all_rows,
+  input  wire             request_one_row,
+  input  wire             request_blocks,
+  input  wire             request_last,
+  input  wire [7:0]       request_bank,
+  input  wire [Banks-1:0] open,
+  input  wire [Banks-1:0] open_at_row,
+  input  wire             legal,
+  input  wire             switch_legal,
+  input  wire [15:0]      latency,
+  output wire             issue,
+  output wire [4:0]       command,
+  output reg  [4:0]       wanted,
+  output wire [7:0]       bank,
+  output wire             refreshing,
+  output wire             pop,
+  output wire             resume_held,
+  output reg              finished
 );
 
-  localparam LaneBits = $clog2(LANES);
+  localparam [4:0] Act = 5'd0;
+  localparam [4:0] Act16 = 5'd2;
+  localparam [4:0] Pre = 5'd3;
+  localparam [4:0] Prea = 5'd5;
+  localparam [4:0] RefAb = 5'd21;
+  localparam [4:0] RefPb = 5'd22;
+  localparam [4:0] Tmod = 5'd23;
+  localparam [4:0] Sync = 5'd24;
+  localparam [4:0] Eoc = 5'd25;
+  localparam [31:0] MostPostponed = Postponed;
+  localparam [31:0] LastBank = Banks - 1;
 
-  // Words, and the lanes of the last one.
-  wire [LengthBits-1:0] before_last = length - 1'b1;
-  wire [AddressBits-1:0] last_word = before_last[LengthBits-1:LaneBits];
-  wire [AddressBits-1:0] words = last_word + 1'b1;
-  wire [LANES-1:0] tail_keep = {LANES{1'b1}} >> ~before_last[LaneBits-1:0];
+  reg [15:0] owed;
+  reg begun;
+  reg [7:0] refresh_bank;
+  reg register_mode;
 
-  wire three_phases = softmax || layernorm || rmsnorm;
-  wire [1:0] first_phase = rmsnorm ? 2'd1 : 2'd0;
-  wire [1:0] last_phase = three_phases ? 2'd2 : quantize ? 2'd1 : 2'd0;
-  wire flows = !three_phases && !quantize && !maximum;
+  // Refreshes: one that is due in this clock may issue in it.
+  wire [15:0] owed_now = owed + {15'd0, refresh_due};
+  wire urgent = begun || {16'd0, owed_now} > MostPostponed;
+  assign refreshing = owed_now != 16'd0 && (urgent || !request_valid);
+  assign bank = refreshing ? refresh_bank : request_bank;
 
-  reg walking;
-  reg weights_next;
-  reg [1:0] phase;
-  reg [7:0] operand;
-  reg [AddressBits-1:0] word;
-  reg [AddressBits-1:0] vector;
-  reg [AddressBits-1:0] vector_offset;
-  reg [AddressBits-1:0] operand_offset;
-
-  wire [7:0] last_operand =
-    (sum || weighted) ? count - 8'd1
-    : multiply ? 8'd1
-    : rotary ? 8'd3
-    : (layernorm && phase == 2'd2) ? 8'd2
-    : (rmsnorm && phase == 2'd2) ? 8'd1
-    : 8'd0;
-  wire operand_ends = operand == last_operand;
-  wire word_ends = word == last_word;
-  wire last_vector = vector == vectors - 1'b1;
-  wire walk_ends = operand_ends && word_ends && (!flows || last_vector);
-  wire reads = walking && !weights_next;
-  wire strides = !operand_ends && (weighted || (sum && operand != 8'd0));
-
-  wire [AddressBits-1:0] vector_words = rotary ? words + words : words;
-  wire [AddressBits-1:0] place_a = source_a + vector_offset + word;
+  // What is asked for.
+  wire any_open = |open;
+  wire all_open = &open;
+  wire any_other = |(open & ~open_at_row);
+  wire bank_open = open[bank];
+  wire bank_at_row = open_at_row[bank];
 
   always @* begin
-    if (weights_next) begin
-      read_address = source_b + vector;
-    end else if (weighted) begin
-      read_address = place_a + operand_offset;
-    end else if (operand == 8'd0) begin
-      read_address = place_a;
-    end else if (sum || multiply) begin
-      read_address = source_b + vector_offset + word + operand_offset;
-    end else if (rotary && operand == 8'd1) begin
-      read_address = place_a + words;
-    end else if (operand == (rotary ? 8'd2 : 8'd1)) begin
-      read_address = source_b + word;
-    end else begin
-      read_address = source_c + word;
+    wanted = request_command;
+    if (refreshing && PerBank != 0) begin
+      wanted = bank_open ? Pre : RefPb;
+    end else if (refreshing) begin
+      wanted = any_open ? Prea : RefAb;
+    end else if (request_all_rows) begin
+      if (any_other) begin
+        wanted = Prea;
+      end else if (!all_open) begin
+        wanted = Act16;
+      end
+    end else if (request_one_row) begin
+      if (!bank_open) begin
+        wanted = Act;
+      end else if (!bank_at_row) begin
+        wanted = Pre;
+      end
     end
   end
 
+  // What goes out.
+  wire barrier = !refreshing && (request_command == Sync || request_command == Eoc);
+  wire wants_register_mode = !refreshing && request_register_mode;
+  wire switch = Modes != 0 && wants_register_mode != register_mode;
+  wire active = !rst && !finished && (refreshing || request_valid);
+  wire completion_held;
+  wire barrier_passes = active && barrier && !completion_held;
+
+  assign issue = active && !barrier && legal && (!switch || switch_legal);
+  assign command = switch ? Tmod : wanted;
+
+  wire served = issue && !switch && !refreshing && wanted == request_command;
+  wire refreshed = issue && !switch && refreshing && (wanted == RefAb || wanted == RefPb);
+  assign pop = served || barrier_passes;
+
+  // A command of clock t completes in t + latency: SYNC goes then, the host a clock later.
+  wire [15:0] until_completed = (served && latency != 16'd0) ? latency - 16'd1 : 16'd0;
+  wire resumes = pop && request_blocks && request_last;
+  wire [15:0] until_resumed = !resumes ? 16'd0 : served ? latency : 16'd1;
+
+  gf_pim_countdown #(.Bits(16)) completion (
+    .clk(clk), .rst(rst), .load(until_completed), .held(completion_held)
+  );
+  gf_pim_countdown #(.Bits(16)) resume (
+    .clk(clk), .rst(rst), .load(until_resumed), .held(resume_held)
+  );
+
   always @(posedge clk) begin
-    done <= 1'b0;
     if (rst) begin
-      busy <= 1'b0;
-      walking <= 1'b0;
-    end else if (start && !busy) begin
-      busy <= 1'b1;
-      walking <= 1'b1;
-      weights_next <= weighted;
-      phase <= first_phase;
-      operand <= 8'd0;
-      word <= {AddressBits{1'b0}};
-      vector <= {AddressBits{1'b0}};
-      vector_offset <= {AddressBits{1'b0}};
-      operand_offset <= {AddressBits{1'b0}};
-    end else if (walking) begin
-      weights_next <= 1'b0;
-      if (reads) begin
-        operand <= operand_ends ? 8'd0 : operand + 8'd1;
-        operand_offset <= strides ? operand_offset + stride : {AddressBits{1'b0}};
-        if (operand_ends) begin
-          word <= word_ends ? {AddressBits{1'b0}} : word + 1'b1;
-          if (word_ends) begin
-            walking <= !walk_ends;
-            if (!walk_ends) begin
-              vector <= vector + 1'b1;
-              vector_offset <= vector_offset + vector_words;
-              weights_next <= weighted;
-            end
-          end
-        end
+      owed <= 16'd0;
+      begun <= 1'b0;
+      refresh_bank <= 8'd0;
+      register_mode <= 1'b0;
+      finished <= 1'b0;
+    end else begin
+      owed <= owed_now - {15'd0, refreshed};
+      if (issue && (refreshing || switch)) begin
+        begun <= refreshing && !refreshed;
       end
-    end else if (busy && ready) begin
-      if (phase != last_phase) begin
-        phase <= phase + 2'd1;
-        walking <= 1'b1;
-      end else if (!last_vector) begin
-        phase <= first_phase;
-        vector <= vector + 1'b1;
-        vector_offset <= vector_offset + vector_words;
-        walking <= 1'b1;
-      end else begin
-        busy <= 1'b0;
-        done <= 1'b1;
+      if (refreshed) begin
+        refresh_bank <= (refresh_bank == LastBank[7:0]) ? 8'd0 : refresh_bank + 8'd1;
       end
-    end
-  end
-
-  // What was read comes a clock later.
-  always @(posedge clk) begin
-    in_valid <= reads && !rst;
-    in_weights <= walking && weights_next && !rst;
-    in_phase <= phase;
-    in_operand <= operand;
-    in_first <= word == {AddressBits{1'b0}};
-    in_last_operand <= operand_ends;
-    in_last <= walk_ends;
-    in_keep <= word_ends ? tail_keep : {LANES{1'b1}};
-  end
-
-  // Results: words of a vector in their order, then those of the next vector.
-  reg [AddressBits-1:0] out_word;
-  reg [AddressBits-1:0] out_offset;
-  wire out_tail = out_word == last_word;
-  wire out_ends = maximum || (quantize ? out_word == words : out_tail);
-  wire [AddressBits-1:0] out_words =
-    maximum ? {{(AddressBits-1){1'b0}}, 1'b1} : quantize ? words + 1'b1 : vector_words;
-
-  assign write_address = destination + out_offset + out_word
-                       + (out_second ? words : {AddressBits{1'b0}});
-  assign write_keep = (out_tail && !maximum) ? tail_keep : {LANES{1'b1}};
-
-  always @(posedge clk) begin
-    if (!busy) begin
-      out_word <= {AddressBits{1'b0}};
-      out_offset <= {AddressBits{1'b0}};
-    end else if (out_valid && (!rotary || out_second)) begin
-      out_word <= out_ends ? {AddressBits{1'b0}} : out_word + 1'b1;
-      if (out_ends) begin
-        out_offset <= out_offset + out_words;
+      if (issue && switch) begin
+        register_mode <= wants_register_mode;
+      end
+      if (barrier_passes && request_command == Eoc) begin
+        finished <= 1'b1;
       end
     end
   end

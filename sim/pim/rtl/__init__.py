@@ -1,0 +1,1 @@
+"""The memory's Verilog in a simulator: programs in, commands and numbers out."""
