@@ -3,10 +3,11 @@
 Owns ``units``. Imports devices and the latencies of an addition and a multiplication. The device
 ``pim-rtl`` states these for 16 lanes; simulation counts the same, clock for clock.
 
-Its memory gives one word of ``lanes`` numbers a clock, so a vector takes as many clocks as words are
-read for it: three times a softmax's scores, and for LayerNorm three times x and once gain and bias. What
-is added follows from the depth of the pipelines: a phase is over some clocks after its last word, and
-one clock is for the sequencer. An operation's first clock is its start, its last one done.
+Its memory gives one word of ``lanes`` numbers a clock, so a vector takes as many clocks as words
+are read for it: three times a softmax's scores; for LayerNorm three times x, and once gain and
+bias. What is added follows from the depth of the pipelines: a phase is over some clocks after its
+last word, and one clock is for the sequencer. An operation's first clock is its start, its last one
+done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ASIC's Verilog, compiled and run on numbers.
+"""The ASIC's Verilog, run on numbers.
 
 Owns ``Operation``, ``run``, ``unary`` and the files that they need (``sources``). Imports the build
 cache and the tools. Who calls it compares with ``hw.pim.functions`` and ``hw.pim.asic``.
@@ -14,12 +14,14 @@ from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
 
+import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.quant.errors import ToolError
+from gateformer.quant.tools import require_tool
 from gateformer.sim.rtl.build import cached, content_key, write_sources
-from gateformer.sim.rtl.tools import run_tool, tool_version, verilator_environment
+from gateformer.sim.rtl.tools import Simulator, run_tool, tool_version, verilator_environment
 
 UNITS = (
     "add", "multiply", "accumulate", "rotary", "relu", "gelu", "silu", "softmax", "layernorm",
@@ -30,7 +32,8 @@ UNARY = {"exp": 27, "reciprocal": 23, "rsqrt": 24, "gelu": 66, "silu": 55}
 """Units of one number, and the clocks from it to its result."""
 OPTIONS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast",
            "--x-initial", "unique")  # fmt: skip
-COMPILER = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+COMPILER = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+"""Quick to compile; what it runs is short."""
 
 Bits16 = NDArray[np.uint16]
 Bits32 = NDArray[np.uint32]
@@ -98,8 +101,9 @@ def run(
     *,
     work: Path,
     cache: Path,
+    simulator: Simulator = "verilator",
 ) -> tuple[Bits16, list[int]]:
-    """Run operations one after another on the ASIC's Verilog, compiled.
+    """Run operations one after another on the ASIC's Verilog.
 
     Parameters
     ----------
@@ -111,6 +115,8 @@ def run(
         Folder to run in.
     cache : Path
         Folder of finished builds.
+    simulator : {"verilator", "icarus"}
+        Compiled, or interpreted: slower, but there is nothing to build.
 
     Returns
     -------
@@ -126,14 +132,41 @@ def run(
     """
     words, lanes = memory.shape
     files = sources("gf_pim_asic")
-    program = _program("asic_rtl", "gf_pim_asic", files, cache, LANES=lanes, WORDS=words)
-    work.mkdir(parents=True, exist_ok=True)
-    memory.astype("<u2").tofile(work / "memory")
     fields = [field for one in operations for field in one.fields()]
+    work.mkdir(parents=True, exist_ok=True)
+    if simulator == "icarus":
+        return _interpreted(files, fields, memory, work)
+    program = _program("asic_rtl", "gf_pim_asic", files, cache, LANES=lanes, WORDS=words)
+    memory.astype("<u2").tofile(work / "memory")
     np.array(fields, "<u4").tofile(work / "operations")
-    _run([program, work / "memory", work / "operations", work / "clocks"])
+    _run([program, work / "memory", work / "operations", work / "clocks"], work)
     found = np.fromfile(work / "memory", "<u2").reshape(memory.shape)
     return found, np.fromfile(work / "clocks", "<u4").tolist()
+
+
+def _interpreted(
+    files: Mapping[str, str], fields: list[int], memory: Bits16, work: Path
+) -> tuple[Bits16, list[int]]:
+    """Do the same on Icarus Verilog, which needs no build."""
+    words, lanes = memory.shape
+    source = resources.files("gateformer.sim.pim").joinpath("asic_bench.v.j2").read_text("utf-8")
+    bench = jinja2.Template(source, undefined=jinja2.StrictUndefined).render(
+        lanes=lanes, words=words, operations=len(fields) // 11
+    )
+    require_tool("iverilog")
+    for name, text in {**files, "asic_bench.v": bench}.items():
+        (work / name).write_text(text, encoding="utf-8")
+    lines = ["".join(f"{number:04x}" for number in word[::-1]) for word in memory.tolist()]
+    (work / "memory.hex").write_text("\n".join(lines), encoding="utf-8")
+    (work / "operations.hex").write_text("\n".join(f"{one:08x}" for one in fields), "utf-8")
+    written = [*files, "asic_bench.v"]
+    command = ["iverilog", "-g2001", "-Wall", "-Wno-timescale", "-s", "asic_bench", "-o", "bench"]
+    run_tool([*command, *written], work, os.environ, work / "icarus.log")
+    _run(["vvp", "-n", "bench"], work)
+    text = (work / "memory.out").read_text("utf-8").split()
+    found = [[int(word[at : at + 4], 16) for at in range(0, 4 * lanes, 4)] for word in text]
+    clocks = [int(one) for one in (work / "clocks.out").read_text("utf-8").split()]
+    return np.array(found, np.uint16)[:, ::-1], clocks
 
 
 def unary(numbers: Bits32, *, work: Path, cache: Path) -> dict[str, Bits32]:
@@ -164,7 +197,7 @@ def unary(numbers: Bits32, *, work: Path, cache: Path) -> dict[str, Bits32]:
     program = _program("unary_rtl", "gf_pim_unary", files, cache)
     work.mkdir(parents=True, exist_ok=True)
     numbers.astype("<u4").tofile(work / "numbers")
-    _run([program, work / "numbers", work / "results"])
+    _run([program, work / "numbers", work / "results"], work)
     rows = np.fromfile(work / "results", "<u4").reshape(-1, len(UNARY))
     return {
         name: rows[latency : latency + len(numbers), column]
@@ -194,7 +227,7 @@ def _program(
     return cache / key / "model" / "bench"
 
 
-def _run(command: Sequence[Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: Sequence[str | Path], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ToolError("E502", "the compiled bench failed", cause=done.stderr.strip()[-300:])
+        raise ToolError("E502", "the bench failed", cause=done.stderr.strip()[-300:])

@@ -15,9 +15,9 @@
 //   10    quantize to INT8
 //   11    maximum: lane 0 its value, lanes 1 and 2 its place's low and high half
 //
-// Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer and the
-// units' headers. Results of 0 to 10 are rounded to BF16 once, where they are written. The host's port
-// works while busy is low; its reads take a clock.
+// Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer
+// and the units' headers. Results of 0 to 9 are rounded to BF16 once, where they are written. The
+// host's port works while busy is low; its reads take a clock.
 //
 // LANES  a power of two, at least 4
 

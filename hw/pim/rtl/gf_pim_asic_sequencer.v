@@ -7,8 +7,8 @@
 //   clocks from start to done  1 + vectors x sum over phases of (reads + clocks until ready + 1)
 //   with one phase             1 + all reads + clocks until ready + 1
 //
-// where reads are words x operands, and one more a vector with weights, and a unit's header tells how
-// many clocks after its last operand it is ready: that operand comes one clock after its read.
+// where reads are words x operands, and one more a vector with weights; a unit's header tells how
+// many clocks after its last operand it is ready. That operand comes one clock after its read.
 //
 // Operand 0 is at source_a. The next ones are at
 //   sum        source_b, then source_b + stride, ...          multiply  source_b

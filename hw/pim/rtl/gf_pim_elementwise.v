@@ -6,8 +6,8 @@
 //   relu        operand 0, or +0 where its sign bit is set; a NaN becomes 16'h7FC0
 //
 // A result is rounded to BF16 once, at its last operand. Operands of a word come one a clock at
-// most, in_operand counting them. The weights of accumulate are the lanes of the word that came last
-// with in_weights: LANES operands at most.
+// most, in_operand counting them. The weights of accumulate are the lanes of the word that came
+// last with in_weights: LANES operands at most.
 //
 // A word's result is out 1 clock after its last operand, 2 with accumulate; ready comes with the
 // last one. add and accumulate have an addition without a register inside.

@@ -1,16 +1,17 @@
 // gf_pim_norm: LayerNorm and RMSNorm of a vector; BF16 in and out, FP32 inside.
 //
-//   phase 0  mean = total(x) / width                                            LayerNorm alone
-//   phase 1  scale = 1 / sqrt(total(d d) / width + epsilon),  d = x - mean      mean = 0 for RMSNorm
-//   phase 2  ((d scale) gain) + bias, rounded to BF16                           no bias for RMSNorm
+//   phase 0  mean = total(x) / width
+//   phase 1  scale = 1 / sqrt(total(d d) / width + epsilon),  d = x - mean
+//   phase 2  ((d scale) gain) + bias, rounded to BF16
 //
-// Division by the width is a multiplication with inverse_width, FP32(1 / width). The vector is sent
-// in each phase, a word of LANES numbers a clock at most; in phase 2 each word is followed by its
-// gain and, for LayerNorm, its bias, in the next clocks: in_operand 0, 1 and 2. keep marks the lanes
-// that have a number, first and last the vector's words. ready says that a phase has ended.
+// RMSNorm (root_mean) begins with phase 1; its mean is zero, and it has no bias. Division by the
+// width is a multiplication with inverse_width, FP32(1 / width). The vector is sent in each phase,
+// a word of LANES numbers a clock at most; in phase 2 each word is followed by its gain and, for
+// LayerNorm, its bias, in the next clocks: in_operand 0, 1 and 2. keep marks the lanes that have a
+// number, first and last the vector's words. ready says that a phase has ended.
 //
-// Clocks from last to ready: 2 log2(LANES) + 4; 2 log2(LANES) + 35; 8, or 9 for RMSNorm. In phase 2 a
-// word is out 10 clocks after it came.
+// Clocks from last to ready: 2 log2(LANES) + 4; 2 log2(LANES) + 35; 8, or 9 for RMSNorm. In phase
+// 2 a word is out 10 clocks after it came.
 
 `default_nettype none
 

@@ -2,7 +2,7 @@
 //
 //   phase 0  m = the largest magnitude;  scale = 127 reciprocal(m), 0 for m = 0
 //   phase 1  q = round(x scale), ties to even, held within -127 and 127; 0 for a NaN
-//   behind the last word  step = m FP32(1 / 127), its low half in lane 0 and its high half in lane 1
+//   behind the last word  step = m FP32(1 / 127): its low half in lane 0, its high half in lane 1
 //
 // The vector is sent in each phase, a word of LANES numbers a clock at most; q takes 16 bits of its
 // lane. keep marks the lanes that have a number, first and last the vector's words. ready says that

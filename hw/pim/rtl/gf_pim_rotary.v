@@ -2,8 +2,8 @@
 //
 //   first' = first cosine - second sine;  second' = second cosine + first sine
 //
-// Products and sums are FP32, results rounded to BF16. Operands come one a clock: LANES numbers of the
-// first half, those of the second, then cosines and sines: in_operand 0 to 3.
+// Products and sums are FP32, results rounded to BF16. Operands come one a clock: LANES numbers of
+// the first half, those of the second, then cosines and sines: in_operand 0 to 3.
 //
 // first' is out 3 clocks after the sines, second' 4; ready comes with the last one.
 

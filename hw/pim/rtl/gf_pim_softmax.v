@@ -5,8 +5,8 @@
 //   phase 2  exp(x - m) (1 / sum), rounded to BF16
 //
 // The vector is sent in each phase, a word of LANES numbers a clock at most; exp is computed twice,
-// so that no FP32 number has to be kept. keep marks the lanes that have a number, first and last the
-// vector's words. ready says that a phase has ended: the next one may begin.
+// so that no FP32 number has to be kept. keep marks the lanes that have a number, first and last
+// the vector's words. ready says that a phase has ended: the next one may begin.
 //
 // Clocks from last to ready: 2; 53 + 2 log2(LANES); 32. A word of phase 2 is out after 32 clocks.
 
