@@ -277,7 +277,8 @@ class Layout:
     matrices : mapping of str to Placed
         Matrices of a block, rows from the block's first.
     parameters : Striped
-        Biases and gains of a block, rows from the block's first.
+        Gains and biases of a block, rows from the block's first; behind them, where weights are
+        whole numbers, the scales of the matrices' outputs.
     caches : tuple of Cache
         Keys and values of each sequence, rows from the block's first.
     staging : Striped or None
@@ -292,7 +293,7 @@ class Layout:
     positions : Striped or None
         Learned positions.
     final : Striped
-        Parameters of the last normalization.
+        Parameters of the last normalization, and behind them the scales of the LM head's outputs.
     rows : int
         Rows of each bank that are used.
     """

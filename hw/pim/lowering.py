@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from math import ceil
 
+import numpy as np
+
 from gateformer.hw.pim.attention import Attention
 from gateformer.hw.pim.drafting import Draft, Drafts, Lifted
 from gateformer.hw.pim.grid import Grid, access, repeated, segment
@@ -144,6 +146,8 @@ class Lowering:
         read = drafts.add(work, (), rows=row)
         ends: tuple[int, ...] = (read,)
         if self.quantized and layout.embedding is None:
+            work, row = self._lifted.of(f"{one.name}/scale", self._head_scale(word))
+            ends += (drafts.add(work, (), rows=row),)
             ends = (drafts.asic(f"{one.name}/rescale", "multiply", one.width, ends),)
         if layout.positions is not None:
             place = layout.positions.accesses("RD_SBK", position, 1)
@@ -151,6 +155,13 @@ class Lowering:
             ends += (drafts.add(work, (), rows=row),)
             ends = (drafts.asic(f"{one.name}/sum", "add", one.width, ends),)
         drafts.end(one.name, *ends)
+
+    def _head_scale(self, word: int) -> list[Instruction]:
+        """Read the column in which the scale of a row of the LM head stands."""
+        number = self.layout.decoder.norm_parameters + word
+        where = self.layout.final.where(np.array([0]), np.array([number]))
+        channel, bank, row, column = (int(one[0]) for one in where[:4])
+        return [Instruction("RD_SBK", 1, 1 << channel, bank, row, column=column)]
 
     def _feed_forward(self, ops: list[Operation], drafts: Drafts) -> None:
         """Lower up, activation and down; in parts, activate one while the next is multiplied."""
@@ -213,9 +224,10 @@ class Lowering:
         work = self._segment(key, name, lambda: self.product(placed, outputs, tiles, kept))
         useful = sum(self._multiplied(placed.tiles[number], kept) for number in tiles)
         done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * useful),)
-        if self.quantized:
-            scaled = len(outputs) * len(tiles)
-            done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done),)
+        if self.quantized:  # a row's scale times the tile's step, and the sum times that
+            scaled = 2 * len(outputs) * len(tiles)
+            waits = done + drafts.ends["parameters"]
+            done = (drafts.asic(f"{name}/rescale", "multiply", scaled, waits),)
         last = inputs.stop == matrix.inputs
         sums = len(tiles) - (not carry) + (matrix.bias and last)
         if sums:

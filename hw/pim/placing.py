@@ -1,6 +1,7 @@
 """Laying a model out in a memory, and saying what would fit where it does not.
 
-Owns ``lay``. Imports the decoder, devices, the layout, the mappings and the errors.
+Owns ``lay`` and ``block_scales``. Imports the decoder, devices, the layout, the mappings and the
+errors.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def lay(
     )
 
 
+def block_scales(decoder: Decoder, weights: str) -> int:
+    """Return the scales of a block's matrices: one for each output of whole-number weights."""
+    return 0 if weights == "bf16" else sum(matrix.outputs for matrix in decoder.matrices)
+
+
 def _check(decoder: Decoder, device: Device, tokens: int, batch: int, v_batch: int) -> None:
     """Raise what is wrong with the settings, all at once."""
     lanes = device.organization.access_bits // 16
@@ -117,7 +123,8 @@ def _lay(
     for matrix in decoder.matrices:
         matrices[matrix.name] = Placed.at(matrix, grid, index)
         index = aligned(matrices[matrix.name].end)
-    parameters = Striped(1, decoder.block_parameters, grid, grid.rows_of(index))
+    scales = block_scales(decoder, weights)
+    parameters = Striped(1, decoder.block_parameters + scales, grid, grid.rows_of(index))
     index = parameters.end * grid.columns
     caches: list[Cache] = []
     for _ in range(batch):
@@ -138,7 +145,8 @@ def _lay(
     if decoder.positions == "learned":
         positions = Striped(decoder.context, decoder.d_model, grid, row)
         row = positions.end
-    final = Striped(1, decoder.norm_parameters, grid, row)
+    last = decoder.norm_parameters + (0 if weights == "bf16" else decoder.vocab)
+    final = Striped(1, last, grid, row)
     return Layout(
         decoder=decoder,
         grid=grid,

@@ -3,16 +3,18 @@
 Owns ``Executor``. Imports the banks, the compiler, the ASIC's functions and the arithmetic. It
 knows no clock; the same program goes through the engine for that.
 
-The ASIC keeps vectors in BF16 and computes in FP32. Weights are BF16, and there is one
-sequence.
+The ASIC keeps vectors in BF16 and computes in FP32. Weights are BF16 or whole numbers; there is
+one sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.hw.pim import functions
 from gateformer.hw.pim.arithmetic import to_bf16
@@ -25,7 +27,8 @@ from gateformer.hw.pim.program import Program, Segment, Step
 from gateformer.sim.pim import words
 from gateformer.sim.pim.attending import Attender
 from gateformer.sim.pim.banks import Banks
-from gateformer.sim.pim.weights import Weights
+from gateformer.sim.pim.products import scaled
+from gateformer.sim.pim.weights import Numbers, Weights, Whole
 
 
 class Executor:
@@ -34,17 +37,17 @@ class Executor:
     Parameters
     ----------
     compiler : Compiler
-        With BF16 weights and one sequence.
+        With one sequence; columns of the hidden vector are skipped with BF16 weights only.
     weights : Weights
-        The numbers.
+        The numbers, in the compiler's format.
     compiled : bool or None
         As ``Banks`` takes it; the bits are the same.
     """
 
     def __init__(self, compiler: Compiler, weights: Weights, compiled: bool | None = None) -> None:
         layout = compiler.layout
-        if layout.weights != "bf16" or layout.batch != 1:
-            raise ValueError("data is held for BF16 weights and one sequence only")
+        if layout.batch != 1 or (layout.weights != "bf16" and compiler.lowering.ffn_keep < 1):
+            raise ValueError("data is held for one sequence, and skipped with BF16 weights only")
         self.compiler = compiler
         self.layout = layout
         self.decoder = compiler.decoder
@@ -53,12 +56,14 @@ class Executor:
         self.attender = Attender(layout, self.banks, compiler.v_batch, self.lanes)
         for block, own in enumerate(weights.blocks):
             for name, placed in layout.matrices.items():
-                self._put(placed, own[name], block)
-            self._put(layout.parameters, weights.parameters[block][None], block)
-        self._put(layout.head, weights.head)
-        self._put(layout.final, weights.final[None])
+                self._put(placed, _plain(own[name]), block)
+            scales = [_scales(own[name]) for name in layout.matrices]
+            beside = np.concatenate([weights.parameters[block], *scales])
+            self._put(layout.parameters, beside[None], block)
+        self._put(layout.head, _plain(weights.head))
+        self._put(layout.final, np.concatenate([weights.final, _scales(weights.head)])[None])
         if layout.embedding is not None:
-            self._put(layout.embedding, weights.embedding)
+            self._put(layout.embedding, _plain(weights.embedding))
         if layout.positions is not None:
             self._put(layout.positions, weights.positions)
 
@@ -112,17 +117,23 @@ class Executor:
                 case "residual1" | "residual2":
                     kept["x"] = to_bf16(Alu().add(kept["x"], kept["result"]))
                 case "head":
-                    kept["head"] = _added(self._tiles(segments[0], self.layout.head, kept["norm"]))
+                    scales = kept["parameters"][self.decoder.norm_parameters :]
+                    head = self.layout.head
+                    kept["head"] = _added(self._tiles(segments[0], head, kept["norm"], scales))
                 case "token":
                     pass  # the likeliest one is the reader's to take
                 case _:
                     raise ValueError(f"no meaning for {name}")
         return kept.get("head")
 
-    def _put(self, table: Placed | Striped, values: Floats, block: int = 0) -> None:
+    def _put(self, table: Placed | Striped, values: NDArray[Any], block: int = 0) -> None:
         own = words.columns(values, self._lanes(table))
         where = self._columns(table, np.arange(len(own)), own.shape[1])
-        self.banks.put(self._moved(where, block), words.packed(own.reshape(-1, own.shape[-1])))
+        flat = own.reshape(-1, own.shape[-1])
+        self.banks.put(self._moved(where, block), words.packed(flat, self._form(table)))
+
+    def _form(self, table: Placed | Striped) -> str:
+        return self.layout.weights if isinstance(table, Placed) else "bf16"
 
     def _lanes(self, table: Placed | Striped) -> int:
         return table.grid.weights if isinstance(table, Placed) else table.grid.lanes
@@ -135,21 +146,42 @@ class Executor:
     def _moved(self, where: Address, block: int) -> Address:
         return where._replace(row=where.row + max(block, 0) * self.layout.stride)
 
-    def _fetch(self, step: Step, table: Placed | Striped, block: int, vector: int = 0) -> Floats:
+    def _fetch(self, step: Step, table: Striped, block: int, vector: int = 0) -> Floats:
         """Read a vector of a table."""
         self.banks.run(step.expand(), iter(()))
-        width = table.width if isinstance(table, Striped) else table.matrix.inputs
-        count = -(-width // self._lanes(table))
+        count = -(-table.width // self._lanes(table))
+        return words.floats(self._gathered(table, block, vector, count)).ravel()[: table.width]
+
+    def _gathered(
+        self, table: Placed | Striped, block: int, vector: int, count: int
+    ) -> words.Words:
         where = self._columns(table, np.array([vector]), count)
-        return words.floats(self.banks.gather(self._moved(where, block))).ravel()[:width]
+        return self.banks.gather(self._moved(where, block))
 
     def _embed(self, steps: list[Step], position: int, word: int) -> Floats:
         layout = self.layout
-        found = self._fetch(steps[0], layout.embedding or layout.head, -1, word)
+        if layout.embedding is not None:
+            found = self._fetch(steps[0], layout.embedding, -1, word)
+        else:
+            found = self._head_row(steps, word)
         if layout.positions is not None:
-            place = self._fetch(steps[1], layout.positions, -1, position)
+            place = self._fetch(steps[-1], layout.positions, -1, position)
             found = to_bf16(Alu().add(found, place))
         return found
+
+    def _head_row(self, steps: list[Step], word: int) -> Floats:
+        """Read the token's row of the LM head, and its scale where it has one."""
+        head, width = self.layout.head, self.decoder.d_model
+        self.banks.run(steps[0].expand(), iter(()))
+        row = self._gathered(head, -1, word, -(-width // self._lanes(head)))
+        if self.layout.weights == "bf16":
+            return words.floats(row).ravel()[:width]
+        numbers = words.whole(row, self.layout.weights).ravel()[:width]
+        self.banks.run(steps[1].expand(), iter(()))
+        place = np.array([self.decoder.norm_parameters + word])
+        where = self.layout.final.where(np.zeros(1, np.int64), place)
+        scale = words.floats(self.banks.gather(where))[0, where.lane]
+        return to_bf16(Alu().multiply(numbers.astype(np.float32), scale))
 
     def _norm(self, x: Floats, parameters: Floats, number: int) -> Floats:
         """LayerNorm or RMSNorm; its gain and bias are those of the block's first or second."""
@@ -161,14 +193,36 @@ class Executor:
         return to_bf16(functions.rmsnorm(x, gain, self.lanes, epsilon))
 
     def _tiles(
-        self, step: Step, placed: Placed, vector: Floats, outputs: range | None = None
+        self,
+        step: Step,
+        placed: Placed,
+        vector: Floats,
+        scales: Floats,
+        outputs: range | None = None,
     ) -> list[Floats]:
         """Return what each tile of a matrix gives; ``vector`` may be the inputs of some tiles."""
-        widest = placed.grid.widest
-        sent = [vector[None, first : first + widest] for first in range(0, len(vector), widest)]
-        reads = self.banks.run(step.expand(), iter(sent))
+        widest, form = placed.grid.widest, self.layout.weights
+        tiles = [vector[None, first : first + widest] for first in range(0, len(vector), widest)]
         some = outputs or range(placed.matrix.outputs)
-        return [one[: len(some)] for one in np.array(reads).reshape(len(sent), -1)]
+        if form == "bf16":
+            return self._read(step, tiles, len(some), form)
+        sent = [functions.quantize(tile) for tile in tiles]
+        reads = self._read(step, [numbers for numbers, _ in sent], len(some), form)
+        own = scales[some.start : some.stop]
+        return [scaled(sums, own, one) for sums, (_, one) in zip(reads, sent, strict=True)]
+
+    def _read(self, step: Step, sent: list[Floats], outputs: int, form: str) -> list[Floats]:
+        reads = self.banks.run(step.expand(), iter(sent), form)
+        return [one[:outputs] for one in np.array(reads).reshape(len(sent), -1)]
+
+    def _scales(self, name: str, kept: Mapping[str, Floats]) -> Floats:
+        """Return the scales of a block's matrix; they stand behind the block's parameters."""
+        place = self.decoder.block_parameters
+        for matrix in self.decoder.matrices:
+            if matrix.name == name:
+                return kept["parameters"][place : place + matrix.outputs]
+            place += matrix.outputs
+        raise KeyError(name)
 
     def _bias(self, name: str, kept: Mapping[str, Floats]) -> Floats | None:
         place = 2 * self.decoder.norm_parameters
@@ -180,7 +234,8 @@ class Executor:
         raise KeyError(name)
 
     def _linear(self, step: Step, name: str, x: Floats, kept: Mapping[str, Floats]) -> Floats:
-        return _added(self._tiles(step, self.layout.matrices[name], x), self._bias(name, kept))
+        tiles = self._tiles(step, self.layout.matrices[name], x, self._scales(name, kept))
+        return _added(tiles, self._bias(name, kept))
 
     def _feed_forward(self, steps: list[Step], kept: Mapping[str, Floats]) -> Floats:
         """Up, activation and down, part by part; sums go on over the parts."""
@@ -192,14 +247,15 @@ class Executor:
         for step, (first, last) in zip(steps, parts, strict=False):
             rows = range(first * wide, last * wide)
             own = None if bias is None else bias[rows.start : rows.stop]
-            found = _added(self._tiles(step, up, kept["norm"], rows), own)
+            scales = self._scales("up", kept)
+            found = _added(self._tiles(step, up, kept["norm"], scales, rows), own)
             hidden.append(self._activated(found))
         tiles = []
         for step, some, (first, _) in zip(steps[len(parts) :], hidden, parts, strict=True):
             if self.compiler.lowering.ffn_keep < 1:
                 tiles += self._kept_tiles(step, first, some)
             else:
-                tiles += self._tiles(step, down, some)
+                tiles += self._tiles(step, down, some, self._scales("down", kept))
         return _added(tiles, self._bias("down", kept))
 
     def _kept_tiles(self, step: Step, first: int, hidden: Floats) -> list[Floats]:
@@ -243,6 +299,16 @@ class Executor:
         heads = qkv[:turned].reshape(-1, decoder.d_head)
         found = to_bf16(functions.rotary(heads, np.cos(angles), np.sin(angles)))
         return np.concatenate([found.ravel(), qkv[turned:]])
+
+
+def _plain(matrix: Numbers) -> NDArray[Any]:
+    """Return a matrix' numbers without their scales."""
+    return matrix.numbers if isinstance(matrix, Whole) else matrix
+
+
+def _scales(matrix: Numbers) -> Floats:
+    """Return a matrix' scales, none for BF16 numbers."""
+    return matrix.scales if isinstance(matrix, Whole) else np.zeros(0, np.float32)
 
 
 def _added(tiles: Sequence[Floats], bias: Floats | None = None) -> Floats:

@@ -100,12 +100,13 @@ def whole_tiles(matrix: Whole, vectors: Floats, widest: int) -> Iterator[Floats]
     for first in range(0, matrix.numbers.shape[1], widest):
         numbers = matrix.numbers[:, first : first + widest]
         sent, step = functions.quantize(vectors[:, first : first + widest])
-        yield scaled(_exact(numbers, sent), matrix.scales, step[:, None])
+        sums = read(_exact(numbers, sent).astype(np.float32))
+        yield scaled(sums, matrix.scales, step[:, None])
 
 
-def scaled(sums: NDArray[np.generic], scales: Floats, step: Floats) -> Floats:
-    """Return what RD_MAC gives of INT32 sums, times the row's scale times the vector's step."""
-    return Alu().multiply(read(sums.astype(np.float32)), Alu().multiply(scales, step))
+def scaled(sums: Floats, scales: Floats, step: Floats) -> Floats:
+    """Return what RD_MAC gives of INT32 sums times (a row's scale times the vector's step)."""
+    return Alu().multiply(sums, Alu().multiply(scales, step))
 
 
 def _exact(numbers: NDArray[np.int8], sent: Floats) -> NDArray[np.float64]:
