@@ -104,7 +104,7 @@ def upgrade(document: object) -> dict[str, Any]:
     if version != SPEC_VERSION and version not in UPGRADES:
         raise ModelError(
             "E111",
-            f"graph format version {version} is unknown",
+            f"graph format version {version if abs(version) < 1000 else '...'} is unknown",
             cause=f"this program reads versions up to {SPEC_VERSION}",
             fix="update gateformer, or write the graph again",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error, single
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.types import FloatArray
 
@@ -24,9 +24,10 @@ class Affine(Composite):
     offset: FloatArray
 
     def shape(self, *inputs: Shape) -> Shape:
-        if inputs[0][-1] != self.scale.size or self.scale.shape != self.offset.shape:
-            raise shape_error(self, *inputs, why=f"scale has {self.scale.size} features")
-        return inputs[0]
+        x = single(self, inputs)
+        if x[-1] != self.scale.size or self.scale.shape != self.offset.shape:
+            raise shape_error(self, x, why=f"scale has {self.scale.size} features")
+        return x
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         return inputs[0] * self.scale + self.offset

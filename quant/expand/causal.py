@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error, single
 from gateformer.quant.ops.cast import Constant
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.types import FloatArray
@@ -29,9 +29,10 @@ class Causal(Composite):
     """
 
     def shape(self, *inputs: Shape) -> Shape:
-        if len(inputs[0]) != 3:
-            raise shape_error(self, *inputs, why="scores are queries x heads x keys")
-        return inputs[0]
+        x = single(self, inputs)
+        if len(x) != 3:
+            raise shape_error(self, x, why="scores are queries x heads x keys")
+        return x
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         (x,) = inputs

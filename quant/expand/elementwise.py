@@ -10,7 +10,7 @@ from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.exponential import reals_of
 from gateformer.quant.expand.functions import FLAT_BEYOND, FUNCTIONS
 from gateformer.quant.expand.quantize import Quantize
-from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.base import Composite, Probe, Shape, single
 from gateformer.quant.ops.cast import Cast, Rescale
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
@@ -50,7 +50,7 @@ class Elementwise(Composite):
             )
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         probe("index", inputs[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.base import Composite, Probe, Shape, single
 from gateformer.quant.types import FloatArray
 
 
@@ -20,7 +20,7 @@ class Exact(Composite):
     """
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         return inputs[0]

@@ -9,7 +9,7 @@ import numpy as np
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.exponential import reals_of
 from gateformer.quant.expand.shares import Shares, log_sqrt2
-from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.base import Composite, Probe, Shape, single
 from gateformer.quant.ops.log_matmul import LogMatMul
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
@@ -31,7 +31,7 @@ class LogSqrt2(Composite):
     bits: int = 4
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         probe("index", inputs[0])

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateformer.quant.expand.context import LIMITS, Lowering
 from gateformer.quant.expand.division import rsqrt_table, unsigned
-from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error
+from gateformer.quant.ops.base import Composite, Probe, Shape, shape_error, single
 from gateformer.quant.ops.cast import Constant, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add, Mul
@@ -36,9 +36,10 @@ class LayerNorm(Composite):
     epsilon: float
 
     def shape(self, *inputs: Shape) -> Shape:
-        if inputs[0][-1] != self.gamma.size or self.gamma.shape != self.beta.shape:
-            raise shape_error(self, *inputs, why=f"gamma has {self.gamma.size} features")
-        return inputs[0]
+        x = single(self, inputs)
+        if x[-1] != self.gamma.size or self.gamma.shape != self.beta.shape:
+            raise shape_error(self, x, why=f"gamma has {self.gamma.size} features")
+        return x
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         (x,) = inputs
@@ -81,9 +82,10 @@ class RMSNorm(Composite):
     epsilon: float
 
     def shape(self, *inputs: Shape) -> Shape:
-        if inputs[0][-1] != self.gamma.size:
-            raise shape_error(self, *inputs, why=f"gamma has {self.gamma.size} features")
-        return inputs[0]
+        x = single(self, inputs)
+        if x[-1] != self.gamma.size:
+            raise shape_error(self, x, why=f"gamma has {self.gamma.size} features")
+        return x
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         (x,) = inputs

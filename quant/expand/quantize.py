@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateformer.quant.expand.context import Lowering
-from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.base import Composite, Probe, Shape, single
 from gateformer.quant.ops.cast import Cast
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
 
@@ -34,7 +34,7 @@ class Quantize(Composite):
         return self.type.frac
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         return self.type.to_real(self.type.from_real(inputs[0], self.rounding, self.overflow))

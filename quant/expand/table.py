@@ -13,7 +13,7 @@ from gateformer.quant.errors import ModelError, TypeRangeError
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.expand.exponential import reals_of
 from gateformer.quant.expand.functions import FUNCTIONS
-from gateformer.quant.ops.base import Composite, Probe, Shape
+from gateformer.quant.ops.base import Composite, Probe, Shape, single
 from gateformer.quant.ops.lookup import MAX_INDEX_WIDTH, Lookup
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
 
@@ -52,7 +52,7 @@ class Table(Composite):
             )
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def reference(self, *inputs: FloatArray, probe: Probe) -> FloatArray:
         return self._quantized(inputs[0])

@@ -166,6 +166,13 @@ def repeats(shape: Shape, to: Shape) -> bool:
     return len(shape) <= len(to) and all(n in (1, whole) for n, whole in pairs)
 
 
+def single(op: Op, inputs: tuple[Shape, ...]) -> Shape:
+    """Return the shape of an operation's only operand; E110 where it has none, or several."""
+    if len(inputs) != 1:
+        raise shape_error(op, *inputs, why=f"it takes one operand, not {len(inputs)}")
+    return inputs[0]
+
+
 def shape_error(op: Op, *inputs: Shape, why: str) -> ModelError:
     """E110 for operands that do not fit together."""
     shapes = ", ".join(str(s) for s in inputs)

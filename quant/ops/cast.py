@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateformer.quant.ops.base import Inferred, Primitive, Probe, Shape, Value, exact
+from gateformer.quant.ops.base import Inferred, Primitive, Probe, Shape, Value, exact, single
 from gateformer.quant.ops.dense import narrow
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, wrap
 
@@ -58,7 +58,7 @@ class Cast(Primitive):
     overflow: Overflow = Overflow.SAT
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs
@@ -95,7 +95,7 @@ class Rescale(Primitive):
     power: int
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateformer.quant.ops.base import Inferred, Primitive, Shape, Value, exact, shape_error
+from gateformer.quant.ops.base import Inferred, Primitive, Shape, Value, exact, shape_error, single
 from gateformer.quant.ops.cast import fit, round_shift
 from gateformer.quant.ops.dense import narrow
 from gateformer.quant.types import Fixed, IntArray, Overflow, Rounding
@@ -37,7 +37,7 @@ class Normalize(Primitive):
     even: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
-        return inputs[0]
+        return single(self, inputs)
 
     def infer(self, *inputs: Value) -> Inferred:
         (x,) = inputs

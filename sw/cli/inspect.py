@@ -40,7 +40,7 @@ def command(
     console.print(table(rows))
     parameters = sum(row.parameters for row in rows)
     console.print(f"{len(rows)} layers, {parameters:,} parameters", highlight=False)
-    if counts["unfolded"]:
+    if counts["folded"]:
         console.print(
             f"{counts['unfolded']:,} data x data multiplies a frame, {counts['folded']:,} with "
             f"heads folded ({counts['unfolded'] / counts['folded']:.1f} x fewer)",

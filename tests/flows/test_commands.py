@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 from flows.tiny import FEW, OFF, TYPES, Call, write_model
+from unit.ptq_networks import network
 
+from gateformer.cli import main
 from gateformer.flow.step import View
 from gateformer.flow.steps import all_steps
 from gateformer.flow.steps.scheduling import Schedule
 from gateformer.flow.view import Memory
 from gateformer.hw.dataflow.plan import Plan
+from gateformer.quant.serialize import to_json
 
 ROOT = Path(__file__).parents[2]
 BTAG = ROOT / "fpga_projects/btag"
@@ -159,6 +162,14 @@ def test_verilog_keyword_as_name(call: Call) -> None:
     code, answer, _ = call("generate", "rtl", "net.h5", TYPES, "-oname=module")
     assert code == 0
     assert "gf_module.v" in answer["files"]
+
+
+def test_inspect_of_attention_that_no_output_reads(call: Call, tmp_path: Path) -> None:
+    document = to_json(network())
+    (tmp_path / "m.json").write_text(json.dumps({**document, "outputs": ["embed"]}))
+    code, answer, _ = call("inspect", "m.json")
+    assert code == 0 and answer["multiplies"]["unfolded"] > 0 == answer["multiplies"]["folded"]
+    assert main(["inspect", "m.json"]) == 0
 
 
 def test_inspect(call: Call) -> None:

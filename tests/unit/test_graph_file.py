@@ -64,6 +64,9 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "heads below one": (lambda d: _node(d, "attention")["attributes"].update(heads=-1), "E115"),
     "a negative scale": (lambda d: _node(d, "attention")["attributes"].update(scale=-1.0), "E115"),
     "a negative epsilon": (lambda d: _node(d, "norm1")["attributes"].update(epsilon=-1.0), "E115"),
+    "an endless version": (lambda d: d.update(spec_version=10**400), "E111"),
+    "an operand too many": (lambda d: _node(d, "norm1").update(inputs=["embed", "embed"]), "E110"),
+    "no operand": (lambda d: _node(d, "norm1").update(inputs=[]), "E110"),
     "a name out of its folder": (lambda d: d.update(name="../../x"), "E108"),
     "a rooted name": (lambda d: d.update(name="/etc/x"), "E108"),
     "a name of two lines": (lambda d: d.update(name="a\nb"), "E108"),
@@ -86,6 +89,7 @@ def test_hostile_files(how: str, tmp_path: Path) -> None:
     with pytest.raises(GateformerError) as raised:
         load(tmp_path / "m.json")
     assert raised.value.code.startswith(code), raised.value
+    assert len(str(raised.value)) < 400
 
 
 def test_many_tokens_make_too_many_scores(tmp_path: Path) -> None:
