@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 
 from gateformer.hw.pim.functions import Alu, largest_groups
 from gateformer.hw.pim.lowering import kept_columns
+from gateformer.quant import language
+from gateformer.quant.frontends import gguf_file
+from gateformer.quant.frontends.gguf_file import Floats, Language
+from gateformer.quant.frontends.gguf_vocabulary import Words
+from gateformer.quant.language import Skip
 from gateformer.sim.pim import simulate
-from gateformer.study.language import Floats, Llama, Skip, perplexity, shipped_file
+from gateformer.study.language import perplexity, shipped_file
 
 LANES, TILE = 16, 1024
 """Numbers of a column and of a buffer, both BF16: pim-gpt's."""
@@ -55,7 +60,7 @@ def kept(hidden: Floats, lanes: int, keep: float) -> Floats:
     return found
 
 
-def importance(model: Llama, tokens: Sequence[int]) -> list[NDArray[np.int64]]:
+def importance(model: Language, tokens: Sequence[int]) -> list[NDArray[np.int64]]:
     """Return each block's neurons by their mean |hidden number| x |weights of ``down``|, falling.
 
     Ordering neurons so costs nothing: rows of gate and up, and columns of down, are permuted.
@@ -63,11 +68,11 @@ def importance(model: Llama, tokens: Sequence[int]) -> list[NDArray[np.int64]]:
     orders: list[NDArray[np.int64]] = []
 
     def look(block: int, hidden: Floats) -> Floats:
-        size = np.linalg.norm(model.weights[f"blk.{block}.ffn_down.weight"], axis=0)
+        size = np.linalg.norm(model.blocks[block]["down"], axis=0)
         orders.append(np.argsort(-np.abs(hidden).mean(0) * size, kind="stable"))
         return hidden
 
-    model.logits(tokens, look)
+    language.logits(model, tokens, look)
     return orders
 
 
@@ -75,8 +80,10 @@ def page() -> str:
     """Measure, simulate and return the page."""
     from pydoc_data import topics
 
-    model = Llama.read(shipped_file())
-    tokens = model.encode("\n\n".join(topics.topics[name] for name in sorted(topics.topics)))
+    model = gguf_file.load(shipped_file())
+    tokens = Words(model.vocabulary).encode(
+        "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
+    )
     stretches = list(_stretches(tokens))
     orders = importance(model, tokens[-WINDOW:])
 
@@ -101,11 +108,11 @@ def page() -> str:
     clocks = [
         [
             simulate(one, TOKENS, past=PAST, ffn_keep=keep).clocks / TOKENS / 1000
-            for one in (model.shape, *MODELS)
+            for one in (model.decoder, *MODELS)
         ]
         for keep in KEEPS
     ]
-    return _text(model.shape.name, costs, clocks)
+    return _text(model.decoder.name, costs, clocks)
 
 
 def _stretches(tokens: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ToolError
+from gateformer.quant.frontends.gguf_file import Language
+from gateformer.quant.frontends.gguf_vocabulary import Vocabulary
+from gateformer.quant.language import logits
 from gateformer.study import language
-from gateformer.study.language import Llama, perplexity
+from gateformer.study.language import perplexity
 from gateformer.study.skipping import importance, kept
 
 SHAPE = Decoder(
@@ -17,43 +22,38 @@ SHAPE = Decoder(
 
 
 @pytest.fixture(scope="module")
-def model() -> Llama:
+def model() -> Language:
     rng = np.random.default_rng(0)
-    weights = {"token_embd.weight": rng.normal(size=(50, 12)), "output_norm.weight": np.ones(12)}
-    for block in range(2):
-        name = f"blk.{block}."
-        weights |= {f"{name}attn_norm.weight": np.ones(12), f"{name}ffn_norm.weight": np.ones(12)}
-        for key, shape in (
-            ("attn_q", (12, 12)),
-            ("attn_k", (4, 12)),
-            ("attn_v", (4, 12)),
-            ("attn_output", (12, 12)),
-            ("ffn_gate", (40, 12)),
-            ("ffn_up", (40, 12)),
-            ("ffn_down", (12, 40)),
-        ):
-            weights[f"{name}{key}.weight"] = rng.normal(size=shape) / np.sqrt(shape[1])
-    single = {key: value.astype(np.float32) for key, value in weights.items()}
-    return Llama(SHAPE, single, 1e-5, 10000.0, ("a",) * 50, ())
+
+    def draw(*shape: int) -> np.ndarray:
+        return (rng.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+    blocks = tuple(
+        {one.name: draw(one.outputs, one.inputs) for one in SHAPE.matrices}
+        | {"parameters": np.ones(24, np.float32)}
+        for _ in range(2)
+    )
+    table = draw(50, 12)
+    words = Vocabulary("gpt2", "default", ("a",) * 50, (), frozenset(), None, None)
+    return Language(SHAPE, blocks, table, table, np.ones(12, np.float32), words, {})
 
 
-def test_earlier_tokens_do_not_see_later_ones(model: Llama) -> None:
+def test_earlier_tokens_do_not_see_later_ones(model: Language) -> None:
     tokens = [3, 14, 15, 9, 2, 6]
-    whole = model.logits(tokens, lambda _, hidden: hidden)
+    whole = logits(model, tokens)
     for length in range(1, 6):
-        part = model.logits(tokens[:length], lambda _, hidden: hidden)
+        part = logits(model, tokens[:length])
         np.testing.assert_allclose(part, whole[:length], rtol=1e-4, atol=1e-4)
 
 
-def test_perplexity_of_a_guess_among_all_tokens(model: Llama) -> None:
-    zero = {key: np.zeros_like(value) for key, value in model.weights.items()}
-    blind = Llama(SHAPE, zero, 1e-5, 10000.0, model.tokens, ())
+def test_perplexity_of_a_guess_among_all_tokens(model: Language) -> None:
+    blind = replace(model, final=np.zeros(12, np.float32))
     assert perplexity(blind, [[1, 2, 3], [4, 5]], lambda _, x: x) == pytest.approx(50)
 
 
-def test_perplexity_by_hand(model: Llama) -> None:
-    logits = model.logits([7, 8, 9], lambda _, x: x).astype(float)
-    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+def test_perplexity_by_hand(model: Language) -> None:
+    found = logits(model, [7, 8, 9]).astype(float)
+    chances = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
     by_hand = 1 / np.sqrt(chances[0, 8] * chances[1, 9])
     assert perplexity(model, [[7, 8, 9]], lambda _, x: x) == pytest.approx(by_hand, rel=1e-5)
 
@@ -76,7 +76,7 @@ def test_the_largest_columns_of_each_tile_stay(lanes: int, keep: float) -> None:
         assert (most <= least * (1 + 2**-7)).all()  # sums are compared as BF16
 
 
-def test_order_of_importance(model: Llama) -> None:
+def test_order_of_importance(model: Language) -> None:
     orders = importance(model, [1, 2, 3, 4])
     assert [sorted(one.tolist()) for one in orders] == [list(range(40))] * 2
 
