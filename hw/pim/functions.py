@@ -2,9 +2,10 @@
 
 Owns ``Alu``, the functions of one number (``exp``, ``reciprocal``, ``rsqrt``, ``gelu``, ``silu``,
 ``relu``) and of vectors (``total``, ``mean``, ``maximum``, ``softmax``, ``layernorm``, ``rmsnorm``,
-``rotary``, ``accumulate``, ``quantize``, ``largest_groups`` and others). Imports the arithmetic; ``asic``
-prices the counts. The Verilog in ``rtl`` gives the same bits. Vectors are BF16 numbers kept as
-FP32, along the last axis; results are FP32, which the ASIC rounds to BF16 where it stores them.
+``rotary``, ``accumulate``, ``quantize``, ``largest_groups`` and others). Imports the arithmetic;
+``asic`` prices the counts. The Verilog in ``rtl`` gives the same bits. Vectors are BF16 numbers,
+kept as FP32, along the last axis; results are FP32, which the ASIC rounds to BF16 where it stores
+them.
 
 Every addition and multiplication is FP32, rounded to nearest even, with subnormal numbers,
 infinities and NaN as IEEE 754 has them. A change of a number's exponent, its rounding to a whole

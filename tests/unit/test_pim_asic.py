@@ -72,6 +72,149 @@ def test_activations(
     assert COSTS[unit].phases == (Count(alu.multiplications, alu.additions),)
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y"),
+    [
+        ("exp", NAN, NAN), ("exp", INF, INF), ("exp", -INF, 0.0), ("exp", 0.0, 1.0),
+        ("exp", -0.0, 1.0), ("exp", 89.0, INF), ("exp", 3e38, INF), ("exp", -104.0, 0.0),
+        ("exp", -103.0, 2.0**-149), ("exp", 2.0**-149, 1.0),
+        ("reciprocal", NAN, NAN), ("reciprocal", INF, 0.0), ("reciprocal", -INF, -0.0),
+        ("reciprocal", 0.0, INF), ("reciprocal", -0.0, -INF), ("reciprocal", 2.0**-149, INF),
+        ("reciprocal", -(2.0**-130), -INF),
+        ("rsqrt", NAN, NAN), ("rsqrt", INF, 0.0), ("rsqrt", -INF, NAN), ("rsqrt", 0.0, INF),
+        ("rsqrt", -0.0, -INF), ("rsqrt", -1.0, NAN), ("rsqrt", -(2.0**-149), NAN),
+        *((unit, *pair) for unit in ("gelu", "silu") for pair in (
+            (NAN, NAN), (INF, INF), (-INF, -0.0), (0.0, 0.0), (-0.0, -0.0), (-3e38, -0.0),
+        )),
+        ("relu", NAN, NAN), ("relu", -NAN, NAN), ("relu", -0.0, 0.0), ("relu", -INF, 0.0),
+        ("relu", 2.0**-133, 2.0**-133),
+    ],
+)  # fmt: skip
+def test_edges(name: str, x: float, y: float) -> None:
+    function = getattr(functions, name)
+    number = np.array([x], np.float32)
+    found = function(number) if name == "relu" else function(Alu(), number)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, np.array([y], np.float32), equal_nan=True)
+    assert np.isnan(y) or np.signbit(found[0]) == np.signbit(y)
+
+
+def test_a_shift_rounds_once() -> None:
+    """Of 1 + 2^-23 at 2^-149 one bit is left; a tie goes to even, and 2^128 is infinite."""
+    alu = Alu()
+    one = np.float32(1 + 2.0**-23)
+    assert alu.shifted(one, -150) == np.float32(2.0**-149)
+    assert alu.shifted(np.float32(1), -150) == 0
+    assert alu.shifted(np.float32(1.5), -149) == np.float32(2.0**-148)
+    assert alu.shifted(np.float32(2.5 / 4), -147) == np.float32(2 * 2.0**-149)
+    assert alu.shifted(one, 127) == np.float32(2.0**127 * (1 + 2.0**-23))
+    assert np.isinf(alu.shifted(one, 128))
+    assert alu.additions == 6
+
+
+def lane_by_lane(x: np.ndarray, lanes: int) -> np.float32:
+    """Add as the unit does, one addition after another."""
+    found = np.float32(0)
+    for first in range(0, len(x), lanes):
+        column = [*x[first : first + lanes], *[np.float32(0)] * lanes][:lanes]
+        while len(column) > 1:
+            column = [np.float32(a + b) for a, b in zip(column[::2], column[1::2], strict=True)]
+        found = np.float32(found + column[0])
+    return found
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 16, 64])
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 333])
+def test_sums_are_added_in_the_order_of_the_lanes(width: int, lanes: int) -> None:
+    rng = np.random.default_rng(width)
+    x = to_bf16(rng.normal(size=(3, width)) * 10.0 ** rng.integers(-4, 5, (3, width)))
+    alu = Alu()
+    found = functions.total(x, lanes, alu)
+    assert found.tolist() == [lane_by_lane(row, lanes) for row in x]
+    assert alu.additions == 1
+    inverse = np.float32(1 / width)
+    assert functions.mean(x, lanes).tolist() == [one * inverse for one in found]
+
+
+def test_a_sum_of_minus_zeros_is_plus_zero() -> None:
+    assert not np.signbit(functions.total(np.full(16, -0.0, np.float32), 16))
+    with pytest.raises(ValueError, match="12 lanes are no power of two"):
+        functions.total(np.zeros(3), 12)
+
+
+def test_the_largest_number() -> None:
+    assert np.signbit(functions.maximum([-0.0, -0.0]))
+    assert not np.signbit(functions.maximum([-0.0, 0.0, -0.0]))
+    assert functions.place_of_maximum([-0.0, 0.0, -0.0]) == 1
+    assert functions.place_of_maximum([[3.0, 7.0, 7.0], [-INF, -INF, -INF]]).tolist() == [1, 0]
+    assert np.isnan(functions.maximum([[1.0, INF, -NAN]]))
+    assert functions.place_of_maximum([1.0, INF, -NAN]) == 2
+
+
+@pytest.mark.parametrize("name", ["softmax", "layernorm", "rmsnorm", "quantize"])
+def test_vectors_are_as_exact_as_their_parts_and_cost_what_is_said(name: str) -> None:
+    rng = np.random.default_rng(3)
+    x, gain, bias = (to_bf16(rng.normal(size=(4, 1000)) * 2) for _ in range(3))
+    exact, alu = x.astype(float), Alu()
+    if name == "softmax":
+        found = functions.softmax(x, 16, alu)
+        powers = np.exp(exact - exact.max(-1, keepdims=True))
+        true, error = powers / powers.sum(-1, keepdims=True), 2e-3 * powers.max()
+        assert np.abs(found.sum(-1) - 1).max() < 2e-5
+    elif name == "layernorm":
+        found = functions.layernorm(x, gain, bias, 16, 1e-5, alu)
+        apart = exact - exact.mean(-1, keepdims=True)
+        true = apart / np.sqrt((apart**2).mean(-1, keepdims=True) + 1e-5) * gain + bias
+        error = 2e-4
+    elif name == "rmsnorm":
+        found = functions.rmsnorm(x, gain, 16, 1e-5, alu)
+        true, error = exact / np.sqrt((exact**2).mean(-1, keepdims=True) + 1e-5) * gain, 2e-4
+    else:
+        found, step = functions.quantize(x, alu)
+        assert np.array_equal(found, np.rint(found))
+        assert np.abs(found).max(-1).tolist() == [127] * 4
+        true, error, found = exact, 0.51 * step.max(), found * step[:, None]
+    assert np.abs(found - true).max() <= error
+    phases = COSTS[name].phases
+    counted = sum(phases[1:], phases[0])
+    assert Count(alu.multiplications, alu.additions) == counted
+
+
+def test_what_cannot_be_quantized() -> None:
+    for x, expected, step in (
+        ([0.0, -0.0], [0, 0], 0.0),
+        ([NAN, 1.0], [0, 0], NAN),
+        ([INF, 1.0, -2.0], [0, 0, 0], INF),
+        ([2.0**-133, -(2.0**-133), 0.0], [127, -127, 0], 516 * 2.0**-149),
+    ):
+        found, own = functions.quantize(to_bf16(x))
+        assert found.tolist() == expected
+        assert np.array_equal(own, np.float32(step), equal_nan=True)
+
+
+def test_heads_are_turned_by_rounded_angles() -> None:
+    rng = np.random.default_rng(4)
+    heads = to_bf16(rng.normal(size=(3, 11)))
+    angles = rng.uniform(size=5)
+    c, s = to_bf16(np.cos(angles)), to_bf16(np.sin(angles))
+    found = functions.rotary(heads, np.cos(angles), np.sin(angles))
+    assert np.array_equal(found[:, :5], heads[:, :5] * c - heads[:, 5:10] * s)
+    assert np.array_equal(found[:, 5:10], heads[:, 5:10] * c + heads[:, :5] * s)
+    assert np.array_equal(found[:, 10], heads[:, 10])
+
+
+def test_weighted_vectors_are_added_in_their_order() -> None:
+    rng = np.random.default_rng(5)
+    weights, vectors = to_bf16(rng.uniform(size=(2, 5))), to_bf16(rng.normal(size=(2, 5, 8)))
+    expected = np.zeros((2, 8), np.float32)
+    for one in range(5):
+        expected = expected + weights[:, one, None] * vectors[:, one]
+    assert np.array_equal(functions.accumulate(weights, vectors), expected)
+
+
 def test_a_taylor_series_without_range_reduction_is_useless() -> None:
     x = np.linspace(-8, 0, 1001)
     naive = sum(x**n / np.prod(np.arange(1.0, n + 1)) for n in range(6))
@@ -123,6 +266,9 @@ def test_a_device_may_state_a_unit() -> None:
     stated = Asic(1.0, {"softmax": Unit(20, 8), "own": Unit(1, 1)}, "")
     assert clocks(AsicWork("x", "softmax", 65), stated) == 20 + 9
     assert clocks(AsicWork("x", "own", 65), stated) == 66
+    whole = Unit(5, 16, passes=3, vector_latency=98, lead=2)
+    phased = Asic(1.0, {"softmax": whole}, "")
+    assert clocks(AsicWork("x", "softmax", 4 * 33, 4), phased) == 5 + 2 * 3 + 4 * (3 * 3 + 98)
     with pytest.raises(PimError, match="E807 unknown unit of the ASIC: 'other'"):
         clocks(AsicWork("x", "other", 65), stated)
 
