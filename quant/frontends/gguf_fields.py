@@ -83,6 +83,8 @@ class Fields:
                 self.wrong(key, "It is not known, and could change what the model computes")
         d_model = self._size("d_model", "embedding_length")
         heads = self._size("heads", "attention.head_count")
+        if d_model % heads and f"{prefix}attention.key_length" not in self.held:
+            self.wrong(f"{prefix}attention.head_count", f"{heads} heads do not divide {d_model}")
         whole = d_model // heads
         width = self._size("d_head", "attention.key_length", whole)
         values = self._size("d_head", "attention.value_length", width)
@@ -119,9 +121,6 @@ class Fields:
         if shape["heads"] % shape["kv_heads"]:
             cause = f"{shape['heads']} heads cannot share {shape['kv_heads']} evenly"
             self.wrong("llama.attention.head_count_kv", cause)
-        if "llama.attention.key_length" not in self.held and shape["d_model"] % shape["heads"]:
-            cause = f"{shape['heads']} heads do not divide {shape['d_model']}"
-            self.wrong("llama.attention.head_count", cause)
         told = self.value("llama.vocab_size")
         if told is not None and told != tokens:
             self.wrong("llama.vocab_size", f"It is {shorten(told)}; {tokens} tokens are listed")
