@@ -1,7 +1,7 @@
 """What the banks' multipliers and the ASIC's sums compute, bit by bit.
 
-Owns ``to_bf16``, ``canonical``, ``accumulate``, ``read``, ``product`` and ``integer_product``.
-Imports nothing of the package. docs/pim_decisions.md gives the reasons.
+Owns ``to_bf16``, ``canonical``, ``accumulate``, ``read`` and ``product``. Imports nothing of the
+package. docs/pim_decisions.md gives the reasons.
 
 - BF16 x BF16 is exact in FP32 (8 x 8 significant bits).
 - A column's products are added in a tree of neighbours: lanes 0 + 1, 2 + 3, ..., then those sums'
@@ -10,8 +10,8 @@ Imports nothing of the package. docs/pim_decisions.md gives the reasons.
 - WR_BIAS sets the accumulator; nothing else clears it. RD_MAC rounds it to BF16 and leaves it.
 - The ASIC adds what the tiles of a wide matrix give in FP32, tiles ascending, then the bias, and
   rounds once to BF16.
-- Whole-number weights are multiplied with INT8 numbers and added exactly in INT32; RD_MAC rounds to
-  BF16, and the ASIC scales each tile's result in FP32.
+- Whole-number weights are multiplied with INT8 numbers and added exactly in INT32; RD_MAC rounds
+  that to FP32, then to BF16, and the ASIC scales each tile's result in FP32.
 - All of it is IEEE 754 with subnormal numbers and infinities. Which NaN it is that numpy gives
   depends on the machine; hardware gives ``QUIET_NAN``, and ``canonical`` makes them the same.
 """
@@ -65,11 +65,12 @@ def accumulate(accumulator: ArrayLike, weights: Floats, inputs: Floats) -> Float
     array of float32, shape (...)
     """
     found = np.asarray(accumulator, np.float32)
-    products = np.multiply(weights, inputs, dtype=np.float32)
-    while products.shape[-1] > 1:
-        products = products[..., 0::2] + products[..., 1::2]
-    for column in range(products.shape[-2]):
-        found = found + products[..., column, 0]
+    with np.errstate(all="ignore"):
+        products = np.multiply(weights, inputs, dtype=np.float32)
+        while products.shape[-1] > 1:
+            products = products[..., 0::2] + products[..., 1::2]
+        for column in range(products.shape[-2]):
+            found = found + products[..., column, 0]
     return found
 
 
@@ -107,43 +108,6 @@ def product(
         total = tile if total is None else total + tile
     if total is None:
         raise ValueError("a product needs inputs")
-    return to_bf16(total if bias is None else total + bias)
-
-
-def integer_product(
-    matrix: NDArray[np.integer],
-    vector: Floats,
-    scales: Floats,
-    *,
-    widest: int,
-    bias: Floats | None = None,
-) -> Floats:
-    """Return the same with weights of INT8 or INT4, scaled for each output.
-
-    The ASIC quantizes each tile of the vector to INT8: q = round(x 127 / max |x|), ties to even.
-
-    Parameters
-    ----------
-    matrix : array of int, shape (outputs, inputs)
-        Weights from -128 to 127, or from -8 to 7.
-    vector : array of float32, shape (inputs,)
-        BF16 numbers.
-    scales : array of float32, shape (outputs,)
-        What 1 stands for in each row of the matrix.
-    widest : int
-        Inputs of a tile.
-    bias : array of float32, shape (outputs,), optional
-        BF16 numbers.
-    """
-    total = np.zeros(len(matrix), np.float32)
-    for first in range(0, matrix.shape[1], widest):
-        some = np.asarray(vector[first : first + widest], np.float32)
-        step = np.float32(np.abs(some).max() / np.float32(127)) or np.float32(1)
-        whole = np.rint(some / step).astype(np.int64)
-        sums = matrix[:, first : first + widest].astype(np.int64) @ whole
-        if np.abs(sums).max(initial=0) >= 1 << 31:
-            raise OverflowError("a tile's sum does not fit INT32")
-        total = total + read(sums.astype(np.float32)) * (scales * step)
     return to_bf16(total if bias is None else total + bias)
 
 

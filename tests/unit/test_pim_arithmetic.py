@@ -7,7 +7,6 @@ import pytest
 
 from gateformer.hw.pim.arithmetic import (
     accumulate,
-    integer_product,
     product,
     read,
     to_bf16,
@@ -107,25 +106,3 @@ def test_products_are_near_the_true_ones() -> None:
     found = product(matrix, vector, widest=1024, lanes=16)
     true = matrix.astype(np.float64) @ vector
     assert np.abs(found - true).max() <= 3 * 2**-9 * np.abs(true).max()
-
-
-@pytest.mark.parametrize(("low", "high"), [(-128, 127), (-8, 7)])
-def test_whole_number_weights(low: int, high: int) -> None:
-    matrix = rng().integers(low, high + 1, (40, 5000))
-    vector, scales = bf16(5000), np.abs(bf16(40)) / 100
-    found = integer_product(matrix, vector, scales, widest=2048)
-    true = (matrix * scales[:, None].astype(np.float64)) @ vector
-    assert np.abs(found - true).max() <= 0.02 * np.abs(true).max()
-
-
-def test_a_vector_of_zeros_gives_zeros() -> None:
-    matrix = np.ones((3, 5), np.int64)
-    found = integer_product(matrix, np.zeros(5, np.float32), np.ones(3, np.float32), widest=4)
-    assert found.tolist() == [0, 0, 0]
-
-
-def test_a_sum_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(OverflowError):
-        integer_product(
-            np.full((1, 2**18), 127), np.ones(2**18, np.float32), np.ones(1), widest=2**18
-        )
