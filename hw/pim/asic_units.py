@@ -46,8 +46,8 @@ def units(lanes: int) -> dict[str, Unit]:
     layernorm, rmsnorm = (mean, scale, result - 2), (scale, result - 1)
     quantize = (MAXIMUM + reciprocal + multiply, multiply + add + 1)
 
-    def flowing(clocks: int, **more: int) -> Unit:
-        return Unit(1 + clocks + STEP, lanes, **more)
+    def flowing(clocks: int, *, passes: int = 1, vector_latency: int = 0, lead: int = 0) -> Unit:
+        return Unit(1 + clocks + STEP, lanes, "", passes, vector_latency, lead)
 
     def phased(passes: int, *phases: int) -> Unit:
         return Unit(1, lanes, passes=passes, vector_latency=sum(phases) + STEP * len(phases))

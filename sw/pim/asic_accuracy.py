@@ -66,8 +66,8 @@ def accuracies() -> list[Accuracy]:
 
 def forms_apart() -> float:
     """Return how far GELU's tanh form is from its own, by the error function, at most."""
-    x = _every_number()
-    x = x[np.abs(x) <= 10].astype(np.float64)
+    every = _every_number()
+    x = every[np.abs(every) <= 10].astype(np.float64)
     own = np.array([0.5 * one * math.erfc(-one / math.sqrt(2)) for one in x.tolist()])
     return float(np.abs(true_gelu(x) - own).max())
 
@@ -155,5 +155,5 @@ DOMAINS: dict[str, tuple[tuple[str, Callable[[Floats], NDArray[np.bool_]]], ...]
         ("around 0: subnormal results", lambda x: np.abs(x) <= 1e-37),
     ),
 }
-"""For each function the domains that are told apart: all finite numbers, but for those whose results
-are settled, which are 0 and, for rsqrt, negative numbers."""
+"""For each function the domains that are told apart: all finite numbers, but for those whose
+results are settled, which are 0 and, for rsqrt, negative numbers."""

@@ -14,7 +14,8 @@ module gf_pim_normalize (
 
   wire [4:0] places = leading_zeros(a[22:0]);
 
-  function [4:0] leading_zeros(input [22:0] number);
+  function [4:0] leading_zeros;
+    input [22:0] number;
     integer bit_number;
     begin
       leading_zeros = 5'd23;
