@@ -10,6 +10,7 @@ MEANINGS: dict[str, str] = {
     "E006": "settings that contradict each other",
     "E007": "malformed YAML",
     "E008": "Python object in a configuration file",
+    "E009": "training that diverges",
     "E020": "malformed type",
     "E021": "width or step out of the supported range",
     "E022": "setting out of range",

@@ -5,6 +5,7 @@ Owns ``save_arrays``. Imports numpy alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays to a compressed .npz file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
+    # Of the process: two that write the same file each write it whole.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)

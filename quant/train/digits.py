@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gateformer.quant.datasets import digits
 from gateformer.quant.datasets.digits import Digits
+from gateformer.quant.errors import ConfigError
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train import fitting
 from gateformer.quant.train.attention import keras
@@ -55,7 +56,10 @@ class Report:
 def run(recipe: Recipe[DigitsData], out: Path, say: Print = print) -> Report:
     """Train after `recipe`; write model.h5 and digits.npz into the folder `out`."""
     plan = recipe.data
-    sample = Sample(*digits.split(digits.load(), plan.seed, plan.train, plan.valid))
+    try:
+        sample = Sample(*digits.split(digits.load(), plan.seed, plan.train, plan.valid))
+    except ValueError as error:
+        raise ConfigError("E022", "wrong sizes", layer="data", cause=str(error)) from error
     keras().utils.set_random_seed(recipe.training.seed)
     model, report = train(recipe, sample, say)
     save_model(model, out / "model.h5")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateformer.quant.errors import ConfigError
+from gateformer.quant.train.held import held
 from gateformer.quant.train.recipe import DigitsData, Recipe, read, tables_of
 
 FRAMEWORKS = ("qkeras", "brevitas")
@@ -56,6 +57,8 @@ def train(path: Path, out: Path, data: Path, workers: int, say: Callable[[str], 
     ------
     ConfigError, Problems
         The recipe is wrong: E001 to E006.
+    RunError
+        E703, E704: the folder holds others' files, or another training works in it.
     ToolError
         E505 without the framework.
     """
@@ -68,8 +71,9 @@ def train(path: Path, out: Path, data: Path, workers: int, say: Callable[[str], 
             layer=f"{path.name}:framework",
             cause=f"frameworks are {', '.join(FRAMEWORKS)}",
         )
+    own = out.resolve() == path.parent.resolve()
     if framework == "brevitas":
-        return _brevitas(path, out, data, workers, say)
+        return _brevitas(path, out, data, workers, say, own)
     task = tree.get("task")
     if task not in QKERAS_TASKS:
         raise ConfigError(
@@ -78,24 +82,30 @@ def train(path: Path, out: Path, data: Path, workers: int, say: Callable[[str], 
             layer=f"{path.name}:task",
             cause=f"tasks of QKeras are {', '.join(QKERAS_TASKS)}",
         )
-    out.mkdir(parents=True, exist_ok=True)
-    return _btag(path, out, data, workers, say) if task == "btag" else _digits(path, out, say)
+    if task == "btag":
+        return _btag(path, out, data, workers, say, own)
+    return _digits(path, out, say, own)
 
 
-def _brevitas(path: Path, out: Path, data: Path, workers: int, say: Callable[[str], None]) -> Done:
+def _brevitas(
+    path: Path, out: Path, data: Path, workers: int, say: Callable[[str], None], own: bool
+) -> Done:
     from gateformer.quant.train.brevitas.making import make
     from gateformer.quant.train.brevitas.reading import read as read_brevitas
 
-    made = make(read_brevitas(path), out, data, workers, say)
+    recipe = read_brevitas(path)
+    with held(out, own):
+        made = make(recipe, out, data, workers, say)
     lines = (f"floating point: {made.real:.4f}", f"quantized:      {made.quantized:.4f}")
     return Done(out, lines, {"float": made.real, "quantized": made.quantized})
 
 
-def _digits(path: Path, out: Path, say: Callable[[str], None]) -> Done:
+def _digits(path: Path, out: Path, say: Callable[[str], None], own: bool) -> Done:
     from gateformer.quant.train.digits import run
 
     recipe: Recipe[DigitsData] = read(path, DigitsData)
-    report = run(recipe, out, say)
+    with held(out, own):
+        report = run(recipe, out, say)
     low, high = report.scores
     lines = (
         f"floating point: {report.real:.4f}",
@@ -106,11 +116,15 @@ def _digits(path: Path, out: Path, say: Callable[[str], None]) -> Done:
     return Done(out, lines, figures)
 
 
-def _btag(path: Path, out: Path, data: Path, workers: int, say: Callable[[str], None]) -> Done:
+def _btag(
+    path: Path, out: Path, data: Path, workers: int, say: Callable[[str], None], own: bool
+) -> Done:
     from gateformer.quant.train.qkeras import describe, run
     from gateformer.quant.train.recipe import Data
 
-    report = run(read(path, Data), out, data, workers, say)
+    recipe = read(path, Data)
+    with held(out, own):
+        report = run(recipe, out, data, workers, say)
     scores = (
         f"block {i + 1}: attention scores from {low:.2f} to {high:.2f}"
         for i, (low, high) in enumerate(report.scores)

@@ -5,6 +5,7 @@ TensorFlow takes seconds to import, so it is imported inside the functions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.quant.errors import ConfigError
 from gateformer.quant.train.attention import attention_class, keras
 from gateformer.quant.train.pruning import Course
 
@@ -55,6 +57,11 @@ def fit(
         Takes a line an epoch.
     course:
         Which weights become or stay zero; then the best epoch is one in which they are.
+
+    Raises
+    ------
+    ConfigError
+        E009 where the loss is no number.
     """
     import tensorflow as tf
 
@@ -74,6 +81,14 @@ def fit(
         loss = model.fit(batches, verbose=0, callbacks=clearing).history["loss"][0]
         reached, words = judge(model.predict(valid, 4096, verbose=0))
         say(f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, {words}")
+        if not math.isfinite(loss + reached):
+            raise ConfigError(
+                "E009",
+                "training that diverges",
+                layer="training",
+                cause=f"the loss is {loss:g} after epoch {epoch + 1}",
+                fix="Lower the learning rate",
+            )
         ripe = course is None or course.settled(epoch / epochs) or epoch + 1 == epochs
         if ripe and reached > best:
             best, weights = reached, model.get_weights()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateformer.quant.errors import ConfigError
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
 from gateformer.quant.train.pruning import Course
 
 
@@ -122,8 +124,10 @@ class Training:
     score_limit: float
 
     def __post_init__(self) -> None:
-        if min(self.batch, self.float_epochs, self.quantized_epochs) < 1 or self.seed < 0:
-            raise ValueError("batch and epochs start at 1, the seed at 0")
+        if min(self.batch, self.float_epochs, self.quantized_epochs) < 1:
+            raise ValueError("batch and epochs start at 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("the seed lies in 0..2^32 - 1")
         if min(self.float_rate, self.quantized_rate, self.score_limit) <= 0.0:
             raise ValueError("learning rates and score_limit are above 0")
 
@@ -169,18 +173,38 @@ Table = TypeVar("Table", Data, DigitsData, Quantization, Training, Techniques)
 
 
 def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
-    """Read a recipe with data of one kind; all keys are required and unknown ones are errors."""
+    """Read a recipe with data of one kind; all keys are required and unknown ones are errors.
+
+    Raises
+    ------
+    ConfigError, Problems
+        E001, E002: all that is wrong with it, at once; E006 for a batch beyond the samples.
+    """
     tables = tables_of(path)
     for key in HEAD:
         tables.pop(key, None)
     tables.setdefault("techniques", {"pruning": 0.0})
-    _same_keys(tables, [field.name for field in fields(Recipe)], str(path))
-    return Recipe(
-        _table(data, tables["data"], "data"),
-        _table(Quantization, tables["quantization"], "quantization"),
-        _table(Training, tables["training"], "training"),
-        _table(Techniques, tables["techniques"], "techniques"),
-    )
+    wrong: list[GateformerError] = [
+        *_faults(tables, [field.name for field in fields(Recipe)], str(path))
+    ]
+
+    def table(kind: type[Table], name: str) -> Any:
+        return _table(kind, tables[name], name, wrong) if name in tables else None
+
+    parts = (
+        table(data, "data"), table(Quantization, "quantization"),
+        table(Training, "training"), table(Techniques, "techniques"),
+    )  # fmt: skip
+    Problems.raise_if_any(wrong)
+    recipe = Recipe(*parts)
+    if recipe.training.batch > recipe.data.train:
+        raise ConfigError(
+            "E006",
+            "settings that contradict each other",
+            layer=str(path),
+            cause=f"a batch of {recipe.training.batch} out of {recipe.data.train} samples",
+        )
+    return recipe
 
 
 def tables_of(path: Path) -> dict[str, Any]:
@@ -188,41 +212,67 @@ def tables_of(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ConfigError
-        E003 without the file, E004 where it is no TOML.
+    ConfigError, Problems
+        E003 without the file, E004 where it is no TOML, E002 for numbers that are none.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("E003", "no such recipe", layer=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
+    Problems.raise_if_any([*_numbers(tree, path.name, ())])
+    return tree
 
 
-def _table(kind: type[Table], values: Any, name: str) -> Table:
-    """Return `values` as one of the tables, numbers checked."""
-    wanted = {field.name: field.type for field in fields(kind)}
+def _numbers(value: Any, file: str, place: tuple[str, ...]) -> Iterator[ConfigError]:
+    """Yield an error for each number that nothing can be computed with."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _numbers(inner, file, (*place, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner, file, place)
+    elif (isinstance(value, float) and not math.isfinite(value)) or (
+        isinstance(value, int) and not -(2**63) <= value < 2**63
+    ):
+        yield ConfigError(
+            "E002",
+            "invalid configuration value",
+            layer=f"{file}:{'.'.join(place)}",
+            cause="it is infinite, no number, or beyond 64 bits",
+        )
+
+
+def _table(kind: type[Table], values: Any, name: str, wrong: list[GateformerError]) -> Table | None:
+    """Return `values` as one of the tables; where it is none, None, and why in `wrong`."""
+    wanted: dict[str, Any] = {field.name: field.type for field in fields(kind)}
     if not isinstance(values, dict):
-        raise ConfigError("E002", "not a table", layer=name)
-    _same_keys(values, list(wanted), name)
-    for key, value in values.items():
+        wrong.append(ConfigError("E002", "not a table", layer=name))
+        return None
+    found = [*_faults(values, list(wanted), name)]
+    for key in wanted.keys() & values.keys():
         numbers = (int,) if wanted[key] == "int" else (int, float)
-        if isinstance(value, bool) or not isinstance(value, numbers):
-            raise ConfigError("E002", f"not a number of type {wanted[key]}", layer=f"{name}.{key}")
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise ConfigError("E002", "invalid value", layer=name, cause=str(error)) from error
+        if isinstance(values[key], bool) or not isinstance(values[key], numbers):
+            what = f"not a number of type {wanted[key]}"
+            found.append(ConfigError("E002", what, layer=f"{name}.{key}"))
+    if not found:
+        try:
+            return kind(**values)
+        except ValueError as error:
+            found.append(ConfigError("E002", "invalid value", layer=name, cause=str(error)))
+    wrong += found
+    return None
 
 
-def _same_keys(values: dict[str, Any], wanted: list[str], where: str) -> None:
-    """Raise unless `values` has exactly the keys `wanted`."""
+def _faults(values: dict[str, Any], wanted: list[str], where: str) -> Iterator[ConfigError]:
+    """Yield an error for keys that are unknown, and for those that are missing."""
     if unknown := sorted(set(values) - set(wanted)):
-        raise ConfigError(
+        yield ConfigError(
             "E001",
             f"unknown configuration key {', '.join(unknown)}",
             layer=where,
             fix=f"The keys are {', '.join(wanted)}",
         )
     if missing := [key for key in wanted if key not in values]:
-        raise ConfigError("E002", f"missing {', '.join(missing)}", layer=where)
+        yield ConfigError("E002", f"missing {', '.join(missing)}", layer=where)

@@ -25,7 +25,7 @@ def command(
     """Train a network after a recipe, in floating point first, then with quantizers.
 
     The folder is then a design for `gateformer run`: the model, its test and calibration inputs
-    and, from Brevitas, its own outputs. An interrupted training goes on from its last epoch.
+    and, from Brevitas, its own outputs. There an interrupted training goes on from its last epoch.
     """
     from gateformer.quant.train.dispatch import train
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gateformer.quant.datasets import jets
 from gateformer.quant.datasets.jets import Jets
-from gateformer.quant.errors import ConfigError
+from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.train.attention import keras
 from gateformer.quant.train.fitting import load_model, save_model
 from gateformer.quant.train.metrics import area, separation
 from gateformer.quant.train.qkeras import Sample, quantize_inputs, train
@@ -53,10 +55,66 @@ def test_wrong_recipes_are_refused(
     assert old in text
     path = tmp_path / "recipe.toml"
     path.write_text(text.replace(old, new))
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(GateformerError) as caught:
         read(path, Data)
-    assert caught.value.code == code
-    assert named in str(caught.value)
+    errors = caught.value.errors if isinstance(caught.value, Problems) else [caught.value]
+    assert errors[0].code == code
+    assert named in str(errors[0])
+
+
+def test_all_that_is_wrong_with_a_recipe_is_told_at_once(tmp_path: Path) -> None:
+    text = RECIPE.read_text()
+    for old, new in (
+        ("input_bits = 8", "input_bits = true"),
+        ("[training]", "[training]\nepochs = 3"),
+        ("[data]", "[extra]\n[data]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(Problems) as caught:
+        read(path, Data)
+    told = [(error.code, error.layer) for error in caught.value.errors]
+    assert told == [
+        ("E001", str(path)), ("E002", "quantization.input_bits"), ("E001", "training"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code", "said"),
+    [
+        ("float_rate", "inf", "E002", "infinite"),
+        ("quantized_rate", "nan", "E002", "infinite"),
+        ("seed", "99999999999999999999999", "E002", "beyond 64 bits"),
+        ("batch", "999999999", "E006", "a batch of 999999999"),
+    ],
+)
+def test_numbers_that_nothing_can_be_computed_with(
+    tmp_path: Path, key: str, value: str, code: str, said: str
+) -> None:
+    text, count = re.subn(f"(?m)^{key} = .*$", f"{key} = {value}", RECIPE.read_text())
+    assert count
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(GateformerError, match=f"(?s){code}.*{said}"):
+        read(path, Data)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_a_training_that_diverges_is_told() -> None:
+    from gateformer.quant.train.fitting import fit
+
+    dense = keras().layers.Dense(2, activation="softmax")
+    model = keras().Sequential([keras().Input((1,)), dense])
+    x, y = np.ones((8, 1), np.float32), np.zeros(8, np.int8)
+
+    def judge(outputs: np.ndarray) -> tuple[float, str]:
+        return float(outputs.mean()), ""
+
+    with pytest.raises(ConfigError, match="E009 training that diverges"):
+        fit(model, iter([(np.full_like(x, np.inf), y)]), 4, 1, 2, 0.1, x, judge, lambda line: None)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
