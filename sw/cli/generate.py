@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateformer.cli.pim import (
+    Channels,
+    Hot,
+    Refreshing,
+    Strict,
+    Weights,
+    WeightsOption,
+)
 from gateformer.cli.shared import (
     DataOption,
     DesignArgument,
@@ -139,4 +147,50 @@ def hls(
     )
 
 
-commands = {"rtl": rtl, "hls": hls}
+def pim(
+    device: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="One of `pim devices`, or a TOML file.")
+    ] = "pim-gpt",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to; by default <device>_verilog."),
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of each bank; by default 64.")
+    ] = None,
+    channels: Channels = None,
+    refresh: Annotated[
+        Refreshing | None, typer.Option(help="Which command refreshes; by default the device's.")
+    ] = None,
+    hot: Hot = False,
+    strict: Strict = False,
+    weights: WeightsOption = Weights.bf16,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a memory with multipliers in its banks, and its ASIC, in Verilog."""
+    from gateformer.flow.publish import publish
+    from gateformer.hw.pim.verilog import TOP
+    from gateformer.pim.sources import ASIC, sources
+
+    found, files = sources(
+        device,
+        rows=rows,
+        channels=channels,
+        policy=None if refresh is None else refresh.policy,
+        hot=hot,
+        strict=strict,
+        weights=weights.value,
+    )
+    folder = publish(files, out or Path(f"{found.name}_verilog"))
+    tops = [TOP, *([ASIC] if found.asic is not None else [])]
+    sizes = found.organization
+    if as_json:
+        print_json({"folder": str(folder), "tops": tops, "files": sorted(files)})
+        return
+    typer.echo(
+        f"{folder}: {len(files)} files; {sizes.channels} channels of {sizes.banks} banks of "
+        f"{sizes.rows} rows, {weights.value}. Tops: {' and '.join(tops)}."
+    )
+
+
+commands = {"rtl": rtl, "hls": hls, "pim": pim}

@@ -1,0 +1,84 @@
+"""``generate pim``: a memory with processing in it, and its ASIC, in Verilog.
+
+Owns ``sources``. Imports the memory's Verilog, the ASIC's files and the refresh.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateformer.hw.pim import device as memory
+from gateformer.hw.pim.device import Device, Policy
+from gateformer.hw.pim.verilog import emit
+from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.pim import asic_rtl
+
+ASIC = "gf_pim_asic"
+"""Top module of the ASIC."""
+ROWS = 64
+"""Rows of a bank that the Verilog holds; those of a full-size memory are kept by a simulator."""
+
+
+def sources(
+    device: str,
+    *,
+    rows: int | None = None,
+    channels: int | None = None,
+    policy: Policy | None = None,
+    hot: bool = False,
+    strict: bool = False,
+    weights: str = "bf16",
+) -> tuple[Device, dict[str, str]]:
+    """Return a device and its Verilog.
+
+    Parameters
+    ----------
+    device : str
+        A device's name, or a TOML file.
+    rows : int or None
+        Rows of each bank; by default 64, or the device's own where it has fewer.
+    channels : int or None
+        Channels, in place of the device's.
+    policy : {"none", "all-bank", "per-bank"} or None
+        Which command refreshes; the device's own where None.
+    hot, strict : bool
+        Refresh twice as often; the strict edges hold too.
+    weights : {"bf16", "int8", "int4"}
+        What the banks multiply.
+
+    Returns
+    -------
+    device : Device
+        With those rows and channels.
+    files : dict of str to str
+        Text by path: the memory under ``memory/``, the ASIC under ``asic/``, and for both a list
+        of files, ``files.f``.
+
+    Raises
+    ------
+    PimError or Problems
+        E804 and E805 for the device, or for sizes that it cannot have.
+    """
+    found = memory.load(device)
+    sizes = {"rows": min(ROWS, found.organization.rows) if rows is None else rows}
+    sizes |= {} if channels is None else {"channels": channels}
+    found = memory.with_(found, **sizes)
+    refresh = Refresh(found.refresh.policy if policy is None else policy, double=hot)
+    parts = {
+        "memory": emit(
+            found,
+            policy=refresh.policy,
+            interval=refresh.interval(found),
+            postponed=refresh.postponed,
+            strict=strict,
+            weights=weights,
+        )
+    }
+    if found.asic is not None:
+        parts["asic"] = asic_rtl.sources(ASIC)
+    files = {
+        str(Path(part, name)): text for part, own in parts.items() for name, text in own.items()
+    }
+    for part, own in parts.items():
+        files[f"{part}/files.f"] = "".join(f"{name}\n" for name in sorted(own))
+    return found, files

@@ -1,0 +1,53 @@
+"""``gateformer generate pim``: a folder that Icarus compiles as it stands, or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateformer.cli import main
+
+
+TOPS = ["gf_pim_device", "gf_pim_asic"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "pim-rtl",
+        "gddr6-aim --rows 3 --refresh per-bank --strict --weights int8",
+        "pim-gpt --refresh none --weights int4",
+    ],
+)
+def test_the_folder_compiles(
+    options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    arguments = [*options.split(), "--channels", "1", "--out", str(folder), "--json"]
+    assert main(["generate", "pim", *arguments]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["folder"] == str(folder)
+    assert answer["tops"] == TOPS
+    assert all((folder / name).is_file() for name in answer["files"])
+    if (icarus := shutil.which("iverilog")) is None:
+        pytest.skip("iverilog is not installed")
+    for part, top in zip(("memory", "asic"), TOPS, strict=True):
+        command = [icarus, "-g2001", "-s", top, "-o", str(tmp_path / top), "-f", "files.f"]
+        done = subprocess.run(
+            command, cwd=folder / part, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "pim", "nothing"]) != 0
+    assert "E807" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("kept")
+    assert main(["generate", "pim", "--out", str(tmp_path / "mine")]) != 0
+    assert "E703" in capsys.readouterr().err
+    assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes.txt"]
