@@ -11,7 +11,6 @@ import pytest
 
 from gateformer.cli import main
 
-
 TOPS = ["gf_pim_device", "gf_pim_asic"]
 
 
