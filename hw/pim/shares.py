@@ -16,7 +16,7 @@ from gateformer.hw.pim.functions import Alu, Floats, exp, maximum, reciprocal
 class Share(NamedTuple):
     """Attention over some keys, of each head: maximum, sum of exponentials, sum of values.
 
-    ``o`` is heads x width: BF16 numbers from the memory, FP32 where the ASIC has summed them.
+    ``o`` is heads x width, BF16 numbers.
     """
 
     m: Floats

@@ -44,7 +44,7 @@ class Attender:
         self.v_batch = v_batch
         self.lanes = lanes
         self.queries = layout.decoder.heads // layout.decoder.kv_heads
-        self.scale = np.float32(1 / np.sqrt(layout.decoder.d_head))
+        self.scale = to_bf16(1 / np.sqrt(layout.decoder.d_head))
         self._held: dict[int, list[Floats]] = {}
 
     def run(self, steps: list[Step], qkv: Floats, position: int, block: int) -> Floats:
@@ -157,7 +157,7 @@ class Attender:
     def _summed(
         self, scores: dict[Part, Floats], sums: dict[Part, Floats], stored: int, late: Floats
     ) -> Floats:
-        """Add tiles' sums and what waits, in FP32; round once."""
+        """Add tiles' sums and that of what waits, in FP32; round once."""
         found = []
         for part, own in scores.items():
             tiles = [*sums[part]] if part in sums else []
@@ -186,9 +186,9 @@ class Attender:
         return to_bf16(merged(shares)).ravel()
 
     def _late(self, part: Part, weights: Floats, late: Floats) -> Floats:
-        """Weight and sum values that wait, in FP32, tokens ascending."""
+        """Weight and sum values that wait, in FP32, tokens ascending; round once."""
         heads = late[:, part.first_head : part.first_head + part.heads].repeat(self.queries, 1)
-        return functions.accumulate(weights, heads.swapaxes(0, 1))
+        return to_bf16(functions.accumulate(weights, heads.swapaxes(0, 1)))
 
 
 def _exps(scores: Floats) -> tuple[Floats, Floats]:

@@ -156,7 +156,7 @@ class Bulk:
         flat = queries.reshape(-1, width)
         lanes, compiled = self.lanes, self.compiled
         read = next(float_tiles(keys, flat, len(flat[0]), lanes, compiled))
-        scores = to_bf16(Alu().multiply(read, np.float32(1 / np.sqrt(width))))
+        scores = to_bf16(Alu().multiply(read, to_bf16(1 / np.sqrt(width))))
         place = (first + np.arange(tokens)).repeat(shared)[:, None]
         future = np.arange(len(keys)) > place
         scores[future] = -np.inf

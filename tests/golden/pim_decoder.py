@@ -193,7 +193,7 @@ class Plain:
         for head in range(d.heads):
             own = head // (d.heads // d.kv_heads)
             read = dot(keys[:, own], turned[head], self.lanes)
-            scores = bf16(read * F(1 / np.sqrt(d.d_head)))
+            scores = bf16(read * bf16(1 / np.sqrt(d.d_head)))
             found.append(self.weighted(scores, values[:, own]))
         return np.concatenate(found)
 
@@ -256,4 +256,4 @@ class Plain:
         total = np.zeros(values.shape[1], F)
         for weight, value in zip(weights, values, strict=True):
             total = total + weight * value
-        return total
+        return bf16(total)
