@@ -184,19 +184,16 @@ def read(path: Path, data: type[Samples]) -> Recipe[Samples]:
     for key in HEAD:
         tables.pop(key, None)
     tables.setdefault("techniques", {"pruning": 0.0})
-    wrong: list[GateformerError] = [
-        *_faults(tables, [field.name for field in fields(Recipe)], str(path))
-    ]
-
-    def table(kind: type[Table], name: str) -> Any:
-        return _table(kind, tables[name], name, wrong) if name in tables else None
-
+    wrong: list[GateformerError] = []
+    wrong += _faults(tables, [field.name for field in fields(Recipe)], str(path))
     parts = (
-        table(data, "data"), table(Quantization, "quantization"),
-        table(Training, "training"), table(Techniques, "techniques"),
-    )  # fmt: skip
+        _table(data, tables.get("data"), "data", wrong),
+        _table(Quantization, tables.get("quantization"), "quantization", wrong),
+        _table(Training, tables.get("training"), "training", wrong),
+        _table(Techniques, tables.get("techniques"), "techniques", wrong),
+    )
     Problems.raise_if_any(wrong)
-    recipe = Recipe(*parts)
+    recipe: Recipe[Samples] = Recipe(*parts)  # type: ignore[arg-type] # none is None now
     if recipe.training.batch > recipe.data.train:
         raise ConfigError(
             "E006",
@@ -248,7 +245,8 @@ def _table(kind: type[Table], values: Any, name: str, wrong: list[GateformerErro
     """Return `values` as one of the tables; where it is none, None, and why in `wrong`."""
     wanted: dict[str, Any] = {field.name: field.type for field in fields(kind)}
     if not isinstance(values, dict):
-        wrong.append(ConfigError("E002", "not a table", layer=name))
+        if values is not None:  # what is missing is told with all that is
+            wrong.append(ConfigError("E002", "not a table", layer=name))
         return None
     found = [*_faults(values, list(wanted), name)]
     for key in wanted.keys() & values.keys():
