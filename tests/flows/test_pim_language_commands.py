@@ -1,0 +1,172 @@
+"""``pim generate`` and ``pim perplexity``, on a small model that the test writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from unit.gguf_models import WORDS, File
+
+from gateformer.cli import main
+from gateformer.pim import perplexity as measuring
+from gateformer.quant.errors import MismatchError
+from gateformer.sim.pim import simulate, speaking
+
+pytest.importorskip("gguf")
+pytest.importorskip("tokenizers")
+NAMES = [one.name for one in measuring.VARIANTS]
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = File()
+    file.fields["tokenizer.ggml.eos_token_id"] = len(WORDS) - 1
+    return file.write(tmp_path / "small.gguf")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("ab c12\nc ab 21\n" * 6, "utf-8")
+    return path
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any]:
+    assert main(["pim", *map(str, words), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.mark.parametrize("extra", [[], ["--overlap"], ["--weights", "int8"], ["--channels", "2"]])
+def test_generate(extra: list[str], model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", model, "--prompt", "ab c", "--tokens", "6", "--check", *extra]
+    found = told(capsys, *command)
+    count = len(found["tokens"])
+    assert found["prompt_tokens"] == [6, 7]
+    assert 1 <= count <= 6 and count == len(found["token_clocks"]) == found["check"]["words"]
+    assert found["check"]["equal"] and found["check"]["logits"] == count * len(WORDS)
+    assert count == 6 or found["tokens"][-1] == len(WORDS) - 1
+
+
+def test_the_clocks_are_the_simulation_s(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gateformer.quant.frontends import gguf_file
+
+    found = told(capsys, "generate", model, "--prompt", "ab c", "--tokens", "5")
+    count = len(found["tokens"])
+    same = simulate(gguf_file.load(model).decoder, count, prompt=1)
+    # which row a token's vector stands in, the simulation does not know
+    apart = np.array(found["token_clocks"]) - same.token_clocks
+    assert np.abs(apart).max() <= 0.01 * same.token_clocks.max()
+
+
+def test_generate_prints_the_text(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pim", "generate", str(model), "--prompt", "ab", "--tokens", "3", "--check"]) == 0
+    out = capsys.readouterr().out
+    for words in ("clocks a token, mean", "latency of a token", "Checked", "float32"):
+        assert words in out
+
+
+def test_a_question_needs_chatml(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pim", "generate", str(model), "--prompt", "ab", "--chat"]) == 2
+    assert "E005" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        (["--prompt", ""], "E022"),
+        (["--prompt", "ab", "--tokens", "300"], "E022"),
+        (["--prompt", "ab", "--mapping", "stream-k", "--check"], "E022"),
+        (["--prompt", "ab", "--device", "no-such"], "E807"),
+    ],
+)
+def test_settings_that_cannot_be(
+    extra: list[str], code: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pim", "generate", str(model), *extra]) > 1
+    assert code in capsys.readouterr().err
+
+
+def test_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"GGUF\x03\x00\x00")
+    for command in (["generate", str(path), "--prompt", "a"], ["perplexity", str(path)]):
+        assert main(["pim", *command]) == 3
+        assert "E101" in capsys.readouterr().err
+
+
+def test_a_wrong_bit_is_noticed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = speaking.Bulk.logits
+
+    def wrong(self: object, tokens: list[int]) -> np.ndarray:
+        found = kept(self, tokens)  # type: ignore[arg-type]
+        found[-1, -1] = np.nextafter(found[-1, -1], np.float32(9))
+        return found
+
+    monkeypatch.setattr(speaking.Bulk, "logits", wrong)
+    command = ["pim", "generate", str(model), "--prompt", "ab", "--tokens", "3", "--check"]
+    assert main(command) == MismatchError.exit_code
+    assert "E401" in capsys.readouterr().err
+
+
+def test_perplexity(model: Path, text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "perplexity", model, "--text", text, "--tokens", "40")
+    rows = found["variants"]
+    assert [one["name"] for one in rows] == NAMES
+    first = rows[0]["perplexity"]
+    assert 3 < first < 100
+    assert rows[0]["largest"] == rows[0]["rms"] == 0 and rows[0]["same"] == 1
+    for row, most in zip(rows[1:], (0.02, 0.02, 0.05, 0.6), strict=True):
+        assert abs(row["perplexity"] / first - 1) <= most
+    errors = [one["rms"] for one in rows]
+    assert errors[1] < errors[3] < errors[4] and errors[2] < errors[3]
+
+
+def test_what_was_measured_is_kept(
+    model: Path,
+    text: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ("perplexity", model, "--text", text, "--tokens", "12")
+    measure, measured = measuring._measure, []
+
+    def interrupted(*given: Any) -> measuring.Outcome:
+        measured.append(given[2].name)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    monkeypatch.setattr(measuring, "_measure", interrupted)
+    assert main(["pim", *map(str, command)]) != 0
+    whole = told(capsys, *command)  # goes on with the third
+    assert measured == [*NAMES[:3], *NAMES[2:]]
+    assert told(capsys, *command) == whole
+    assert len(measured) == 6
+    # another text, and a result that was damaged, are measured
+    told(capsys, *command[:4], "--tokens", "13")
+    assert len(measured) == 11
+    kept = sorted((model.parent / "cache").rglob("*.json"))
+    assert len(kept) == 10
+    kept[0].write_text("{")
+    told(capsys, *command)
+    told(capsys, *command[:4], "--tokens", "13")
+    assert len(measured) == 12
+
+
+def test_texts_that_cannot_be(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes(b"caf\xe9")
+    short = tmp_path / "short.txt"
+    short.write_text("ab")
+    for path, code in ((latin, "E602"), (short, "E604"), (tmp_path / "no.txt", "E605")):
+        assert main(["pim", "perplexity", str(model), "--text", str(path)]) > 1
+        assert code in capsys.readouterr().err
