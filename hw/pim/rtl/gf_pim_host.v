@@ -20,7 +20,7 @@ module gf_pim_host #(
   parameter Rows = 64,
   parameter Columns = 64,
   parameter Slots = 64,
-  parameter SlotStep = 1
+  parameter Step = 1
 ) (
   input  wire                clk,
   input  wire                rst,
@@ -37,6 +37,7 @@ module gf_pim_host #(
   input  wire [Channels-1:0] busy,
   output wire [Channels-1:0] push,
   output wire [29:0]         push_row,
+  output wire                push_blocks,
   output reg                 error,
   output reg  [2:0]          reason
 );
@@ -58,7 +59,7 @@ module gf_pim_host #(
   localparam [31:0] MostRows = Rows;
   localparam [31:0] MostColumns = Columns;
   localparam [31:0] MostSlots = Slots;
-  localparam [31:0] Step = SlotStep;
+  localparam [31:0] SlotStep = Step;
 
   reg ended;
   reg [28:0] afm;
@@ -83,7 +84,7 @@ module gf_pim_host #(
   wire [31:0] wide_size = {16'd0, size};
   wire [31:0] columns_end = {16'd0, column} + wide_size;
   wire [31:0] slots_begin = {16'd0, (op == WriteBuffer) ? column : slot};
-  wire [31:0] slots_end = slots_begin + (multiplies ? wide_size * Step : wide_size);
+  wire [31:0] slots_end = slots_begin + (multiplies ? wide_size * SlotStep : wide_size);
   wire one_channel = channels != {Channels{1'b0}}
                   && (channels & (channels - 1'b1)) == {Channels{1'b0}};
   wire in_rows = (all_rows && op != Af) || one_row;
@@ -104,6 +105,7 @@ module gf_pim_host #(
 
   assign push = sent ? (everywhere ? {Channels{1'b1}} : channels) : {Channels{1'b0}};
   assign push_row = (op == Af) ? {1'b1, afm} : row;
+  assign push_blocks = blocks;
 
   always @(posedge clk) begin
     if (rst) begin
