@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,11 @@ def float_sums(given: Clocks, stages: int) -> list[int]:
 
 
 def columns(seed: int, count: int, lanes: int) -> tuple[Words, Words]:
-    """Weights and inputs of BF16: near 1, cancelling, of any size, special ones."""
+    """Weights and inputs of BF16: near 1, cancelling, of any size, special ones, far apart.
+
+    Products near 1 add up without rounding; of those far apart each addition is rounded, so that
+    another order of additions is another sum.
+    """
     rng = np.random.default_rng(seed)
 
     def moderate() -> Words:
@@ -126,6 +130,11 @@ def columns(seed: int, count: int, lanes: int) -> tuple[Words, Words]:
     weights, inputs = (
         np.where(kind == 2, some, own) for some, own in zip(wide, (weights, inputs), strict=True)
     )
+    apart = rng.integers(115, 140, (2, count, lanes)).astype(np.uint16) << np.uint16(7)
+    far = [moderate() & np.uint16(0x807F) | some for some in apart]
+    weights, inputs = (
+        np.where(kind > 5, some, own) for some, own in zip(far, (weights, inputs), strict=True)
+    )
     small = np.uint16(0x8FFF)  # products near the smallest numbers
     weights = np.where(kind == 3, weights & small | np.uint16(0x1000), weights)
     inputs = np.where(kind == 3, inputs & small | np.uint16(0x1000), inputs)
@@ -138,10 +147,17 @@ def columns(seed: int, count: int, lanes: int) -> tuple[Words, Words]:
 
 
 def float_clocks(seed: int, count: int, lanes: int) -> Clocks:
+    """As ``clocks``; behind a sum that hides all others, as NaN does, there is often a load."""
     rng = np.random.default_rng(seed + 1)
     bias = rng.normal(size=count).astype(np.float32).view(np.uint32)
     zero = rng.random(count) < 0.3
-    return clocks(seed, *columns(seed, count, lanes), np.where(zero, np.uint32(0), bias))
+    weights, inputs = columns(seed, count, lanes)
+    given = clocks(seed, weights, inputs, np.where(zero, np.uint32(0), bias))
+    sums = accumulate(np.zeros(count), float_of(weights)[:, None], float_of(inputs)[:, None])
+    hides = ~(np.abs(sums) < 2.0**40)
+    load = given.load | np.roll(hides, 1) & (rng.random(count) < 0.8)
+    load[-1] = False
+    return replace(given, load=load)
 
 
 @pytest.mark.icarus
