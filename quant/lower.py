@@ -249,7 +249,8 @@ class _Plan:
         if isinstance(quantizer, Quantize):
             apart = node.op.plain_relu and quantizer.overflow is Overflow.WRAP
         elif isinstance(quantizer, Requantize):
-            apart = node.op.plain_relu or not quantizer.of_steps
+            each = max(quantizer.factor.size, quantizer.zero_point.size) > 1  # one table for all
+            apart = node.op.plain_relu or each or not quantizer.of_steps
         else:
             return
         if apart:

@@ -15,13 +15,18 @@ import numpy as np
 from gateformer.hw import cmvm
 from gateformer.quant.expand.context import Note
 from gateformer.quant.graph import Graph, Node
+from gateformer.quant.ops.base import Op
 from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense, largest
 from gateformer.quant.ops.elementwise import Add, Mul
 from gateformer.quant.ops.layout import Layout
+from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.shift_add import ShiftAdd
 from gateformer.quant.passes.rewrite import rebuilt, steps_of
 from gateformer.quant.types import Fixed
+
+WIDEST = 1 << 62
+"""Weights that the solvers of adder graphs cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ def truncate(
         finest = _finest(graph, step.output, readers, makers)
         source = graph.values[step.inputs[0]].fixed
         bits = 0 if finest is None else step.op.result_frac(source) - finest - guard
-        if bits <= 0:
+        if bits <= 0 or largest(step.op.aligned(source)[0]) >= WIDEST:
             continue
         found = cut(step.op, source, bits, adders, cache)
         step.op = found.op
@@ -91,7 +96,12 @@ def truncate(
         notes.append(
             Note(step.layer, "truncate", told + f"{found.high * scale:.3g} steps of what is kept")
         )
-    return rebuilt(graph, steps), tuple(notes)
+    return rebuilt(graph, steps, _indexed), tuple(notes)
+
+
+def _indexed(op: Op) -> bool:
+    """Whether an operation was made for its operand's type: a table has a row a number of it."""
+    return isinstance(op, Lookup)
 
 
 def _flattened(graph: Graph, name: str, makers: dict[str, Node]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from gateformer.quant.expand.context import Lowering
 from gateformer.quant.ops.base import Composite, Probe, Shape, Value, repeats, shape_error
 from gateformer.quant.ops.cast import Cast, Constant, Rescale
+from gateformer.quant.ops.dense import narrow
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding, rounded
 
@@ -101,8 +102,8 @@ class Requantize(Composite):
         factor = self._bounded(to.value(inputs[0]))
         x = to.scaled(inputs[0], factor, f"{layer}/requantized", max(bits, LEAST_BITS))
         if self.offset is not None:
-            place = self.offset + self.zero_point
-            raw = np.rint(np.ldexp(place, OFFSET_BITS)).astype(np.int64)
+            place = np.rint(np.ldexp(self.offset + self.zero_point, OFFSET_BITS))
+            raw = narrow(np.array([int(v) for v in place.ravel()], object).reshape(place.shape))
             x = to.add(Add(), x, _constant(to, raw, "offset", x, OFFSET_BITS), point="moved")
         elif self.zero_point.any():
             zero = _constant(to, self.zero_point, "zero", x)
@@ -158,6 +159,6 @@ def _cut(to: Lowering, x: str, point: str) -> str:
 
 def _constant(to: Lowering, raw: IntArray | int, point: str, x: str, frac: int = 0) -> str:
     """Numbers in the rank of x."""
-    whole = np.asarray(raw, np.int64)
+    whole = np.asarray(raw)
     shape = (1,) * (len(to.value(x).shape) - whole.ndim) + whole.shape
     return to.add(Constant(whole.reshape(shape), frac), point=point)

@@ -5,11 +5,12 @@ Owns ``Step``, ``steps_of`` and ``rebuilt``. Imports the graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateformer.quant.graph import Builder, Graph, prune
 from gateformer.quant.ops.base import Op
+from gateformer.quant.ops.cast import Cast
 
 
 @dataclass(slots=True)
@@ -39,14 +40,33 @@ def steps_of(graph: Graph) -> list[Step]:
     return [Step(n.op, n.inputs, n.output, graph.values[n.output].layer) for n in graph.nodes]
 
 
-def rebuilt(graph: Graph, steps: Sequence[Step]) -> Graph:
-    """Infer types and ranges again; inputs and outputs stay."""
+def rebuilt(
+    graph: Graph, steps: Sequence[Step], settled: Callable[[Op], bool] = lambda op: False
+) -> Graph:
+    """Infer types and ranges again; inputs and outputs stay.
+
+    Parameters
+    ----------
+    graph : Graph
+        Before.
+    steps : sequence of Step
+        What its nodes became.
+    settled : callable
+        Tells the operations whose operands keep their types, by a Cast where ranges moved.
+    """
     builder = Builder(graph.name)
     for name in graph.inputs:
         value = graph.values[name]
         builder.input(name, value.shape, value.type, graph.masks.get(name))
     for step in steps:
-        builder.add(step.op, *step.inputs, name=step.output, layer=step.layer)
+        inputs = list(step.inputs)
+        for place, name in enumerate(inputs if settled(step.op) else ()):
+            kind = graph.values[name].fixed
+            if builder.values[name].fixed != kind:
+                inputs[place] = builder.add(
+                    Cast(kind), name, name=f"{name}/settled", layer=step.layer
+                )
+        builder.add(step.op, *inputs, name=step.output, layer=step.layer)
     for name in graph.outputs:
         builder.output(name)
     for name in graph.scales.keys() & builder.values.keys():

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from gateformer.quant.errors import DataError, ModelError
 from gateformer.quant.execute import run, run_reals
-from gateformer.quant.expand import Linear, Quantize, Requantize, ScaledQuantize
+from gateformer.quant.expand import Elementwise, Linear, Quantize, Requantize, ScaledQuantize
 from gateformer.quant.expand.context import Options, Types
 from gateformer.quant.expand.multiplier import multiplier, wires
 from gateformer.quant.expand.scaled import quantizer
 from gateformer.quant.graph import Builder, Graph
-from gateformer.quant.lower import lower_noted
+from gateformer.quant.lower import lower, lower_noted
 from gateformer.quant.ops.base import Op
 from gateformer.quant.ops.cast import Cast, Constant
 from gateformer.quant.ops.elementwise import Mul
+from gateformer.quant.passes.fold_scales import fold_scales
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow, Rounding
 
 
@@ -138,6 +139,35 @@ def test_a_bias_of_each_feature() -> None:
     raw = np.repeat(np.arange(kind.min, kind.max + 1)[:, None], 5, axis=1)
     found, exact = steps(op, raw, kind), exactly(op, raw, kind)
     assert (found == exact)[turning(op, raw, kind) > slack(op, raw, kind)].all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("offset", [3e15, -3e15, 1e25])
+def test_offsets_beyond_all_steps_saturate(offset: float) -> None:
+    kind = Fixed(True, 8, 0)
+    raw = np.repeat(np.arange(kind.min, kind.max + 1)[:, None], 2, axis=1)
+    op = Requantize(np.array([0.3, 7.0]), np.array(0), -8, 7, offset=np.array([offset, 0.25]))
+    assert (steps(op, raw, kind) == exactly(op, raw, kind)).all()
+
+
+@pytest.mark.parametrize("each", ["scale", "zero"])
+def test_a_quantizer_a_feature_behind_a_function_is_no_table_of_it(each: str) -> None:
+    """One table serves all features, so that it cannot take such a quantizer in."""
+    scale = np.array([0.5, 0.5, 0.5] if each == "zero" else [0.5, 0.25, 0.07])
+    zero = np.array([0, 2, -3] if each == "zero" else [0, 0, 0])
+    builder = Builder("one")
+    x = builder.input("x", (3,))
+    g = builder.add(Elementwise("gelu"), x, name="g", layer="g")
+    op = ScaledQuantize(scale, zero, -8, 7)
+    builder.output(builder.add(op, g, name="q", layer="q"))
+    kind = Fixed(True, 7, 4)
+    graph = fold_scales(builder.build())
+    lowered = lower(graph, Types({"x": kind, "g": Fixed(True, 12, 8)}))
+    raw = np.repeat(np.arange(kind.min, kind.max + 1)[:, None], 3, axis=1)
+    found = lowered.to_real("q", run(lowered, {"x": raw})["q"])
+    exact = run_reals(builder.build(), {"x": kind.to_real(raw)})["q"]
+    assert np.abs(found - exact).max() <= scale.max() * 1.001
+    assert (found == exact).mean() > 0.9
 
 
 @pytest.mark.parametrize("power", [-900, -300, -60, 60, 300])

@@ -13,7 +13,9 @@ from gateformer.quant.execute import run
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.dense import Dense
+from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Reshape
+from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.shift_add import ShiftAdd
 from gateformer.quant.serialize import from_json, to_json
 from gateformer.quant.types import Fixed
@@ -108,6 +110,31 @@ def test_a_matrix_over_flattened_tokens_stays_for_its_multipliers() -> None:
     builder.output(builder.add(Cast(Fixed(True, 8, 3)), z, name="z", layer="z"))
     kinds = [type(node.op) for node in truncate(builder.build(), 0)[0].nodes]
     assert kinds == [Reshape, Dense, Cast, ShiftAdd, Cast]
+
+
+def test_tables_keep_the_type_that_they_were_made_for() -> None:
+    """Cut sums have other ranges, and what is exact behind their casts other types."""
+    kinds = set()
+    for bias in range(-60, 60):
+        builder = Builder("table")
+        x = builder.input("x", (3, 1), Fixed(True, 3, 1))
+        op = Dense(np.array([[5]]), 4, np.array([bias]), 5, (1,))
+        held = builder.add(Cast(Fixed(True, 9, 1)), builder.add(op, x, name="e", layer="y"),
+                           name="y", layer="y")  # fmt: skip
+        twice = builder.add(Add(), held, held, name="twice", layer="y")
+        size = 1 << builder.values[twice].fixed.width
+        table = builder.add(Lookup(np.arange(size), 0), twice, name="t", layer="y")
+        builder.output(table)
+        cut_graph, notes = truncate(builder.build(), 0)
+        assert notes
+        assert cut_graph.values["t"].shape == (3, 1)
+        kinds.add(tuple(type(node.op) for node in cut_graph.nodes))
+    assert kinds == {(ShiftAdd, Cast, Add, Lookup), (ShiftAdd, Cast, Add, Cast, Lookup)}
+
+
+def test_weights_beyond_the_solvers_stay() -> None:
+    op = Dense(np.array([[1 << 70, 3]], object), 71, np.array([0]), 0, (1,))
+    assert isinstance(truncate(graph(op), 0)[0].nodes[0].op, Dense)
 
 
 def test_an_output_stays_exact() -> None:
