@@ -311,8 +311,8 @@ def quantize(x: ArrayLike, alu: Alu | None = None) -> tuple[Floats, Floats]:
     """Return INT8 numbers and what 1 stands for in them, over the last axis.
 
     q = x (127 reciprocal(m)) rounded, ties to even, and held within -127 and 127, where m is the
-    largest magnitude; the step is m FP32(1 / 127). Zeros alone give zeros. With an infinity or a
-    NaN, m is one; numbers are then 0 or held at the bounds, and the step tells.
+    largest magnitude; the step is m FP32(1 / 127). Where x times that is a NaN, q is 0: zeros alone
+    give zeros. With an infinity or a NaN, m is one; all q are then 0, and the step tells.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def quantize(x: ArrayLike, alu: Alu | None = None) -> tuple[Floats, Floats]:
     Returns
     -------
     numbers : array of float32, shape (..., width)
-        Whole, from -127 to 127; NaN times anything gives 0.
+        Whole, from -127 to 127.
     step : array of float32, shape (...)
     """
     alu = alu or Alu()
@@ -332,7 +332,6 @@ def quantize(x: ArrayLike, alu: Alu | None = None) -> tuple[Floats, Floats]:
     alu.additions += 1  # comparisons
     largest = maximum(np.abs(x))
     scale = Alu().multiply(reciprocal(Alu(), largest), np.float32(127))
-    scale = np.where(largest == 0, np.float32(0), scale)
     exact = np.clip(alu.multiply(x, scale[..., None]), np.float32(-127), np.float32(127))
     whole = alu.whole(np.where(np.isnan(exact), np.float32(0), exact))
     return whole, Alu().multiply(largest, np.float32(1 / 127))

@@ -18,7 +18,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.quant.errors import ToolError
+from gateformer.quant.errors import MismatchError, ToolError
 from gateformer.quant.tools import require_tool
 from gateformer.sim.rtl.build import cached, content_key, write_sources
 from gateformer.sim.rtl.tools import Simulator, run_tool, tool_version, verilator_environment
@@ -102,6 +102,7 @@ def run(
     work: Path,
     cache: Path,
     simulator: Simulator = "verilator",
+    files: Mapping[str, str] | None = None,
 ) -> tuple[Bits16, list[int]]:
     """Run operations one after another on the ASIC's Verilog.
 
@@ -117,6 +118,8 @@ def run(
         Folder of finished builds.
     simulator : {"verilator", "icarus"}
         Compiled, or interpreted: slower, but there is nothing to build.
+    files : mapping of str to str, optional
+        The Verilog; the package's own by default.
 
     Returns
     -------
@@ -129,9 +132,11 @@ def run(
     ------
     ToolError
         E501, E502 or E505 where a tool is missing or fails.
+    MismatchError
+        E401 where Icarus finds results that depend on what nothing has set.
     """
     words, lanes = memory.shape
-    files = sources("gf_pim_asic")
+    files = files or sources("gf_pim_asic")
     fields = [field for one in operations for field in one.fields()]
     work.mkdir(parents=True, exist_ok=True)
     if simulator == "icarus":
@@ -149,56 +154,81 @@ def _interpreted(
 ) -> tuple[Bits16, list[int]]:
     """Do the same on Icarus Verilog, which needs no build."""
     words, lanes = memory.shape
-    source = resources.files("gateformer.sim.pim").joinpath("asic_bench.v.j2").read_text("utf-8")
-    bench = jinja2.Template(source, undefined=jinja2.StrictUndefined).render(
-        lanes=lanes, words=words, operations=len(fields) // 11
-    )
-    require_tool("iverilog")
-    for name, text in {**files, "asic_bench.v": bench}.items():
-        (work / name).write_text(text, encoding="utf-8")
+    values = {"lanes": lanes, "words": words, "operations": len(fields) // 11}
     lines = ["".join(f"{number:04x}" for number in word[::-1]) for word in memory.tolist()]
-    (work / "memory.hex").write_text("\n".join(lines), encoding="utf-8")
-    (work / "operations.hex").write_text("\n".join(f"{one:08x}" for one in fields), "utf-8")
-    written = [*files, "asic_bench.v"]
-    command = ["iverilog", "-g2001", "-Wall", "-Wno-timescale", "-s", "asic_bench", "-o", "bench"]
-    run_tool([*command, *written], work, os.environ, work / "icarus.log")
+    (work / "memory.hex").write_text("\n".join(lines))
+    (work / "operations.hex").write_text("\n".join(f"{one:08x}" for one in fields))
+    out = _interpret("asic_bench", files, values, work)
+    found = [
+        [int(word[at : at + 4], 16) for at in range(0, 4 * lanes, 4)] for word in out["memory"]
+    ]
+    return np.array(found, np.uint16)[:, ::-1], [int(one) for one in out["clocks"]]
+
+
+def _interpret(
+    bench: str, files: Mapping[str, str], values: Mapping[str, object], work: Path
+) -> dict[str, list[str]]:
+    """Run a bench on Icarus Verilog; return the lines of each ``.out`` file that it writes."""
+    require_tool("iverilog")
+    source = resources.files("gateformer.sim.pim").joinpath(f"{bench}.v.j2").read_text("utf-8")
+    text = jinja2.Template(source, undefined=jinja2.StrictUndefined).render(values)
+    for name, own in {**files, f"{bench}.v": text}.items():
+        (work / name).write_text(own, encoding="utf-8")
+    command = ["iverilog", "-g2001", "-Wall", "-Wno-timescale", "-s", bench, "-o", "bench"]
+    run_tool([*command, *files, f"{bench}.v"], work, os.environ, work / "icarus.log")
     _run(["vvp", "-n", "bench"], work)
-    text = (work / "memory.out").read_text("utf-8").split()
-    found = [[int(word[at : at + 4], 16) for at in range(0, 4 * lanes, 4)] for word in text]
-    clocks = [int(one) for one in (work / "clocks.out").read_text("utf-8").split()]
-    return np.array(found, np.uint16)[:, ::-1], clocks
+    out = {one.stem: one.read_text("utf-8").splitlines() for one in work.glob("*.out")}
+    if any("x" in line for lines in out.values() for line in lines):
+        raise MismatchError("E401", "the Verilog computes with what it never set")
+    return out
 
 
-def unary(numbers: Bits32, *, work: Path, cache: Path) -> dict[str, Bits32]:
+def unary(
+    numbers: Bits32,
+    *,
+    work: Path,
+    cache: Path,
+    simulator: Simulator = "verilator",
+    files: Mapping[str, str] | None = None,
+) -> dict[str, Bits32]:
     """Send FP32 numbers through every unit of one number, one a clock.
 
     Parameters
     ----------
     numbers : array of uint32, shape (n,)
         Their bits.
-    work, cache : Path
+    work, cache, simulator, files : Path, str and mapping
         As for `run`.
 
     Returns
     -------
     dict of str to array of uint32, shape (n,)
         Results' bits of each unit of ``UNARY``, taken that many clocks behind the numbers.
+
+    Raises
+    ------
+    ToolError or MismatchError
+        As for `run`.
     """
-    outputs = ", ".join(f"output wire [31:0] {name}" for name in UNARY)
     units = "".join(
         f"  gf_pim_{name} {name}_unit (.clk(clk), .x(x), .y({name}));\n" for name in UNARY
     )
-    bench = (
-        "`default_nettype none\n\n"
-        f"module gf_pim_unary (input wire clk, input wire [31:0] x, {outputs});\n"
-        f"{units}endmodule\n"
-    )
-    files = sources(*(f"gf_pim_{name}" for name in UNARY)) | {"gf_pim_unary.v": bench}
-    program = _program("unary_rtl", "gf_pim_unary", files, cache)
+    files = files or sources(*(f"gf_pim_{name}" for name in UNARY))
     work.mkdir(parents=True, exist_ok=True)
-    numbers.astype("<u4").tofile(work / "numbers")
-    _run([program, work / "numbers", work / "results"], work)
-    rows = np.fromfile(work / "results", "<u4").reshape(-1, len(UNARY))
+    if simulator == "icarus":
+        values = {"units": units, "names": [*UNARY], "numbers": len(numbers)}
+        (work / "numbers.hex").write_text("\n".join(f"{one:08x}" for one in numbers.tolist()))
+        lines = _interpret("unary_bench", files, values, work)["results"]
+        rows = np.array([[int(one, 16) for one in line.split()] for line in lines], np.uint32)
+    else:
+        outputs = ", ".join(f"output wire [31:0] {name}" for name in UNARY)
+        ports = f"input wire clk, input wire [31:0] x, {outputs}"
+        bench = f"`default_nettype none\n\nmodule gf_pim_unary ({ports});\n{units}endmodule\n"
+        every = {**files, "gf_pim_unary.v": bench}
+        program = _program("unary_rtl", "gf_pim_unary", every, cache)
+        numbers.astype("<u4").tofile(work / "numbers")
+        _run([program, work / "numbers", work / "results"], work)
+        rows = np.fromfile(work / "results", "<u4").reshape(-1, len(UNARY))
     return {
         name: rows[latency : latency + len(numbers), column]
         for column, (name, latency) in enumerate(UNARY.items())

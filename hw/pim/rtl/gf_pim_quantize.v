@@ -1,7 +1,7 @@
 // gf_pim_quantize: a vector's BF16 numbers as INT8, and what 1 stands for.
 //
-//   phase 0  m = the largest magnitude;  scale = 127 reciprocal(m), 0 for m = 0
-//   phase 1  q = round(x scale), ties to even, held within -127 and 127; 0 for a NaN
+//   phase 0  m = the largest magnitude;  scale = 127 reciprocal(m)
+//   phase 1  q = round(x scale), ties to even, held within -127 and 127; 0 where x scale is a NaN
 //   behind the last word  step = m FP32(1 / 127): its low half in lane 0, its high half in lane 1
 //
 // The vector is sent in each phase, a word of LANES numbers a clock at most; q takes 16 bits of its
@@ -37,7 +37,7 @@ module gf_pim_quantize #(
   wire [15:0] largest;
   wire [23:0] unused_place;
   wire [31:0] inverse;
-  wire [31:0] product;
+  wire [31:0] scale;
   wire [31:0] step;
   wire [16*LANES-1:0] numbers;
 
@@ -46,11 +46,10 @@ module gf_pim_quantize #(
     .in(magnitudes), .largest(largest), .place(unused_place)
   );
   gf_pim_reciprocal divide (.clk(clk), .x({largest, 16'd0}), .y(inverse));
-  gf_pim_fp32_multiply #(.STAGES(3)) times_most (.clk(clk), .a(inverse), .b(Most), .y(product));
+  gf_pim_fp32_multiply #(.STAGES(3)) times_most (.clk(clk), .a(inverse), .b(Most), .y(scale));
   gf_pim_fp32_multiply #(.STAGES(3)) over_most (
     .clk(clk), .a({largest, 16'd0}), .b(OneOver127), .y(step)
   );
-  wire [31:0] scale = (largest == 16'd0) ? 32'd0 : product;
 
   genvar lane;
   generate
