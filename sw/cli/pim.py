@@ -158,6 +158,9 @@ def replay(
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Translate the engine with numba: long traces.")
     ] = False,
+    rtl: Annotated[
+        bool, typer.Option("--rtl", help="Run it in Verilog too, held to every clock.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a trace of instructions, and write each command with its clock."""
@@ -165,7 +168,7 @@ def replay(
 
     wanted = Refreshing.none if no_refresh else refresh
     policy = None if wanted is None else wanted.policy
-    options = {"hot": hot, "strict": strict, "compiled": compiled}
+    options = {"hot": hot, "strict": strict, "compiled": compiled, "rtl": rtl}
     return run(trace, timing, commands=commands, policy=policy, **options).give(as_json)
 
 

@@ -18,7 +18,10 @@ def cache_folder(config: Config, part: str) -> Path:
     part : str
         The kind.
     """
-    if config.cache is not None:
-        return Path(config.cache) / part
+    return user_cache(part) if config.cache is None else Path(config.cache) / part
+
+
+def user_cache(part: str) -> Path:
+    """Return the folder of one kind of results in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "gateformer" / part

@@ -1,19 +1,24 @@
 """``pim replay``: a trace of instructions, run command by command.
 
-Owns ``replay``. Imports the replay of the command-level engine.
+Owns ``replay``. Imports the replay of the command-level engine, and of the Verilog.
 """
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+from gateformer.flow.cache import user_cache
 from gateformer.hw.pim import device as memory
 from gateformer.hw.pim.device import Policy
+from gateformer.hw.pim.trace_file import read
 from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block, percent
 from gateformer.pim.waiting import waiting
 from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.dram.replay import Replay
 from gateformer.sim.dram.replay import replay as replayed
+from gateformer.sim.pim.rtl.replay import Comparison, compare
 
 SHOWN = 10
 """Waits that are printed; JSON has all."""
@@ -30,6 +35,7 @@ def replay(
     hot: bool = False,
     strict: bool = False,
     compiled: bool = False,
+    rtl: bool = False,
 ) -> Answer:
     """Run a trace.
 
@@ -47,11 +53,16 @@ def replay(
         Refresh twice as often; the edges that the public simulator's table lacks hold too.
     compiled : bool
         Whether numba translates the engine's kernel.
+    rtl : bool
+        Whether the memory's Verilog runs the trace too, in Icarus Verilog, and is held to the
+        engine in every command and clock.
 
     Raises
     ------
     PimError or Problems
         E801 to E803 for the trace, E804 and E805 for the timing file; nothing is then written.
+    MismatchError
+        E402 or E405 where the Verilog does something else.
     """
     if commands is not None:
         refuse_place(commands)
@@ -62,6 +73,7 @@ def replay(
             trace, device, commands=commands, refresh=refresh, strict=strict, compiled=compiled
         )
     found = whole.result
+    held = _held(trace, whole, strict) if rtl else None
     total = sum(found.counts.values())
     channels = device.organization.channels
     stalls = sorted(found.stalls.items(), key=lambda pair: -pair[1])
@@ -81,6 +93,9 @@ def replay(
             for (text, name), clocks in stalls
         ],
         "log": None if commands is None else str(commands),
+        "verilog": None
+        if held is None
+        else {"channels": list(held.channels), "commands": held.commands, "clocks": held.clocks},
     }
     counts = tuple((name, count) for name, count in found.counts.items() if count)
     waits = tuple(
@@ -94,6 +109,28 @@ def replay(
     notes = [
         f"{whole.instructions:,} instructions, {total:,} commands, {found.distinct:,} distinct."
     ]
+    if held is not None:
+        others = "" if len(held.channels) == channels else "; the other channels do as these do"
+        notes.append(
+            f"Verilog: the same {held.commands:,} commands at the same clocks, of "
+            f"{len(held.channels)} of {channels} channels{others}."
+        )
     if commands is not None:
         notes.append(f"Log: {commands}")
     return Answer(data, blocks, tuple(notes))
+
+
+def _held(trace: Path, whole: Replay, strict: bool) -> Comparison:
+    """Run the trace through the Verilog, which must do the same."""
+    with (
+        waiting(f"running {trace} in Verilog"),
+        tempfile.TemporaryDirectory(prefix="gateformer-") as work,
+    ):
+        return compare(
+            read(trace, whole.device),
+            whole.device,
+            refresh=whole.refresh,
+            strict=strict,
+            work=Path(work),
+            cache=user_cache("builds"),
+        )
