@@ -53,13 +53,16 @@ class Bench:
         results: np.ndarray,
         work: tuple[int, int],
         marks: np.ndarray | None = None,
+        place: int | None = None,
     ) -> None:
         """Add an operation whose results are bits, as vectors; ``work`` prices it.
 
-        ``marks`` are the numbers of ``results`` that are written; all by default.
+        ``marks`` are the numbers of ``results`` that are written; all by default. They go to
+        ``place``, or to a place of their own.
         """
         vectors, length = results.shape
-        first, words = self.room(vectors, length)
+        words = -(-length // self.lanes)
+        first = self.room(vectors, length)[0] if place is None else place
         whole = np.zeros((vectors, words * self.lanes), np.uint16)
         whole[:, :length] = results
         kept = np.zeros(whole.shape, bool)
@@ -206,3 +209,38 @@ def several_operands(bench: Bench, heads: int, width: int, count: int) -> None:
         vectors=heads,
     )
     bench.add(rotary, bits(functions.rotary(turned, cosine, sine)), (2 * heads * width, 1))
+
+
+def in_place(bench: Bench, vectors: int, length: int) -> None:
+    """Add operations whose results take an operand's place."""
+    lanes = bench.lanes
+    rng = np.random.default_rng(length)
+    x, y, gain, bias = to_bf16(rng.normal(size=(4, vectors, length)))
+    work = (vectors * length, vectors)
+    for unit, found in (
+        ("gelu", functions.gelu(Alu(), x)),
+        ("softmax", functions.softmax(x, lanes)),
+        ("layernorm", functions.layernorm(x, gain[0], bias[0], lanes, EPSILON)),
+        ("multiply", x * y),
+    ):
+        first = bench.put(x)
+        second, third = bench.put(y if unit == "multiply" else gain[0]), bench.put(bias[0])
+        own = Operation(unit, first, second, third, length=length, vectors=vectors)
+        norm = replace(own, inverse_width=1 / length, epsilon=EPSILON)
+        bench.add(norm, bits(found), work, place=first)
+    first, rest = bench.put(x[0]), bench.put(y)
+    total = x[0]
+    for one in y:
+        total = total + one
+    words = -(-length // lanes)
+    chain = Operation("add", first, rest, stride=words, count=1 + vectors, length=length)
+    bench.add(chain, bits(total), work, place=first)
+    half = words * lanes
+    heads = to_bf16(rng.normal(size=(vectors, 2 * half)))
+    cosine, sine = to_bf16(np.cos(np.arange(half))), to_bf16(np.sin(np.arange(half)))
+    first = bench.put(heads)
+    rotary = Operation(
+        "rotary", first, bench.put(cosine), bench.put(sine), length=half, vectors=vectors
+    )
+    found = functions.rotary(heads, cosine, sine)
+    bench.add(rotary, bits(found), (2 * vectors * half, 1), place=first)

@@ -6,7 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rtl.pim_asic_bench import Bench, reduce_and_map, several_operands, vectors_of_all_kinds
+from rtl.pim_asic_bench import (
+    Bench,
+    in_place,
+    reduce_and_map,
+    several_operands,
+    vectors_of_all_kinds,
+)
 
 from gateformer.hw.pim import device
 from gateformer.hw.pim.asic_units import units
@@ -21,6 +27,7 @@ def test_four_lanes(tmp_path: Path, builds: Path) -> None:
             reduce_and_map(bench, x)
         for count in (2, 3, 9):
             several_operands(bench, 3, 8 if length == 4 else length, count)
+        in_place(bench, 2, length)
     assert {one.unit for one in bench.operations} == {*UNITS}
     bench.check("verilator", tmp_path, builds)
 

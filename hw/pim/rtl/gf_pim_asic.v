@@ -17,7 +17,8 @@
 //
 // Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer
 // and the units' headers. Results of 0 to 9 are rounded to BF16 once, where they are written. The
-// host's port works while busy is low; its reads take a clock.
+// host's port works while busy is low; its reads take a clock. Results may take an operand's place,
+// but for those of quantize and maximum, whose vectors are of another length.
 //
 // LANES  a power of two, at least 4
 
