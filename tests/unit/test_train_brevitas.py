@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateformer.quant.train.brevitas.recipe import (
     Bits,
     Network,
     Recipe,
+    Refinement,
     Samples,
     Techniques,
     Training,
@@ -236,12 +238,17 @@ def test_relu_topk_keeps_its_share(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "techniques", [{}, {"accumulator_bits": 16, "prepbn": True, "pruning": 0.3, "relu_topk": 0.6}]
+    ("techniques", "refinement"),
+    [
+        ({}, None),
+        ({"accumulator_bits": 16, "prepbn": True, "pruning": 0.3, "relu_topk": 0.6}, None),
+        ({"prepbn": True}, Refinement(distill=0.5, fixed_norms=0.0)),
+    ],
 )
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
-    tmp_path: Path, techniques: dict[str, Any]
+    tmp_path: Path, techniques: dict[str, Any], refinement: Refinement | None
 ) -> None:
-    given = recipe(techniques=techniques)
+    given = replace(recipe(techniques=techniques), refinement=refinement)
     whole = trained(tmp_path / "whole", given)
     lines: list[str] = []
 
@@ -364,3 +371,92 @@ def test_layers_without_a_counterpart_are_refused() -> None:
     ):
         with pytest.raises(ModelError, match="E102"):
             counterpart(layer, 5, Bits())
+
+
+def test_fused_quantizers_give_brevitas_numbers_and_derivatives() -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.fused import fused
+    from gateformer.quant.train.brevitas.packages import seeded
+    from gateformer.quant.train.brevitas.quantizers import Quantized, plain
+
+    seeded(1)
+    x = torch.randn(64, 4, 6) * 2.0
+    towards = torch.randn(64, 4, 6)
+    for signed in (True, False):
+        cast = Quantized(Bits(activation=4)).cast("activation", signed=signed)
+        cast.train()
+        scaling = cast.act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl
+        scaling.counter = scaling.collect_stats_steps + 1  # learned from here
+        found = []
+        for quick in (False, True):
+            given = x.clone().requires_grad_()
+            cast.zero_grad()
+            if quick:
+                with fused(cast):
+                    y = plain(cast(given))
+            else:
+                y = plain(cast(given))
+            (y * towards).sum().backward()
+            found.append((y.detach(), given.grad, scaling.value.grad.clone()))
+        (y, by_x, by_scale), (other, other_x, other_scale) = found
+        assert len(y.unique()) == 16  # all levels, clipped ones among them
+        assert_array_equal(y, other)
+        assert_allclose(by_x, other_x, rtol=1e-6)
+        assert_allclose(by_scale, other_scale, rtol=1e-5, atol=1e-4)
+        assert float(by_scale) != 0.0
+
+
+def test_fixed_norms_keep_means_read_anew(tmp_path: Path) -> None:
+    import torch
+
+    from gateformer.quant.train.brevitas.export import outputs
+    from gateformer.quant.train.brevitas.training import train
+
+    def run(norms: float, name: str) -> tuple[Any, Any]:
+        given = replace(recipe({"norm": "batch"}), refinement=Refinement(fixed_norms=norms))
+        made = train(given, sample(), tmp_path / name, "one", lambda _: None)
+        norm = made.network.block0.attention_norm
+        with torch.no_grad():
+            made.network.train()
+            made.network(torch.from_numpy(sample().train.x))
+        return made, norm.batch.num_batches_tracked
+
+    fixed, batches = run(0.0, "fixed")
+    assert int(batches) == 1  # one batch of 96 samples read; none since
+    live, more = run(1.0, "live")
+    assert int(more) > 1
+    assert not np.array_equal(outputs(fixed.network, sample().test.x), live.outputs)
+
+
+def test_distilling_follows_the_network_in_floating_point(tmp_path: Path) -> None:
+    from gateformer.quant.train.brevitas.export import outputs
+    from gateformer.quant.train.brevitas.network import build
+    from gateformer.quant.train.brevitas.training import fitted, refine
+
+    # Labels that say nothing: only the other network's outputs can be learned.
+    data = sample()
+    real = fitted(recipe(), data, tmp_path / "float.npz", "one", lambda _: None)
+    wanted = outputs(real, data.train.x)
+    rng = np.random.default_rng(5)
+    noise = Labelled(data.train.x, rng.permutation(data.train.y))
+    deaf = Sample(noise, data.valid, data.test, CLASSES)
+
+    def distance(weight: float) -> float:
+        given = replace(recipe(), refinement=Refinement(distill=weight))
+        given = replace(given, training=replace(given.training, quantized_epochs=12))
+        network = build(given, SHAPE, 3, quantized=True)
+        name = tmp_path / f"{weight}.npz"
+        refine(network, real, given, deaf, name, "one", lambda _: None)
+        return float(np.square(outputs(network, data.train.x) - wanted).mean())
+
+    assert distance(1.0) < 0.5 * distance(0.0)
+
+
+def test_recipes_without_refinement_keep_their_identity() -> None:
+    from gateformer.quant.train.brevitas.making import identity
+
+    old, new = recipe(), replace(recipe(), refinement=Refinement(distill=0.5))
+    # As a version without the table computed it.
+    assert identity(old, sample()).startswith("250cccb96bf78380")
+    assert identity(new, sample()) != identity(old, sample())

@@ -16,7 +16,14 @@ from gateformer.quant.execute import run_reals
 from gateformer.quant.frontends import load
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.reading import read
-from gateformer.quant.train.brevitas.recipe import Bits, Network, Samples, Techniques, Training
+from gateformer.quant.train.brevitas.recipe import (
+    Bits,
+    Network,
+    Refinement,
+    Samples,
+    Techniques,
+    Training,
+)
 from gateformer.quant.train.brevitas.tasks import TASKS, rows, samples
 from gateformer.quant.train.dispatch import train
 from gateformer.quant.train.pruning import share_at
@@ -77,6 +84,9 @@ def test_the_shipped_file_computes_what_brevitas_computed() -> None:
         ("[training]", "[techniques]\npruning = 1\n[training]", "E002", "techniques"),
         ("[training]", "[techniques]\nclipped_softmax = [0]\n[training]", "E002", "2 entries"),
         ("[training]", "[techniques]\nrelu_topk = 0.5\n[training]", "E006", "relu_topk"),
+        ("[training]", "[refinement]\ndistill = 2\n[training]", "E002", "refinement"),
+        ("[training]", "[refinement]\ndistil = 1\n[training]", "E001", "'distill'"),
+        ("[training]", "[refinement]\nfixed_norms = 0.5\n[training]", "E006", "norm = 'batch'"),
         ("[training]", "[other]\n[training]", "E001", "recipe.toml:other"),
         ("[training]", "training = ", "E004", "recipe.toml"),
     ],
@@ -116,7 +126,7 @@ def test_what_trains_and_on_what_is_said(tmp_path: Path, head: str) -> None:
         train(path, tmp_path, tmp_path, 1, print)
 
 
-@pytest.mark.parametrize("table", [Samples, Network, Bits, Techniques, Training])
+@pytest.mark.parametrize("table", [Samples, Network, Bits, Techniques, Training, Refinement])
 def test_the_page_has_every_key(table: type[Any]) -> None:
     page = (PROJECT.parents[1] / "docs" / "train.md").read_text(encoding="utf-8")
     missing = [f.name for f in fields(table) if not re.search(rf"`{f.name}( =|`)", page)]

@@ -6,20 +6,21 @@ Owns ``Plan``, ``fit`` and ``judge``. Imports torch on demand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateformer.quant.datasets.labelled import Labelled, Sample
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas import checkpoint
 from gateformer.quant.train.brevitas.checkpoint import State, Weights
-from gateformer.quant.train.brevitas.export import outputs
-from gateformer.quant.train.brevitas.norms import set_share
+from gateformer.quant.train.brevitas.export import BATCH, outputs
+from gateformer.quant.train.brevitas.norms import fix, reread, set_share
 from gateformer.quant.train.brevitas.packages import torch
 from gateformer.quant.train.brevitas.pruning import Pruning
 from gateformer.quant.train.pruning import share_at
@@ -29,6 +30,9 @@ Print = Callable[[str], None]
 
 SETTLED = 0.75
 """Part of the floating-point fit after which techniques no longer change the network."""
+
+READ = 40960
+"""Training samples, at most, that fixed means of normalizations are read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Plan:
         Share of each layer's weights that becomes zero in stage 0; in stage 1 zeros stay.
     settles
         Whether the best epoch is to be one after `SETTLED` of the fit.
+    fixed_norms, distill
+        As ``recipe.Refinement`` has them, for this stage.
     """
 
     stage: int
@@ -55,10 +61,18 @@ class Plan:
     decay: float
     pruning: float
     settles: bool
+    fixed_norms: float = 1.0
+    distill: float = 0.0
 
 
 def fit(
-    network: Any, plan: Plan, sample: Sample, path: Path, identity: str, say: Print = print
+    network: Any,
+    plan: Plan,
+    sample: Sample,
+    path: Path,
+    identity: str,
+    say: Print = print,
+    wanted: NDArray[np.float32] | None = None,
 ) -> None:
     """Fit with AdamW and a cosine-shaped learning rate; leave the best epoch in `network`.
 
@@ -76,6 +90,8 @@ def fit(
         Of the run; a checkpoint of another is written over.
     say : callable
         Takes a line an epoch.
+    wanted : ndarray of float32, (n, classes), optional
+        Shares of the classes that another network gives the training samples, to distill.
     """
     optimizer = _optimizer(network, plan)
     found = checkpoint.restore(path, identity)
@@ -84,12 +100,19 @@ def fit(
         network.load_state_dict(state.now)
         checkpoint.set_moments(optimizer, state.moments)
     pruning = Pruning.of(network)
+    fixed = math.floor(plan.fixed_norms * plan.epochs)  # the first epoch with such means
+    if state.epoch > fixed:
+        fix(network)
     for epoch in range(state.epoch, plan.epochs):
         part = epoch / plan.epochs if plan.stage == 0 else 1.0
         pruned = plan.pruning if plan.stage == 0 else 0.0
         zeros = pruning.smallest(share_at(part, pruned)) if pruned else pruning.zeros()
         clear = partial(pruning.clear, zeros)
-        loss = _epoch(network, optimizer, plan, sample.train, epoch, clear)
+        if epoch == fixed:
+            some = sample.train.x[:READ]
+            reread(network, (torch().from_numpy(part) for part in _batches(some)))
+            fix(network)
+        loss = _epoch(network, optimizer, plan, (sample.train, wanted), epoch, clear)
         reached, words = judge(network, sample.valid)
         say(f"epoch {epoch + 1}/{plan.epochs}: loss {loss:.4f}, {words}")
         ripe = not plan.settles or part >= SETTLED or epoch + 1 == plan.epochs
@@ -127,12 +150,13 @@ def _epoch(
     network: Any,
     optimizer: Any,
     plan: Plan,
-    samples: Labelled,
+    data: tuple[Labelled, NDArray[np.float32] | None],
     epoch: int,
     clear: Callable[[], None],
 ) -> float:
     """Fit one epoch, last steps short of a batch left out; return the mean loss."""
     network.train()
+    samples, wanted = data
     # A seed an epoch: an interrupted run goes on with the same order.
     order = np.random.default_rng([plan.seed, plan.stage, epoch]).permutation(len(samples))
     steps = max(1, len(samples) // plan.batch)
@@ -144,13 +168,21 @@ def _epoch(
         set_share(network, 1.0 - done / SETTLED if plan.stage == 0 else 0.0)
         drawn = order[step * plan.batch : (step + 1) * plan.batch]
         x, y = torch().from_numpy(samples.x[drawn]), torch().from_numpy(samples.y[drawn])
-        loss = torch().nn.functional.cross_entropy(network(x), y)
+        logits = network(x)
+        loss = torch().nn.functional.cross_entropy(logits, y)
+        if wanted is not None:
+            soft = torch().nn.functional.cross_entropy(logits, torch().from_numpy(wanted[drawn]))
+            loss = (1.0 - plan.distill) * loss + plan.distill * soft
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         clear()
         total += loss.item()
     return total / steps
+
+
+def _batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (x[start : start + BATCH] for start in range(0, len(x), BATCH))
 
 
 def _copy(weights: Weights) -> Weights:

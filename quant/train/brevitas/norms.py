@@ -1,10 +1,12 @@
 """Normalization in torch, and the kind that training turns into an affine function.
 
-Owns ``norm``, ``affine_norm_class`` and ``set_share``. Imports torch on demand.
+Owns ``norm``, ``affine_norm_class``, ``set_share``, ``reread`` and ``fix``. Imports torch on
+demand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -41,6 +43,7 @@ def affine_norm_class() -> type[Any]:
             self.layer = nn.LayerNorm(width) if layer else None
             self.alpha = nn.Parameter(torch().zeros(())) if layer else None
             self.register_buffer("share", torch().tensor(1.0 if layer else 0.0))
+            self.fixed = False
 
         def affine(self) -> tuple[Any, Any]:
             """Return a and b of ``a x + b``, [width] each."""
@@ -52,7 +55,7 @@ def affine_norm_class() -> type[Any]:
         def forward(self, x: Any) -> Any:
             """Normalize; the running means are used where nothing is trained."""
             share = float(self.share)
-            if not self.training and share == 0.0:
+            if (self.fixed or not self.training) and share == 0.0:
                 scale, shift = self.affine()
                 return x * scale + shift
             y = self.batch(x.transpose(1, 2)).transpose(1, 2)
@@ -70,3 +73,31 @@ def set_share(network: Any, share: float) -> None:
     for module in network.modules():
         if isinstance(module, affine_norm_class()) and module.layer is not None:
             module.share.fill_(max(share, 0.0))
+
+
+def reread(network: Any, batches: Iterable[Any]) -> None:
+    """Make the means of all batch normalizations those over some batches, trained as they are.
+
+    The means that training leaves are of its last ten batches: a network of few bits may lose more
+    by their noise than by its bits.
+    """
+    norms = [module for module in network.modules() if isinstance(module, affine_norm_class())]
+    network.eval()
+    kept = [module.batch.momentum for module in norms]
+    for module in norms:
+        module.fixed = False
+        module.batch.reset_running_stats()
+        module.batch.momentum = None  # torch: the plain mean over all batches
+        module.train()
+    with torch().no_grad():
+        for batch in batches:
+            network(batch)
+    for module, momentum in zip(norms, kept, strict=True):
+        module.batch.momentum = momentum
+
+
+def fix(network: Any) -> None:
+    """Let batch normalizations keep their means while the network is trained on."""
+    for module in network.modules():
+        if isinstance(module, affine_norm_class()):
+            module.fixed = True

@@ -17,6 +17,7 @@ from gateformer.quant.train.brevitas.recipe import (
     Bits,
     Network,
     Recipe,
+    Refinement,
     Samples,
     Techniques,
     Training,
@@ -30,9 +31,12 @@ TABLES: Mapping[str, type[Any]] = {
     "bits": Bits,
     "techniques": Techniques,
     "training": Training,
+    "refinement": Refinement,
 }
 OPTIONAL = ("bits", "techniques")
 """Tables whose keys all have defaults."""
+ABSENT = "refinement"
+"""The table that is None where the file has none: it came later, and changes no older recipe."""
 
 
 class _Wrong(Exception):  # noqa: N818 - what is wrong with a value, in words
@@ -62,6 +66,7 @@ def checked(tree: Mapping[str, Any], file: str) -> Recipe:
     made = {
         name: _table(kind, tree.get(name, {} if name in OPTIONAL else None), file, name, wrong)
         for name, kind in TABLES.items()
+        if name in tree or name != ABSENT
     }
     Problems.raise_if_any(wrong)
     try:

@@ -1,7 +1,7 @@
 """What a Brevitas recipe says: the tables of its TOML file, each with its checks.
 
-Owns ``Network``, ``Bits``, ``Techniques``, ``Training``, ``Samples`` and ``Recipe``. Imports the
-standard library alone; ``reading`` makes them from a file.
+Owns ``Network``, ``Bits``, ``Techniques``, ``Training``, ``Refinement``, ``Samples`` and
+``Recipe``. Imports the standard library alone; ``reading`` makes them from a file.
 """
 
 from __future__ import annotations
@@ -226,6 +226,29 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Refinement:
+    """How the fit with quantizers differs from the one in floating point; nothing by default.
+
+    Attributes
+    ----------
+    distill
+        Weight of the shares that the floating-point network gives the classes, in place of the
+        labels, in the loss.
+    fixed_norms
+        Part of this fit after which batch normalizations, and what PRepBN leaves of them, keep
+        their means: these are read anew, with quantizers, and what is trained is then what is
+        exported.
+    """
+
+    distill: float = 0.0
+    fixed_norms: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.distill <= 1.0 and 0.0 <= self.fixed_norms <= 1.0):
+            raise ValueError("distill and fixed_norms lie in 0..1")
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A whole recipe: `task` names the samples, each other attribute is a table of the file."""
 
@@ -235,6 +258,7 @@ class Recipe:
     training: Training
     bits: Bits = field(default_factory=Bits)
     techniques: Techniques = field(default_factory=Techniques)
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         network, wanted = self.network, self.techniques
@@ -242,6 +266,18 @@ class Recipe:
             raise ValueError("prepbn takes the place of norm = 'layer'")
         if wanted.relu_topk is not None and network.activation != "relu":
             raise ValueError("relu_topk needs activation = 'relu'")
+        if self.fixed_norms < 1.0 and self.norm not in ("batch", "prepbn"):
+            raise ValueError("fixed_norms needs norm = 'batch' or prepbn")
+
+    @property
+    def fixed_norms(self) -> float:
+        """Part of the fit with quantizers after which norms keep their means; 1: never."""
+        return 1.0 if self.refinement is None else self.refinement.fixed_norms
+
+    @property
+    def distill(self) -> float:
+        """Weight of the floating-point network's shares in the fit with quantizers."""
+        return 0.0 if self.refinement is None else self.refinement.distill
 
     @property
     def norm(self) -> Norm:

@@ -5,6 +5,7 @@ Owns ``Trained``, ``train``, ``fitted`` and ``calibrate``. Imports torch and Bre
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.export import BATCH, outputs
 from gateformer.quant.train.brevitas.feedforward import ffn_class
 from gateformer.quant.train.brevitas.fitting import Plan, Print, fit
+from gateformer.quant.train.brevitas.fused import fused
 from gateformer.quant.train.brevitas.network import block_class, build
 from gateformer.quant.train.brevitas.packages import load, seeded, torch
 from gateformer.quant.train.brevitas.recipe import Recipe
@@ -109,7 +111,14 @@ def refine(
     """
     quantized.load_state_dict(real.state_dict(), strict=False)
     calibrate(quantized, sample.train.x[:CALIBRATION])
-    fit(quantized, _plan(recipe, 1), sample, path, identity, say)
+    plan = _plan(recipe, 1)
+    wanted = None
+    if plan.distill > 0.0:
+        logits = torch().from_numpy(outputs(real, sample.train.x))
+        wanted = torch().softmax(logits, 1).numpy()
+    # Older recipes keep their bytes: the order of a sum differs.
+    with fused(quantized) if recipe.refinement else nullcontext():
+        fit(quantized, plan, sample, path, identity, say, wanted)
     for module in quantized.modules():
         if isinstance(module, ffn_class()) and module.keep is not None:
             module.fold()
@@ -139,4 +148,6 @@ def _plan(recipe: Recipe, stage: int) -> Plan:
         decay=plan.decay,
         pruning=techniques.pruning,
         settles=stage == 0 and (recipe.norm == "prepbn" or techniques.pruning > 0.0),
+        fixed_norms=1.0 if stage == 0 else recipe.fixed_norms,
+        distill=0.0 if stage == 0 else recipe.distill,
     )
