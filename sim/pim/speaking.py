@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.collect import Collector
 from gateformer.sim.pim.data import Executor
 from gateformer.sim.pim.generation import OVERLAPPED
-from gateformer.sim.pim.memory import ClosedMemory
+from gateformer.sim.pim.memory import ClosedMemory, CommandMemory
 from gateformer.sim.pim.timeline import serial, together
 from gateformer.sim.pim.weights import Weights
 
@@ -63,6 +64,7 @@ def speak(
     form: str = "bf16",
     overlap: bool = False,
     refresh: Refresh | None = None,
+    method: Literal["closed", "command"] = "closed",
     end: int | None = None,
     said: Callable[[int], None] = lambda word: None,
 ) -> Speech:
@@ -86,6 +88,8 @@ def speak(
         Whether memory and ASIC work at once.
     refresh : Refresh or None
         How the memory is refreshed; None for all-bank.
+    method : {"closed", "command"}
+        Time over bursts, or command by command: the same clocks.
     end : int or None
         A word behind which nothing is said.
     said : callable
@@ -109,7 +113,9 @@ def speak(
         parts=OVERLAPPED if overlap else 1,
     )
     executor = Executor(compiler, weights)
-    memory = ClosedMemory(device, refresh or Refresh("all-bank"))
+    memory = (CommandMemory if method == "command" else ClosedMemory)(
+        device, refresh or Refresh("all-bank")
+    )
     times = Collector(device, together if overlap else serial, memory)
     tokens, logits = list(prompt), []
     for position in range(len(prompt) + count - 1):

@@ -271,6 +271,7 @@ def generate(
     mapping: Mapping = "pim-gpt",
     refresh: RefreshOption = Refreshing.all_bank,
     overlap: Overlap = False,
+    method: MethodOption = Method.closed,
     chat: Annotated[
         bool, typer.Option("--chat", help="The prompt is a question (ChatML).")
     ] = False,
@@ -293,6 +294,7 @@ def generate(
         mapping=mapping,
         refresh=refresh.policy,
         overlap=overlap,
+        method="command" if method is Method.command else "closed",
         chat=chat,
         checked=check,
     ).give(as_json)

@@ -6,7 +6,7 @@ Owns ``generate``. Imports the model's file, its vocabulary, the simulation and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,7 @@ def generate(
     mapping: str = "pim-gpt",
     refresh: Policy = "all-bank",
     overlap: bool = False,
+    method: Literal["closed", "command"] = "closed",
     chat: bool = False,
     checked: bool = False,
 ) -> Answer:
@@ -52,7 +53,7 @@ def generate(
         Text in front.
     tokens : int
         Words at most: the model may end its text before.
-    weights, device, channels, mapping, refresh, overlap
+    weights, device, channels, mapping, refresh, overlap, method
         As for ``pim simulate``.
     chat : bool
         Whether the prompt is a question, to be put between ChatML's marks.
@@ -79,6 +80,7 @@ def generate(
             form=weights,
             overlap=overlap,
             refresh=Refresh(refresh),
+            method=method,
             end=found.vocabulary.end,
             said=lambda _: step(1),
         )

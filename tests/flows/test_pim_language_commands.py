@@ -41,7 +41,10 @@ def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, An
     return found
 
 
-@pytest.mark.parametrize("extra", [[], ["--overlap"], ["--weights", "int8"], ["--channels", "2"]])
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["--overlap"], ["--weights", "int8"], ["--channels", "2"], ["--device", "pim-rtl"]],
+)
 def test_generate(extra: list[str], model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["generate", model, "--prompt", "ab c", "--tokens", "6", "--check", *extra]
     found = told(capsys, *command)
@@ -55,7 +58,9 @@ def test_generate(extra: list[str], model: Path, capsys: pytest.CaptureFixture[s
 def test_the_clocks_are_the_simulation_s(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from gateformer.quant.frontends import gguf_file
 
-    found = told(capsys, "generate", model, "--prompt", "ab c", "--tokens", "5")
+    command = ("generate", model, "--prompt", "ab c", "--tokens", "5")
+    found = told(capsys, *command)
+    assert told(capsys, *command, "--method", "command") == found
     count = len(found["tokens"])
     same = simulate(gguf_file.load(model).decoder, count, prompt=1)
     # which row a token's vector stands in, the simulation does not know

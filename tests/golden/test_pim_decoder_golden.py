@@ -105,6 +105,9 @@ def test_every_shape(name: str, mapping: str) -> None:
         assert agree(ours.token(position, word), every[position])
     bulk = Bulk.like(ours.compiler, weights).logits(words)
     assert agree(bulk, np.array(every))
+    slow = Executor(ours.compiler, weights, compiled=False)
+    for position, word in enumerate(words[:2]):
+        assert agree(slow.token(position, word), every[position])
 
 
 @pytest.mark.parametrize("mapping", ["pim-gpt", "stream-k"])
