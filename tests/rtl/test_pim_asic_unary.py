@@ -16,12 +16,17 @@ EVERY_BF16 = np.arange(1 << 16, dtype=np.uint32) << 16
 
 
 def numbers() -> np.ndarray:
-    """All of BF16, then FP32 numbers: any bits, usual ones, and the edges of exp and of FP32."""
+    """All of BF16, then FP32 numbers: any bits, usual ones, and the edges of exp and of FP32.
+
+    Among the edges is where exp's power of two changes: a last bit of its constants shows there.
+    """
     rng = np.random.default_rng(7)
     edges = np.array(
         [-104, 89, 88.72284, -87.33655, -103.97208, 2.0**-126, 2.0**-149, 3.4028235e38, 0.34657],
         np.float32,
     )
+    turns = ((np.arange(-150, 128) + 0.5) * np.log(2)).astype(np.float32)
+    edges = np.concatenate([edges, turns])
     near = (edges.view(np.uint32)[:, None] + np.arange(-4, 5)).astype(np.uint32).ravel()
     return np.concatenate(
         [
