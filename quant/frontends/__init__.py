@@ -21,7 +21,7 @@ the format's version as a rule, and the suffix decides where it is not."""
 
 LOOK_ALIKES = {
     b"\x80": "it looks like a Python pickle, which can run code",
-    b"GGUF": "it is a GGUF file, which holds no quantized network of ours",
+    b"GGUF": "it is a GGUF file, a language model: `gateformer pim generate` reads it",
 }
 """First bytes of files that people pass by mistake -> what to tell them."""
 
