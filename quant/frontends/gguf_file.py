@@ -23,6 +23,8 @@ from gateformer.quant.frontends.gguf_fields import Fields, error
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
+LARGEST = 1 << 31
+"""Numbers of the largest model that is read: all of them are held at once, four bytes each."""
 DAMAGED = (ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError)
 """What the package raises for files that contradict themselves."""
 
@@ -70,8 +72,8 @@ def load(path: str | Path) -> Language:
     ToolError
         E505 without the package gguf.
     ConfigError, ModelError, PimError or Problems
-        E003, E101 and E107 for a file that cannot be read; else all that is wrong with it at once:
-        E811 for metadata, E104 and E105 for tensors.
+        E003, E101 and E107 for a file that cannot be read or is too large; else all that is wrong
+        with it at once: E811 for metadata, E104 and E105 for tensors.
     """
     path = Path(path)
     gguf_header.check(path)
@@ -90,6 +92,14 @@ def load(path: str | Path) -> Language:
     decoder = Decoder(
         vocab=len(vocabulary.tokens), tied=tied, source=f"{path.name}, architecture llama", **shape
     )
+    if decoder.parameters > LARGEST:
+        raise ModelError(
+            "E107",
+            "model too large",
+            layer=str(path),
+            cause=f"It has {decoder.parameters:,} numbers; {LARGEST:,} are held at most",
+            fix="Take a smaller model",
+        )
     numbers = _Tensors(path, held)
     numbers.check(dict(_tensors(decoder)))
     formats: dict[str, int] = {}

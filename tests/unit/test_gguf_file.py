@@ -191,6 +191,12 @@ def test_tensors_that_are_missing_too_many_or_misshapen(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_a_model_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf_file, "LARGEST", 1000)
+    with pytest.raises(GateformerError, match=r"E107 .*1,000"):
+        gguf_file.load(File().write(tmp_path / "a.gguf"))
+
+
 def test_nan_is_refused(tmp_path: Path) -> None:
     file = File()
     file.numbers["blk.1.ffn_up.weight"][3, 3] = np.nan
