@@ -65,6 +65,8 @@ def solve(
     fits = int(np.abs(matrix).max(initial=0)) < 1 << 24
     if solver == "csd" or not fits or find_spec("da4ml") is None or not matrix.any():
         return csd(matrix)
+    # Its bytes are the solver's key: Python's integers, which wide biases lead to, have none.
+    matrix = np.ascontiguousarray(matrix, np.int64)
     key = hashlib.sha256(json.dumps(["da4ml-2", extra_depth, matrix.tolist()]).encode()).hexdigest()
     if cache is None:
         return _solved(matrix.tobytes(), matrix.shape, extra_depth)

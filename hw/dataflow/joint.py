@@ -216,6 +216,8 @@ class Joint:
         powers = [frac - values[name].fixed.frac for name in node.inputs]
         scales = [sign << power for sign, power in zip(signs, powers, strict=True)]
         sides = [self._elements(name) for name in node.inputs]
+        if len({len(side) for side in sides}) != 1:
+            return None  # a group of keys at a time meets a constant of all
         return [_weighted(pair, scales, 0) for pair in zip(*sides, strict=True)]
 
     def _elements(self, name: str) -> list[Row]:

@@ -105,6 +105,15 @@ def test_da4ml_saves_adders() -> None:
 
 
 @pytest.mark.skipif(find_spec("da4ml") is None, reason="da4ml is not installed")
+@pytest.mark.parametrize("kind", [object, np.int32, np.int8])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_integers_of_any_dtype_have_the_same_graph(solver: Solver, kind: type) -> None:
+    matrix = np.array([[-2, -3], [1, -1], [2, 0], [0, 2]])
+    assert cmvm.solve(matrix.astype(kind), solver) == cmvm.solve(matrix, solver)
+    turned = np.asfortranarray(matrix)
+    assert cmvm.solve(turned, solver) == cmvm.solve(matrix, solver)
+
+
 def test_a_cache_gives_the_same_graph(tmp_path: Path) -> None:
     matrix, cache = MATRICES["random"], tmp_path / "adders"
     first = cmvm.solve(matrix, "auto", cache)

@@ -14,8 +14,10 @@ from gateformer.hw.dataflow.stages import LaneStage
 from gateformer.hw.settings import Settings
 from gateformer.quant.expand import Elementwise, Linear
 from gateformer.quant.expand.context import Types
+from gateformer.quant.expand.shares import Shares
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.lower import lower
+from gateformer.quant.ops.cast import Cast
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add
 from gateformer.quant.ops.layout import Slice
@@ -146,3 +148,30 @@ def test_every_network_joined(name: str, p: int, tmp_path: Path) -> None:
     for r in (1, 3):
         settings = Settings(token_parallelism=p, reuse_factor=r, joint=True, ternary=True)
         bench(network(NETWORKS[name]), tmp_path / str(r), settings, count=7)
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("kind", ["log_sqrt2", "clipped"])
+def test_constants_of_all_keys_meet_a_few_at_a_time(kind: str, tmp_path: Path) -> None:
+    """A causal mask's constants are of all keys, scores come in groups where keys are folded."""
+
+    def make(m: Maker) -> None:
+        x = m.builder.input("x", (4, 2))
+        shares = Shares(kind, bits=4) if kind == "log_sqrt2" else Shares(kind, gamma=-0.1)
+        m.builder.output(m.attention(x, x, "mix", 1, 2, causal=True, shares=shares))
+
+    for r in (1, 2, 4):
+        settings = Settings(token_parallelism=1, reuse_factor=r, joint=True)
+        bench(network(make), tmp_path / str(r), settings, count=4)
+
+
+@pytest.mark.icarus
+def test_a_wide_bias_leaves_the_matrix_as_it_is(tmp_path: Path) -> None:
+    """Beside it weights are Python's integers, and still those that the adders are made of."""
+    builder = Builder("wide")
+    x = builder.input("x", (2, 2), Fixed(True, 12, 6))
+    weight = np.array([[-2, -3], [1, -1], [2, 0], [0, 2]])
+    op = Dense(weight, 2, np.array([30, 15, -45, 0]), -60, (4,))
+    y = builder.add(op, x, name="exact", layer="y")
+    builder.output(builder.add(Cast(Fixed(True, 12, 6)), y, name="y", layer="y"))
+    bench(builder.build(), tmp_path, Settings(), count=4)
