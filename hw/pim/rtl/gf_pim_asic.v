@@ -110,13 +110,16 @@ module gf_pim_asic #(
   );
   assign host_read_data = in;
 
+  // A unit that does not work sees zeros, so that its pipelines stay still.
+  wire [16*LANES-1:0] still = {(16*LANES){1'b0}};
+
   wire elementwise_ready;
   wire elementwise_out_valid;
   wire [16*LANES-1:0] elementwise_out;
   gf_pim_elementwise #(.LANES(LANES)) elementwise_unit (
     .clk(clk), .rst(rst), .multiply(multiply), .accumulate(weighted), .relu(relu),
     .in_weights(in_weights), .in_valid(in_valid && elementwise), .in_operand(in_operand),
-    .in_last_operand(in_last_operand), .in_last(in_last), .in(in),
+    .in_last_operand(in_last_operand), .in_last(in_last), .in(elementwise ? in : still),
     .ready(elementwise_ready), .out_valid(elementwise_out_valid), .out(elementwise_out)
   );
 
@@ -125,7 +128,7 @@ module gf_pim_asic #(
   wire [16*LANES-1:0] rotary_out;
   gf_pim_rotary #(.LANES(LANES)) rotary_unit (
     .clk(clk), .rst(rst), .in_valid(in_valid && rotary), .in_operand(in_operand[1:0]),
-    .in_last(in_last), .in(in), .ready(rotary_ready), .out_valid(rotary_out_valid),
+    .in_last(in_last), .in(rotary ? in : still), .ready(rotary_ready), .out_valid(rotary_out_valid),
     .out_second(out_second), .out(rotary_out)
   );
 
@@ -134,7 +137,8 @@ module gf_pim_asic #(
   wire [16*LANES-1:0] activation_out;
   gf_pim_activation #(.LANES(LANES)) activation_unit (
     .clk(clk), .rst(rst), .gelu(gelu), .in_valid(in_valid && (gelu || silu)), .in_last(in_last),
-    .in(in), .ready(activation_ready), .out_valid(activation_out_valid), .out(activation_out)
+    .in((gelu || silu) ? in : still),
+    .ready(activation_ready), .out_valid(activation_out_valid), .out(activation_out)
   );
 
   wire softmax_ready;
@@ -142,7 +146,7 @@ module gf_pim_asic #(
   wire [16*LANES-1:0] softmax_out;
   gf_pim_softmax #(.LANES(LANES)) softmax_unit (
     .clk(clk), .rst(rst), .phase(in_phase), .in_valid(in_valid && softmax), .in_first(in_first),
-    .in_last(in_last), .in_keep(in_keep), .in(in),
+    .in_last(in_last), .in_keep(in_keep), .in(softmax ? in : still),
     .ready(softmax_ready), .out_valid(softmax_out_valid), .out(softmax_out)
   );
 
@@ -153,7 +157,7 @@ module gf_pim_asic #(
     .clk(clk), .rst(rst), .root_mean(rmsnorm), .inverse_width(inverse_width), .epsilon(epsilon),
     .phase(in_phase), .in_valid(in_valid && (layernorm || rmsnorm)),
     .in_operand(in_operand[1:0]), .in_first(in_first),
-    .in_last(in_last), .in_keep(in_keep), .in(in),
+    .in_last(in_last), .in_keep(in_keep), .in((layernorm || rmsnorm) ? in : still),
     .ready(norm_ready), .out_valid(norm_out_valid), .out(norm_out)
   );
 
@@ -162,7 +166,7 @@ module gf_pim_asic #(
   wire [16*LANES-1:0] quantize_out;
   gf_pim_quantize #(.LANES(LANES)) quantize_unit (
     .clk(clk), .rst(rst), .phase(in_phase), .in_valid(in_valid && quantize), .in_first(in_first),
-    .in_last(in_last), .in_keep(in_keep), .in(in),
+    .in_last(in_last), .in_keep(in_keep), .in(quantize ? in : still),
     .ready(quantize_ready), .out_valid(quantize_out_valid), .out(quantize_out)
   );
 
@@ -170,7 +174,8 @@ module gf_pim_asic #(
   wire [15:0] largest;
   wire [PlaceBits-1:0] place;
   gf_pim_maximum #(.LANES(LANES), .PlaceBits(PlaceBits)) maximum_unit (
-    .clk(clk), .take(in_valid && maximum), .first(in_first), .keep(in_keep), .in(in),
+    .clk(clk), .take(in_valid && maximum), .first(in_first), .keep(in_keep),
+    .in(maximum ? in : still),
     .largest(largest), .place(place)
   );
   gf_valid_delay #(.Depth(2)) maximum_delay (

@@ -1,18 +1,20 @@
 // gf_pim_fp32_scale: a number times a power of two, by an addition to its exponent.
 //
-//   y = a 2^power, rounded once, to nearest even; FP32, subnormals in and out
+//   y = a 2^power, rounded once, to nearest even; FP32, subnormals in and out; power is signed
 //
-// power is a signed number of 9 bits. NaN, infinity and zero stay what they are.
+// NaN, infinity and zero stay what they are. For other numbers the exponent field of a plus power
+// must be from -26 to 484, the field of a subnormal number counting as 1: exp and reciprocal stay
+// far within. Below 1 the result is subnormal or zero, above 254 infinite.
 //
 // Operands of clock t, their result in clock t + 2.
 
 `default_nettype none
 
 module gf_pim_fp32_scale (
-  input  wire              clk,
-  input  wire       [31:0] a,
-  input  wire signed [8:0] power,
-  output wire       [31:0] y
+  input  wire        clk,
+  input  wire [31:0] a,
+  input  wire [8:0]  power,
+  output wire [31:0] y
 );
 
   // Room zeros stand above the significand, as gf_pim_multiply has them: a result too small for
@@ -21,12 +23,11 @@ module gf_pim_fp32_scale (
 
   wire normal = a[30:23] != 8'd0;
   wire [7:0] exponent = normal ? a[30:23] : 8'd1;
-  wire signed [10:0] raised = $signed({3'd0, exponent}) + {{2{power[8]}}, power} + 11'sd27;
-  wire [8:0] held = (raised < 11'sd1) ? 9'd1 : (raised > 11'sd511) ? 9'd511 : raised[8:0];
+  wire [8:0] raised = {1'b0, exponent} + power + 9'd27;
 
   gf_pim_fp32_round #(.WIDTH(Room + 24), .STAGES(2)) round (
     .clk(clk), .sign(a[31]), .nan(a[30:0] > {8'd255, 23'd0}),
-    .infinite(a[30:0] == {8'd255, 23'd0}), .exponent(held),
+    .infinite(a[30:0] == {8'd255, 23'd0}), .exponent(raised),
     .value({{Room{1'b0}}, normal, a[22:0]}), .y(y)
   );
 
