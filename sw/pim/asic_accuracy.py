@@ -1,7 +1,7 @@
 """How far the ASIC's functions are from the real ones, over every BF16 number.
 
-Owns ``Accuracy``, ``accuracies`` and ``forms_apart``. Imports the functions. The real ones are
-computed in FP64; GELU's is its tanh form, which the ASIC computes.
+Owns ``Accuracy``, ``accuracies``, ``of_vectors`` and ``forms_apart``. Imports the functions. The
+real ones are computed in FP64; GELU's is its tanh form, which the ASIC computes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.functions import Alu, Floats
 
 Doubles = NDArray[np.float64]
+VECTORS, WIDTH = 64, 1024
+"""Vectors that softmax and norms are measured on, and their numbers."""
+EPSILON = 1e-5
+"""Added to a norm's variance."""
 NORMAL = 2.0**-126
 """The smallest normal number of BF16 and FP32."""
 
@@ -62,6 +66,45 @@ def accuracies() -> list[Accuracy]:
         for name, domains in DOMAINS.items()
         for domain, where in domains
     ]
+
+
+def of_vectors(lanes: int) -> list[tuple[str, float, float, float]]:
+    """Return errors of softmax and the norms on seeded vectors of ``WIDTH`` numbers.
+
+    Returns
+    -------
+    list of (str, float, float, float)
+        Function; largest relative error of an FP32 result of at least 1 % of its vector's largest;
+        largest error of a result rounded to BF16, in units of its last place; share of the results
+        that are not the nearest BF16 number. The last two are over the same results.
+    """
+    rng = np.random.default_rng(1)
+    x = to_bf16(rng.normal(scale=3, size=(VECTORS, WIDTH)))
+    gain, bias = to_bf16(1 + rng.normal(size=(2, WIDTH)) / 4)
+    exact = x.astype(np.float64)
+    powers = np.exp(exact - exact.max(-1, keepdims=True))
+    apart = exact - exact.mean(-1, keepdims=True)
+    deviation = np.sqrt((apart**2).mean(-1, keepdims=True) + EPSILON)
+    root = np.sqrt((exact**2).mean(-1, keepdims=True) + EPSILON)
+    cases = (
+        ("softmax", functions.softmax(x, lanes), powers / powers.sum(-1, keepdims=True)),
+        (
+            "layernorm",
+            functions.layernorm(x, gain, bias, lanes, EPSILON),
+            apart / deviation * gain + bias,
+        ),
+        ("rmsnorm", functions.rmsnorm(x, gain, lanes, EPSILON), exact / root * gain),
+    )
+    rows = []
+    for name, found, real in cases:
+        counts = np.abs(real) >= 0.01 * np.abs(real).max(-1, keepdims=True)
+        real, own = real[counts], found[counts]
+        rounded = to_bf16(own).astype(np.float64)
+        ulps = np.abs(rounded - real) / 2.0 ** (np.floor(np.log2(np.abs(real))) - 7)
+        missed = to_bf16(real.astype(np.float32)) != rounded
+        relative = np.abs(own / real - 1).max()
+        rows.append((name, float(relative), float(ulps.max()), float(missed.mean())))
+    return rows
 
 
 def forms_apart() -> float:

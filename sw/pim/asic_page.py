@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from gateformer.flow.files import write_whole
+from gateformer.hw.pim.asic_units import units
 from gateformer.hw.pim.device import Asic, Unit, load
-from gateformer.pim.asic_accuracy import accuracies, forms_apart
+from gateformer.pim.asic_accuracy import VECTORS, WIDTH, accuracies, forms_apart, of_vectors
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.screen import Block, digits, percent
 from gateformer.quant import models
@@ -24,7 +26,7 @@ from gateformer.sim.pim.timeline import ASIC
 
 PAST = 512
 """Tokens in the cache of the token that is timed."""
-LARGEST = "gpt3-xl"
+SMALLEST, LARGEST = "gpt2-small", "gpt3-xl"
 OURS, ASSUMED = "pim-rtl", "pim-gpt"
 
 
@@ -45,6 +47,8 @@ def page() -> str:
         own=own,
         other=other,
         past=PAST,
+        vectors=VECTORS,
+        width=WIDTH,
         large=LARGEST,
         apart=digits(forms_apart(), 2),
         latencies=UNARY,
@@ -52,6 +56,8 @@ def page() -> str:
         tables={
             "units": markdown(_units(own)),
             "errors": markdown(_errors()),
+            "vectors": markdown(_vectors(own.lanes)),
+            "lanes": markdown(_lanes(own)),
             "tokens": markdown(_tokens()),
             "works": markdown(_works()),
         },
@@ -120,6 +126,31 @@ def _errors() -> Block:
         for one in accuracies()
     )
     return Block("Errors", heads, rows)
+
+
+def _vectors(lanes: int) -> Block:
+    heads = ("function", "relative, FP32", "ulp of BF16", "not the nearest")
+    rows = tuple(
+        (name, digits(relative, 3), f"{ulps:.3f}", percent(missed, 2))
+        for name, relative, ulps, missed in of_vectors(lanes)
+    )
+    return Block("Vectors", heads, rows)
+
+
+def _lanes(own: Asic) -> Block:
+    """Return how long a token takes with more lanes."""
+    heads = ("lanes", *(f"{name}, ms" for name in (SMALLEST, LARGEST)))
+    device = load(OURS)
+
+    def seconds(name: str, lanes: int) -> float:
+        wide = replace(own, lanes=lanes, units={**own.units, **units(lanes)})
+        return simulate(name, 1, past=PAST, device=replace(device, asic=wide)).seconds
+
+    rows = tuple(
+        (str(lanes), *(seconds(name, lanes) * 1e3 for name in (SMALLEST, LARGEST)))
+        for lanes in (own.lanes, 2 * own.lanes, 4 * own.lanes)
+    )
+    return Block("Lanes", heads, rows)
 
 
 def _tokens() -> Block:
