@@ -139,18 +139,17 @@ def _vectors(lanes: int) -> Block:
 
 def _lanes(own: Asic) -> Block:
     """Return how long a token takes with more lanes."""
-    heads = ("lanes", *(f"{name}, ms" for name in (SMALLEST, LARGEST)))
     device = load(OURS)
 
-    def seconds(name: str, lanes: int) -> float:
+    def milliseconds(name: str, lanes: int) -> float:
         wide = replace(own, lanes=lanes, units={**own.units, **units(lanes)})
-        return simulate(name, 1, past=PAST, device=replace(device, asic=wide)).seconds
+        return simulate(name, 1, past=PAST, device=replace(device, asic=wide)).seconds * 1e3
 
     rows = tuple(
-        (str(lanes), *(seconds(name, lanes) * 1e3 for name in (SMALLEST, LARGEST)))
+        (str(lanes), milliseconds(SMALLEST, lanes), milliseconds(LARGEST, lanes))
         for lanes in (own.lanes, 2 * own.lanes, 4 * own.lanes)
     )
-    return Block("Lanes", heads, rows)
+    return Block("Lanes", ("lanes", f"{SMALLEST}, ms", f"{LARGEST}, ms"), rows)
 
 
 def _tokens() -> Block:
