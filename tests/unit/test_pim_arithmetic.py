@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from gateformer.hw.pim.arithmetic import (
     accumulate,
+    canonical,
     product,
     read,
     to_bf16,
@@ -43,6 +46,62 @@ def test_rounding(value: float, expected: float) -> None:
 
 def test_a_nan_stays_one() -> None:
     assert np.isnan(to_bf16([np.nan, np.uint32(0x7FFFFFFF).view(np.float32)])).all()
+
+
+def test_one_nan_for_all() -> None:
+    given = np.array([0x7F800001, 0xFFC00000, 0x7FFFFFFF, 0x80000000, 0xFF800000, 1], np.uint32)
+    quiet = 0x7FC00000
+    found = canonical(given.view(np.float32)).view(np.uint32)
+    assert found.tolist() == [quiet, quiet, quiet, 0x80000000, 0xFF800000, 1]
+    with np.errstate(invalid="ignore"):
+        none = np.subtract(np.float32(np.inf), np.float32(np.inf))
+    assert canonical(none).view(np.uint32) == quiet == to_bf16(none).view(np.uint32)
+
+
+def test_every_bf16_number_stays_itself() -> None:
+    """All 65,536: rounded, times one, and with bits behind them that round it up or down."""
+    bits = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
+    numbers = bits.view(np.float32)
+    nan = np.isnan(numbers)
+    own = np.where(nan, np.uint32(0x7FC00000), bits)
+    with np.errstate(invalid="ignore"):
+        product = numbers * np.float32(1)
+    for same in (numbers, product):
+        assert np.array_equal(to_bf16(same).view(np.uint32), own)
+    finite = ~nan & ~np.isinf(numbers)
+    for below, up in ((0x7FFF, False), (0x8000, None), (0x8001, True)):
+        rounded = to_bf16((bits[finite] | np.uint32(below)).view(np.float32)).view(np.uint32)
+        odd = (bits[finite] >> np.uint32(16)) & np.uint32(1)
+        step = odd if up is None else np.uint32(up)
+        assert np.array_equal(rounded, bits[finite] + (step << np.uint32(16)))
+
+
+def exactly(value: Fraction) -> np.float32:
+    """Round to FP32 to nearest even, by whole numbers alone."""
+    if value == 0:
+        return np.float32(0)
+    size = abs(value)
+    power = size.numerator.bit_length() - size.denominator.bit_length()
+    power -= size < Fraction(2) ** power
+    unit = Fraction(2) ** (max(power, -126) - 23)
+    whole = round(size / unit)  # ties to even
+    return np.float32(float(whole * unit) * (-1 if value < 0 else 1))
+
+
+def test_numpys_sums_and_products_are_the_nearest_numbers() -> None:
+    """Else no bit here would mean anything: subnormals kept, ties to even, one rounding."""
+    random = rng()
+    edges = np.array([1, 2, 3, 0x7FFFFF, 0x800000, 0x800001, 0x3F800000, 0x3F800001, 0x33800000,
+                      0x33000001, 0x1F800000, 0x20000001, 0x4B800000], np.uint32)  # fmt: skip
+    wide = random.integers(0, 0x50000000, 300, dtype=np.uint32)
+    signs = random.integers(0, 2, 300, dtype=np.uint32) << np.uint32(31)
+    numbers = np.concatenate([edges, edges | np.uint32(1 << 31), wide | signs]).view(np.float32)
+    pairs = [(a, b) for a in numbers[:26] for b in numbers[:26]]
+    pairs += list(zip(numbers[26:176], numbers[176:], strict=True))
+    for a, b in pairs:
+        one, other = Fraction(float(a)), Fraction(float(b))
+        assert a + b == exactly(one + other)
+        assert a * b == exactly(one * other)
 
 
 def test_rounding_again_changes_nothing() -> None:

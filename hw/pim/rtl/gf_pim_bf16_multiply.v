@@ -1,7 +1,7 @@
 // gf_pim_bf16_multiply: the product of two BF16 numbers, as FP32.
 //
-//   y = a b: exact, but for what is too small for FP32's normal numbers, which is rounded to nearest
-//   even; as gf_pim_multiply has it
+//   y = a b: exact, but for what is too small for FP32's normal numbers, which is rounded to
+//   nearest even; as gf_pim_multiply has it
 //
 // STAGES  0: combinational; 1: operands of clock t, their product in clock t + 1
 

@@ -37,7 +37,8 @@ module gf_pim_fp32_round #(
   wire [8:0] above_one = exponent - 9'd1;
   wire [CountBits-1:0] count = leading_zeros(value | (top >> above_one));
 
-  function [CountBits-1:0] leading_zeros(input [WIDTH-1:0] number);
+  function [CountBits-1:0] leading_zeros;
+    input [WIDTH-1:0] number;
     reg [WIDTH-1:0] rest;
     integer bit_number;
     begin

@@ -32,17 +32,16 @@ module gf_pim_int_mac #(
   localparam ProductWidth = WEIGHT_BITS + 8;
   localparam SumWidth = ProductWidth + $clog2(LANES);
 
-  wire signed [SumWidth-1:0] products_sum = sum_of_products(weights, inputs);
+  wire [SumWidth-1:0] products_sum = sum_of_products(weights, inputs);
   wire [31:0] wide_sum = {{(32-SumWidth){products_sum[SumWidth-1]}}, products_sum};
   wire [31:0] sum_now;
   wire [31:0] bias_now;
   wire load_now;
   wire multiply_now;
 
-  function signed [SumWidth-1:0] sum_of_products(
-    input [WEIGHT_BITS*LANES-1:0] every_weight,
-    input [8*LANES-1:0] every_input
-  );
+  function [SumWidth-1:0] sum_of_products;
+    input [WEIGHT_BITS*LANES-1:0] every_weight;
+    input [8*LANES-1:0] every_input;
     integer lane;
     reg [WEIGHT_BITS-1:0] weight;
     reg [7:0] number;

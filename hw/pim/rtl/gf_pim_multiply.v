@@ -2,8 +2,8 @@
 //
 //   y = a b, rounded to nearest even; subnormals in and out
 //
-// A number is {sign, 8 exponent bits, FRACTION bits}: FP32 with FRACTION = 23, BF16 with 7. Zero times
-// infinity, and whatever has a NaN in it, is 32'h7FC00000.
+// A number is {sign, 8 exponent bits, FRACTION bits}: FP32 with FRACTION = 23, BF16 with 7. Zero
+// times infinity, and whatever has a NaN in it, is 32'h7FC00000.
 //
 // PRODUCT_STAGES  0 or 1: registers behind the product of the significands
 // ROUND_STAGES    0, 1 or 2: registers of gf_pim_fp32_round
