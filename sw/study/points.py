@@ -9,14 +9,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gateformer.config.read import model_problems
 from gateformer.config.schema import Config
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.ptq.settings import Recipe as Widths
+from gateformer.quant.ptq.techniques import parse
 from gateformer.quant.train.brevitas.reading import checked
 from gateformer.quant.train.brevitas.recipe import Recipe
 from gateformer.quant.train.recipe import tables_of
@@ -103,7 +106,9 @@ def _point(
     recipe = checked(merged(merged(tree, above), variant.recipe), place)
     ptq = None
     if variant.ptq is not None:
-        ptq = tuple(sorted({"weights": bits, "activations": bits, **variant.ptq}.items()))
+        given_ptq = {"weights": bits, "activations": bits, **variant.ptq}
+        _check_ptq(given_ptq, place)
+        ptq = tuple(sorted(given_ptq.items()))
     wanted = study.synthesize
     synthesize = wanted == "all" or (
         wanted == "first" and seed == (variant.seeds or study.seeds)[0]
@@ -112,6 +117,39 @@ def _point(
     given = merged(merged(design, study.design), variant.design)
     overrides = tuple(f"{key}={json.dumps(value)}" for key, value in flat(given))
     return Point(study.name, variant.name, bits, seed, recipe, ptq, overrides, synthesize)
+
+
+def _check_ptq(given: dict[str, Any], place: str) -> None:
+    """Refuse keys and values that quantization after training does not take, all at once."""
+    kinds = get_type_hints(Widths)
+    known = [*kinds, "techniques"]
+    faults: list[GateformerError] = []
+    for key in given.keys() - set(known):
+        near = get_close_matches(key, known, 1)
+        fix = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}"
+        what = "unknown configuration key"
+        faults.append(ConfigError("E001", what, layer=f"{place}: ptq.{key}", fix=fix))
+    for key in kinds.keys() & given.keys():
+        try:
+            TypeAdapter(kinds[key]).validate_python(given[key], strict=True)
+        except ValidationError as error:
+            cause = "; ".join(found["msg"] for found in error.errors())
+            what = "invalid configuration value"
+            faults.append(ConfigError("E002", what, layer=f"{place}: ptq.{key}", cause=cause))
+    techniques = given.get("techniques", {})
+    if not isinstance(techniques, dict):
+        what = "invalid configuration value"
+        faults.append(ConfigError("E002", what, layer=f"{place}: ptq.techniques", cause="no table"))
+        techniques = {}
+    try:
+        parse(f"{name}={number}" for name, number in techniques.items())
+        if not faults:
+            Widths(**{key: value for key, value in given.items() if key != "techniques"})
+    except Problems as several:
+        faults += several.errors
+    except GateformerError as error:
+        faults.append(error)
+    Problems.raise_if_any(faults)
 
 
 def _design(study: Study, variant: Variant, place: str) -> Iterator[ConfigError]:

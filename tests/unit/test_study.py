@@ -142,6 +142,28 @@ def test_faults_of_recipes_and_designs_are_told_at_once_and_once(tmp_path: Path)
     assert any("reuse_fctor" in one and "Did you mean 'reuse_factor'" in one for one in told)
 
 
+@pytest.mark.parametrize(
+    ("ptq", "told"),
+    [
+        ('stepp = "float"', r"E001.*ptq.stepp.*Did you mean 'step'"),
+        ('step = "odd"', r"E002.*ptq.step"),
+        ('percentile = "x"', r"E002.*ptq.percentile"),
+        ("correct_bias = 3", r"E002.*ptq.correct_bias"),
+        ("activations = 99", "E022"),
+        ("techniques = 3", r"E002.*ptq.techniques"),
+        ("techniques = {repque = 1}", r"E005.*Did you mean 'repq'"),
+        ('techniques = {prune = "much"}', "E005"),
+        ('stepp = 1, step = "odd"', r"(?s)ptq.stepp.*ptq.step'|ptq.step'.*ptq.stepp"),
+    ],
+)
+def test_what_quantization_does_not_take_is_told_before_any_training(
+    tmp_path: Path, ptq: str, told: str
+) -> None:
+    text = STUDY.replace('ptq = {step = "float"}', f"ptq = {{{ptq}}}")
+    with pytest.raises((ConfigError, Problems), match=told):
+        points(read(written(tmp_path, text)))
+
+
 def test_a_width_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="E006"):
         points(read(written(tmp_path, STUDY.replace("[6, 4]", "[6, 6]"))))
