@@ -20,7 +20,8 @@ TOP = "gf_pim_device"
 MEMORY = (
     "gf_pim_array", "gf_pim_bank", "gf_pim_buffer", "gf_pim_channel", "gf_pim_countdown",
     "gf_pim_decode", "gf_pim_host", "gf_pim_memory", "gf_pim_products", "gf_pim_queue",
-    "gf_pim_refresh", "gf_pim_reply", "gf_pim_sequencer", "gf_pim_timing", "gf_pim_watch", "gf_pim_window",
+    "gf_pim_refresh", "gf_pim_reply", "gf_pim_sequencer", "gf_pim_timing", "gf_pim_watch",
+    "gf_pim_window",
 )  # fmt: skip
 ARITHMETIC = (
     "gf_pim_bf16_multiply", "gf_pim_fp32_add", "gf_pim_fp32_from_int", "gf_pim_fp32_round",
@@ -133,7 +134,9 @@ def emit(
     """
     shape, sizes = Shape.of(device), device.organization
     if device.mac is None or weights not in BITS or weights not in device.mac.weights:
-        raise _wrong(device, f"It has no {weights}", "Choose another format, or a device that has it")
+        raise _wrong(
+            device, f"It has no {weights}", "Choose another format, or a device that has it"
+        )
     result_clocks = clocks_of(device, "nCLREG + nBL")
     if mac_stages and result_clocks < mac_stages + 1:
         raise _wrong(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from gateformer.hw.pim.device import Device, Level
 from gateformer.hw.pim.verilog_rules import (
-    MODULES,
     command_constants,
     constraints,
     issued,
@@ -29,17 +28,12 @@ def watch_file(device: Device, policy: str, strict: bool, header: str) -> str:
     """
     commands = issued(device, policy)
     depth = max((one.window for one in constraints(device, strict)), default=1)
-    arms = "".join(
-        f"        {verilog_name(name)}: begin\n{lines}        end\n"
-        for name in commands
-        if (lines := "".join(_gaps(device, strict, name, commands)))
-    )
-    tasks = "".join(_task(level) for level in ("channel", "bankgroup", "bank"))
+    rules = [line for name in commands for line in _rules(device, strict, name, commands)]
     return f"""{header}
 // gf_pim_watch_timing: whether a channel's commands keep their distances.
 //
-// It keeps the clocks of the last {depth} commands of each kind, of the channel, of each group and of
-// each bank, and asks every constraint of the device anew. Simulation only.
+// It keeps the clocks of the last {depth} commands of each kind, of the channel, of each group and
+// of each bank, and asks every constraint of the device anew. Simulation only.
 //
 //   violation  the command of the clock before came too early
 
@@ -59,33 +53,68 @@ module gf_pim_watch_timing #(
 
   localparam Banks = Groups * BanksPerGroup;
   localparam Depth = {depth};
+  localparam Rules = {len(rules)};
   localparam [31:0] PerGroup = BanksPerGroup;
+  localparam [1:0] OfChannel = 2'd0;
+  localparam [1:0] OfGroup = 2'd1;
+  localparam [1:0] OfBank = 2'd2;
   // Commands of a single bank: ACT, PRE, RD, RDA, WR, WRA, MAC, RDCP, WRCP, REFpb.
   localparam [31:0] Single = 32'h0040_C7C9;
 {command_constants(commands)}
+  // The constraints: those of command n are first[n] to last[n] - 1.
+  integer first [0:31];
+  integer last [0:31];
+  reg [1:0] level [0:Rules-1];
+  reg [4:0] after [0:Rules-1];
+  reg [31:0] window [0:Rules-1];
+  reg [31:0] clocks [0:Rules-1];
+  reg [8*48-1:0] text [0:Rules-1];
+  integer count;
+
+  // new_command waits new_clocks after the new_window-th last old_command, at the same instance of
+  // a level.
+  task rule;
+    input [4:0] new_command;
+    input [1:0] new_level;
+    input [4:0] old_command;
+    input [31:0] new_window;
+    input [31:0] new_clocks;
+    input [8*48-1:0] new_text;
+    begin
+      if (last[new_command] == 0) begin
+        first[new_command] = count;
+      end
+      level[count] = new_level;
+      after[count] = old_command;
+      window[count] = new_window;
+      clocks[count] = new_clocks;
+      text[count] = new_text;
+      count = count + 1;
+      last[new_command] = count;
+    end
+  endtask
+
+  integer n;
+  initial begin
+    count = 0;
+    for (n = 0; n < 32; n = n + 1) begin
+      first[n] = 0;
+      last[n] = 0;
+    end
+{"".join(rules)}  end
+
   // Entry (instance x 32 + command) x Depth + n - 1: the clock of the n-th last one; 0: none.
   reg [47:0] channel_clocks [0:32*Depth-1];
   reg [47:0] group_clocks [0:32*Groups*Depth-1];
   reg [47:0] bank_clocks [0:32*Banks*Depth-1];
   reg [47:0] now;
+  reg [47:0] since;
   integer group;
   integer number;
+  integer own;
+  integer place;
   integer i;
 
-  task too_early;
-    input [4:0] after;
-    input [47:0] last;
-    input [31:0] wait_clocks;
-    input [8*48-1:0] text;
-    begin
-      if (last != 48'd0 && now < last + {{16'd0, wait_clocks}}) begin
-        violation <= 1'b1;
-        $display("ERROR %m: clock %0d: command %0d of bank %0d comes %0d clocks after command %0d",
-                 now, command, bank, now - last, after, ", not %0d: %0s", wait_clocks, text);
-      end
-    end
-  endtask
-{tasks}
   always @(posedge clk) begin
     violation <= 1'b0;
     if (rst) begin
@@ -105,17 +134,31 @@ module gf_pim_watch_timing #(
     if (!rst && valid) begin
       number = {{24'd0, bank}};
       group = number / PerGroup;
-      case (command)
-{arms}        default: ;
-      endcase
-      for (i = Depth - 1; i >= 0; i = i - 1) begin
-        channel_clocks[command*Depth + i] <= (i == 0) ? now : channel_clocks[command*Depth + i - 1];
-        if (Single[command]) begin
-          group_clocks[(32*group + command)*Depth + i] <=
-            (i == 0) ? now : group_clocks[(32*group + command)*Depth + i - 1];
-          bank_clocks[(32*number + command)*Depth + i] <=
-            (i == 0) ? now : bank_clocks[(32*number + command)*Depth + i - 1];
+      own = {{27'd0, command}};
+      for (i = first[command]; i < last[command]; i = i + 1) begin
+        place = {{27'd0, after[i]}};
+        case (level[i])
+          OfGroup: since = group_clocks[(32*group + place)*Depth + window[i] - 1];
+          OfBank: since = bank_clocks[(32*number + place)*Depth + window[i] - 1];
+          default: since = channel_clocks[place*Depth + window[i] - 1];
+        endcase
+        if (since != 48'd0 && now < since + {{16'd0, clocks[i]}}) begin
+          violation <= 1'b1;
+          $display("ERROR %m: clock %0d: command %0d of bank %0d comes %0d clocks after %0d", now,
+                   command, bank, now - since, after[i], ", not %0d: %0s", clocks[i], text[i]);
         end
+      end
+      for (i = 1; i < Depth; i = i + 1) begin
+        channel_clocks[own*Depth + i] <= channel_clocks[own*Depth + i - 1];
+        if (Single[command]) begin
+          group_clocks[(32*group + own)*Depth + i] <= group_clocks[(32*group + own)*Depth + i - 1];
+          bank_clocks[(32*number + own)*Depth + i] <= bank_clocks[(32*number + own)*Depth + i - 1];
+        end
+      end
+      channel_clocks[own*Depth] <= now;
+      if (Single[command]) begin
+        group_clocks[(32*group + own)*Depth] <= now;
+        bank_clocks[(32*number + own)*Depth] <= now;
       end
     end
   end
@@ -126,28 +169,14 @@ endmodule
 """
 
 
-def _task(level: Level) -> str:
-    """Return the task that asks for one constraint at a level."""
-    own = MODULES[level]
-    place = {"channel": "after", "bankgroup": "32*group + after", "bank": "32*number + after"}[level]
-    return f"""
-  task of_{own};
-    input [4:0] after;
-    input [31:0] window;
-    input [31:0] wait_clocks;
-    input [8*48-1:0] text;
-    begin
-      too_early(after, {own}_clocks[({place})*Depth + window - 1], wait_clocks, text);
-    end
-  endtask
-"""
+PLACES: dict[Level, str] = {"channel": "OfChannel", "bankgroup": "OfGroup", "bank": "OfBank"}
 
 
-def _gaps(device: Device, strict: bool, before: str, commands: Sequence[str]) -> list[str]:
+def _rules(device: Device, strict: bool, before: str, commands: Sequence[str]) -> list[str]:
     """Return a line for each command that this one waits for, constraint by constraint."""
     return [
-        f"          of_{MODULES[one.level]}({verilog_name(after)}, {one.window}, {one.wait},"
-        f' "{one.text}");\n'
+        f"    rule({verilog_name(before)}, {PLACES[one.level]}, {verilog_name(after)},"
+        f' {one.window}, {one.wait}, "{one.text}");\n'
         for one in constraints(device, strict)
         if before in one.before and one.wait > 0 and reaches(before, one.level)
         for after in one.after

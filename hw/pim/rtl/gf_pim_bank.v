@@ -4,8 +4,9 @@
 //   precharge    in clock t: closed from clock t + 1 on
 //   at_row       the open row is the one asked for
 //   column_data  the row buffer's access at column, in the same clock
-//   write        in clock t: read from clock t + 1 on; to the row buffer and to the row itself, whose
-//                cells hang on the row buffer while it is open. So a precharge has nothing to save.
+//   write        in clock t: the bytes at column whose bit of write_bytes is 1 are new from clock
+//                t + 1 on, in the row buffer and in the row itself, whose cells hang on the row buffer
+//                while it is open. So a precharge has nothing to save.
 //   multiply     in clock t: the access at column times the inputs of clock t + 1 is added to the sum
 //   load         in clock t: the sum is set to the bias of clock t
 //   result       the sum as BF16; what clock t does is in it from clock t + MacStages + 2 on
@@ -53,7 +54,7 @@ module gf_pim_bank #(
   reg [29:0] open_row;
   reg [RowBits-1:0] row_buffer;
   wire [RowBits-1:0] row_data;
-  integer i;
+  wire [AccessBits-1:0] written;
 
   assign at_row = open && open_row == row;
   assign column_data = row_buffer[column*AccessBits +: AccessBits];
@@ -62,8 +63,15 @@ module gf_pim_bank #(
     .Rows(Rows), .Columns(Columns), .AccessBits(AccessBits), .Outside(Outside)
   ) array (
     .clk(clk), .row(row), .row_data(row_data), .write(write), .write_row(open_row),
-    .write_column(column), .write_data(write_data), .write_bytes(write_bytes)
+    .write_column(column), .write_data(written)
   );
+
+  genvar i;
+  generate
+    for (i = 0; i < AccessBytes; i = i + 1) begin : gen_byte
+      assign written[8*i +: 8] = write_bytes[i] ? write_data[8*i +: 8] : column_data[8*i +: 8];
+    end
+  endgenerate
 
   always @(posedge clk) begin
     if (rst) begin
@@ -81,11 +89,7 @@ module gf_pim_bank #(
       open_row <= row;
       row_buffer <= row_data;
     end else if (write) begin
-      for (i = 0; i < AccessBytes; i = i + 1) begin
-        if (write_bytes[i]) begin
-          row_buffer[column*AccessBits + 8*i +: 8] <= write_data[8*i +: 8];
-        end
-      end
+      row_buffer[column*AccessBits +: AccessBits] <= written;
     end
   end
 

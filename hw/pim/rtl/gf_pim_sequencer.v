@@ -65,6 +65,7 @@ module gf_pim_sequencer #(
   localparam [4:0] Eoc = 5'd25;
   localparam [31:0] MostPostponed = Postponed;
   localparam [31:0] LastBank = Banks - 1;
+  localparam BankBits = (Banks > 1) ? $clog2(Banks) : 1;
 
   reg [15:0] owed;
   reg begun;
@@ -81,8 +82,9 @@ module gf_pim_sequencer #(
   wire any_open = |open;
   wire all_open = &open;
   wire any_other = |(open & ~open_at_row);
-  wire bank_open = open[bank];
-  wire bank_at_row = open_at_row[bank];
+  wire [BankBits-1:0] bank_index = bank[BankBits-1:0];
+  wire bank_open = open[bank_index];
+  wire bank_at_row = open_at_row[bank_index];
 
   always @* begin
     wanted = request_command;

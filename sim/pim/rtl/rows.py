@@ -48,7 +48,9 @@ class _Inside:
 
     def __init__(self, banks: list[list[Any]], job: Job, rows: int) -> None:
         self.banks, self.rows, self.size = banks, rows, job.rows.shape[1]
-        first = {tuple(place): row for place, row in zip(job.places.tolist(), job.rows, strict=True)}
+        first = {
+            tuple(place): row for place, row in zip(job.places.tolist(), job.rows, strict=True)
+        }
         zero = np.zeros(self.size, np.uint8)
         for c, own in enumerate(banks):
             for b, bank in enumerate(own):

@@ -6,7 +6,7 @@ Verilog, the bench's jobs, the simulators and the command log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,10 @@ import numpy as np
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import OPS, Instruction
 from gateformer.hw.pim.verilog import TOP, Shape, emit
-from gateformer.quant.errors import MismatchError, PimError, ToolError
+from gateformer.quant.errors import GateformerError, MismatchError, PimError, Problems, ToolError
 from gateformer.sim.dram.commands import CommandLog
 from gateformer.sim.dram.refresh import Refresh
+from gateformer.sim.pim.rtl.compiled import build_large
 from gateformer.sim.pim.rtl.jobs import FOLDER, Bytes, Integers, Job, Record, load, save
 from gateformer.sim.rtl.build import build, run_cocotb
 from gateformer.sim.rtl.tools import Simulator
@@ -108,6 +109,7 @@ def run(
     outside: bool = False,
     numbers: bool = True,
     simulator: Simulator = "icarus",
+    changed: Mapping[str, str] | None = None,
     work: Path,
     cache: Path,
 ) -> list[Outcome]:
@@ -126,13 +128,16 @@ def run(
     numbers : bool
         Whether numbers matter; without, commands and clocks alone are looked at.
     simulator : {"icarus", "verilator"}
-        The simulator.
+        The simulator; BF16 memories with no ``mac_stages`` are built as
+        `gateformer.sim.pim.rtl.compiled` says on Verilator.
+    changed : mapping of str to str, optional
+        Files to take in place of those that ``emit`` returns, as with a fault seeded in them.
     work, cache : Path
         Folder of the run; folder of finished builds.
 
     Raises
     ------
-    PimError
+    PimError or Problems
         E801 or E803 where the host refuses an instruction; E805 as ``emit`` does.
     MismatchError
         E405 where the watch finds a command illegal, or where writes are left or missing.
@@ -151,7 +156,11 @@ def run(
         mac_stages=mac_stages,
         outside=outside,
     )
-    built = build(simulator, files, TOP, cache)
+    files |= changed or {}
+    if simulator == "verilator" and weights == "bf16" and not mac_stages:
+        built = build_large(files, TOP, device.organization.access_bits // 16, cache)
+    else:
+        built = build(simulator, files, TOP, cache)
     jobs = [_job(one, device, outside, numbers) for one in works]
     work.mkdir(parents=True, exist_ok=True)
     save(work / "jobs.npz", jobs)
@@ -159,11 +168,10 @@ def run(
     told.unlink(missing_ok=True)
     run_cocotb(built, BENCH, work, {FOLDER: str(work)})
     if not told.exists():
-        raise ToolError(
-            "E502", "the memory's bench failed", fix=f"See {work / 'simulation.log'}."
-        )
-    records = load(told, Record)
-    return [_outcome(one, found, device) for one, found in zip(works, records, strict=True)]
+        raise ToolError("E502", "the memory's bench failed", fix=f"See {work / 'simulation.log'}.")
+    pairs = list(zip(works, load(told, Record), strict=True))
+    Problems.raise_if_any(problem for pair in pairs for problem in _problems(*pair))
+    return [_outcome(found, device) for _, found in pairs]
 
 
 def encoded(program: Sequence[Instruction]) -> Integers:
@@ -177,8 +185,8 @@ def encoded(program: Sequence[Instruction]) -> Integers:
 def _encoded(one: Instruction) -> list[int]:
     column = one.address if one.op == "W_CFR" else one.column
     fields = [
-        OP_NUMBER.get(one.op, 31), one.size, one.channels, max(one.bank, 0), max(one.row, 0), column,
-        one.slot, one.value,
+        OP_NUMBER.get(one.op, 31), one.size, one.channels, max(one.bank, 0), max(one.row, 0),
+        column, one.slot, one.value,
     ]  # fmt: skip
     for value, bits in zip(fields, (5, 16, 64, 8, 30, 16, 16, 29), strict=True):
         if not 0 <= value < 1 << bits:
@@ -208,30 +216,33 @@ def _job(one: Work, device: Device, outside: bool, numbers: bool) -> Job:
     return Job(switches, program, starts, counts, data, masks, places, rows)
 
 
-def _outcome(one: Work, record: Record, device: Device) -> Outcome:
-    clock, reason, taken, missing = record.end.tolist()
+def _problems(one: Work, record: Record) -> Iterator[GateformerError]:
+    _, reason, taken, missing = record.end.tolist()
     if reason:
-        wrong = one.program[taken - 1]
-        raise PimError(
-            "E801" if reason == 1 else "E803",
-            "unknown instruction" if reason == 1 else "address out of range",
+        unknown = reason == 1
+        yield PimError(
+            "E801" if unknown else "E803",
+            "unknown instruction" if unknown else "address out of range",
             layer=f"instruction {taken - 1}",
-            kind=wrong.op,
+            kind=one.program[taken - 1].op,
             cause=f"The host refuses it: {REASONS[reason]}",
         )
+    elif missing and one.writes:
+        cause = f"{abs(missing)} {'missing' if missing > 0 else 'left'}"
+        yield MismatchError("E405", "writes do not fit the program", cause=cause)
     if len(record.violations):
         when, channel = record.violations[0].tolist()
-        raise MismatchError(
+        yield MismatchError(
             "E405",
             "illegal command",
             layer=f"channel {channel}, clock {when}",
             cause=f"The watch found {len(record.violations)}; simulation.log tells of each",
         )
-    if missing and one.writes:
-        cause = f"{abs(missing)} {'missing' if missing > 0 else 'left'}"
-        raise MismatchError("E405", "writes do not fit the program", cause=cause)
+
+
+def _outcome(record: Record, device: Device) -> Outcome:
     return Outcome(
-        clock,
+        int(record.end[0]),
         _log(record, device),
         record.read_clocks,
         record.reads,
