@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -28,6 +29,7 @@ static void tick() {
   top.eval();
   top.clk = 1;
   top.eval();
+  if (Verilated::gotFinish()) std::exit(3);
 }
 
 int main(int, char **names) {

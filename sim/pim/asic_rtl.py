@@ -133,7 +133,8 @@ def run(
     ToolError
         E501, E502 or E505 where a tool is missing or fails.
     MismatchError
-        E401 where Icarus finds results that depend on what nothing has set.
+        E405 for an operation that no unit can do; E401 where Icarus finds results that depend on
+        what nothing has set.
     """
     words, lanes = memory.shape
     files = files or sources("gf_pim_asic")
@@ -259,5 +260,8 @@ def _program(
 
 def _run(command: Sequence[str | Path], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    fatal = [line for line in done.stdout.splitlines() if "FATAL " in line]
+    if fatal:
+        raise MismatchError("E405", "the simulation ended by itself", cause=fatal[0])
     if done.returncode:
         raise ToolError("E502", "the bench failed", cause=done.stderr.strip()[-300:])

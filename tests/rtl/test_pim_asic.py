@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from rtl.pim_asic_bench import (
     Bench,
@@ -16,7 +18,8 @@ from rtl.pim_asic_bench import (
 
 from gateformer.hw.pim import device
 from gateformer.hw.pim.asic_units import units
-from gateformer.sim.pim.asic_rtl import UNITS
+from gateformer.quant.errors import MismatchError
+from gateformer.sim.pim.asic_rtl import UNITS, Operation, run
 
 
 @pytest.mark.verilator
@@ -39,6 +42,27 @@ def test_four_lanes_interpreted(tmp_path: Path, builds: Path) -> None:
     several_operands(bench, 2, 4, 3)
     assert {one.unit for one in bench.operations} == {*UNITS}
     bench.check("icarus", tmp_path, builds)
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize(
+    "illegal",
+    [
+        {"length": 0},
+        {"vectors": 0},
+        {"unit": "add", "count": 1},
+        {"unit": "accumulate", "count": 5},
+        {"unit": "accumulate", "count": 0},
+    ],
+)
+def test_what_no_unit_can_do_ends_the_simulation(
+    illegal: dict[str, Any], tmp_path: Path, builds: Path
+) -> None:
+    operation = replace(Operation("relu"), **illegal)
+    memory = np.zeros((16, 4), np.uint16)
+    with pytest.raises(MismatchError, match=r"E405 .*ended by itself") as found:
+        run([operation], memory, work=tmp_path, cache=builds, simulator="icarus")
+    assert "FATAL asic_bench.asic: illegal operation" in str(found.value)
 
 
 @pytest.mark.slow

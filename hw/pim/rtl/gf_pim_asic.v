@@ -20,7 +20,10 @@
 // host's port works while busy is low; its reads take a clock. Results may take an operand's place,
 // but for those of quantize and maximum, whose vectors are of another length.
 //
-// LANES  a power of two, at least 4
+// An operation of no unit, without a number, or with more or fewer operands than may be, and a
+// start while busy, end a simulation.
+//
+// LANES  a power of two, from 4 to 128
 
 `default_nettype none
 
@@ -193,6 +196,23 @@ module gf_pim_asic #(
              : quantize ? quantize_out
              : maximum ? {{(16*LANES-16-PlaceBits){1'b0}}, place, largest}
              : elementwise_out;
+
+`ifndef SYNTHESIS
+  // What no unit can do ends a simulation.
+  localparam [7:0] MostWeights = LANES;
+  wire no_unit = unit > 4'd11;
+  wire empty = length == {LengthBits{1'b0}} || vectors == {AddressBits{1'b0}};
+  wire miscounted =
+    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights));
+
+  always @(posedge clk) begin
+    if (start && !rst && (busy || no_unit || empty || miscounted)) begin
+      $display("FATAL %m: illegal operation: unit %0d, length %0d, vectors %0d, count %0d%0s",
+               unit, length, vectors, count, busy ? ", while busy" : "");
+      $finish;
+    end
+  end
+`endif
 
 endmodule
 
