@@ -32,9 +32,11 @@ What is unchanged is reused, by the hash of recipe, data, packages and sources; 
 - **clocks**, **II**: latency of a frame and clocks between frames, exact: RTL is held to them
   ([the flow](flow.md)).
 - **area**: LUT + {ratio:.1f} DSP, the ratio in which a VU13P has them.
-- **gains**: accuracy is not lower by more than one standard error of a share of so many test
-  samples, and area or clocks fall by more than {least:.0%} while the other does not rise by as
-  much. **trades**: one falls, the other rises.
+- **equal down to**: one standard error of the difference. Paired, where rows tell which samples
+  are right: of those alone in which the two differ (McNemar, 1947); else of a share of so many
+  test samples, which is larger.
+- **gains**: accuracy is not lower by more than that, and area or clocks fall by more than
+  {least:.0%} while the other does not rise by as much. **trades**: one falls, the other rises.
 """
 
 
@@ -119,15 +121,18 @@ def _all(found: Sequence[Summary]) -> Iterator[str]:
 
 def _compared(found: Iterable[Against]) -> Iterator[str]:
     yield (
-        "| variant | against | bits | accuracy, points | equal down to | area | clocks | verdict |"
+        "| variant | against | bits | accuracy, points | equal down to | area | DSP | clocks "
+        "| verdict |"
     )
-    yield "|---|---|---:|---:|---:|---:|---:|---|"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|---|"
     for one in found:
         area = "–" if one.area is None else f"{100 * one.area:+.1f} %"
         by = " (yosys)" if one.synthesized else ""
+        dsp = "–" if one.dsp is None else f"{one.dsp:+,.0f}"
+        pairs = " (paired)" if one.paired else ""
         yield (
             f"| {one.this.variant} | {one.without.variant} | {one.this.bits} "
-            f"| {100 * one.accuracy:+.2f} | {-100 * one.allowed:.2f} | {area}{by} "
+            f"| {100 * one.accuracy:+.2f} | {-100 * one.allowed:.2f}{pairs} | {area}{by} | {dsp} "
             f"| {100 * one.clocks:+.1f} % | {one.verdict} |"
         )
 

@@ -57,6 +57,7 @@ FIGURES: Mapping[str, str] = {
     "auc": "their mean area under the ROC curves of all pairs of classes",
     "agreement": "share in which framework and integers name the same class",
     "samples": "test samples",
+    "right": "which of them the integers tell: a bit each, the first the highest, in hex",
     "parameters": "numbers that were trained",
     "weight_bits": "mean bits of a weight",
     "activation_bits": "mean bits of an activation",

@@ -93,8 +93,17 @@ def run_point(point: Point, key: str, place: Place, say: Callable[[str], None]) 
     figures: dict[str, Figure] = {
         name: _plain(result.metrics.get(metric)) for name, metric in FROM_METRICS.items()
     }
-    figures |= _framework(place, point, folder / "run")
+    figures |= {"right": _right(folder / "run"), **_framework(place, point, folder / "run")}
     return Row(point.variant, point.bits, point.seed, key, figures=figures)
+
+
+def _right(folder: Path) -> Figure:
+    """Return which test samples the integers tell, as bits in hex; None without classes."""
+    with np.load(next(folder.glob("*-accuracy/outputs.npz")), allow_pickle=False) as outputs:
+        if "labels" not in outputs or outputs["integer"].shape[1] < 2:
+            return None
+        right = outputs["integer"].argmax(1) == outputs["labels"]
+    return str(np.packbits(right).tobytes().hex())
 
 
 def _framework(place: Place, point: Point, folder: Path) -> dict[str, Figure]:

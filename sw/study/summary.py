@@ -74,7 +74,11 @@ class Against:
     accuracy
         Share of right answers that it has more.
     allowed
-        How many less still count as equal.
+        How many less still count as equal: one standard error.
+    paired
+        Whether that is of the differences, sample by sample; else of each share by itself.
+    dsp
+        DSP blocks that it has more; None where it is not known of both.
     area, clocks
         Relative changes; area is None where it is not known of both.
     synthesized
@@ -85,6 +89,8 @@ class Against:
     this: Summary
     accuracy: float
     allowed: float
+    paired: bool
+    dsp: float | None
     area: float | None
     clocks: float
     synthesized: bool
@@ -130,15 +136,48 @@ def against(study: Study, found: Sequence[Summary]) -> list[Against]:
     return out
 
 
+def paired_error(without: Summary, this: Summary) -> float | None:
+    """Return the standard error of the difference of two shares of the same samples.
+
+    sqrt(b + c - (b - c)^2 / n) / n, where b samples are told by the one alone and c by the other
+    alone (McNemar, Psychometrika 12, 1947, page 153): samples that both tell, or neither, say
+    nothing about the difference. The mean over the seeds; all have the same samples, so that more
+    of them do not make it smaller. None where the rows do not tell the samples, or seeds differ.
+    """
+    others = {row.seed: row for row in without.rows}
+    if {row.seed for row in this.rows} != others.keys():
+        return None
+    errors = []
+    for row in this.rows:
+        one, other = (_bits(found) for found in (row, others[row.seed]))
+        if one is None or other is None or one[1] != other[1]:
+            return None
+        mine, its = (one[0] & ~other[0]).bit_count(), (other[0] & ~one[0]).bit_count()
+        errors.append(math.sqrt(mine + its - (mine - its) ** 2 / one[1]) / one[1])
+    return fmean(errors)
+
+
+def _bits(row: Row) -> tuple[int, int] | None:
+    """Return which samples a row tells, as an integer's bits, and how many samples there are."""
+    right, samples = row["right"], row.number("samples")
+    if not isinstance(right, str) or not samples:
+        return None
+    return int(right, 16), int(samples)
+
+
 def _against(without: Summary, this: Summary) -> Against:
     synthesized = None not in (without.area(True), this.area(True))
     before, after = without.area(synthesized), this.area(synthesized)
     clocks = [one.mean("latency") or 1.0 for one in (without, this)]
+    blocks = [one.mean(f"{'synth_' if synthesized else ''}dsp") for one in (without, this)]
+    error = paired_error(without, this)
     return Against(
         without=without,
         this=this,
         accuracy=(this.mean("integer") or 0.0) - (without.mean("integer") or 0.0),
-        allowed=max(without.error, this.error),
+        allowed=max(without.error, this.error) if error is None else error,
+        paired=error is not None,
+        dsp=None if None in blocks else blocks[1] - blocks[0],  # type: ignore[operator] # as said
         area=None if not before or after is None else after / before - 1.0,
         clocks=clocks[1] / clocks[0] - 1.0,
         synthesized=synthesized,

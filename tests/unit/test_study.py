@@ -177,8 +177,10 @@ def test_a_missing_study_is_named(tmp_path: Path) -> None:
 # Rows
 
 
-def row(variant: str, bits: int = 6, seed: int = 1, **figures: float) -> Row:
-    usual = {"integer": 0.9, "samples": 1000, "lut": 1000, "ff": 10, "dsp": 0, "latency": 100}
+def row(variant: str, bits: int = 6, seed: int = 1, **figures: float | str) -> Row:
+    usual: dict[str, float | str] = {
+        "integer": 0.9, "samples": 1000, "lut": 1000, "ff": 10, "dsp": 0, "latency": 100,
+    }  # fmt: skip
     return Row(variant, bits, seed, f"{variant}{bits}{seed}", figures=usual | figures)
 
 
@@ -221,6 +223,25 @@ def test_a_gain_is_less_area_or_time_at_equal_accuracy(
     rows = [row("plain", lut=1000), row("PTQ", **figures)]
     (found,) = against(study, summaries(rows))
     assert found.verdict == verdict
+
+
+def test_the_same_samples_are_compared_in_pairs(tmp_path: Path) -> None:
+    """Of 16 samples one differs: the error of the difference is a quarter of a share's."""
+    study = small(tmp_path)
+    rows = [
+        row("plain", lut=1000, samples=16, integer=12 / 16, right="fff0", dsp=2),
+        row("PTQ", lut=900, samples=16, integer=11 / 16, right="ffe0", dsp=5),
+    ]
+    (found,) = against(study, summaries(rows))
+    assert found.paired and found.dsp == 3
+    assert found.allowed == pytest.approx((1 - 1 / 16) ** 0.5 / 16)
+    assert found.verdict == "loses accuracy"
+    assert "| -6.25 | -6.05 (paired) |" in page.markdown([(study, rows, {})], "study")
+    alone = [rows[0], row("PTQ", lut=900, samples=16, integer=11 / 16)]
+    (found,) = against(study, summaries(alone))
+    assert not found.paired and found.allowed > 0.1
+    other = [rows[0], row("PTQ", seed=2, samples=16, right="ffe0")]
+    assert not against(study, summaries(other))[0].paired
 
 
 def test_yosys_is_believed_where_it_counted_both(tmp_path: Path) -> None:
@@ -274,7 +295,7 @@ def test_the_page_tells_figures_and_failures(tmp_path: Path) -> None:
     study = small(tmp_path)
     rows = [row("plain"), row("PTQ", lut=500), Row("plain", 4, 1, "k", failed="E505 no torch.")]
     text = page.markdown([(study, rows, {"torch": "2.0"})], "study")
-    assert "| PTQ | plain | 6 | +0.00 | -0.95 | -50.0 % | +0.0 % | gains |" in text
+    assert "| PTQ | plain | 6 | +0.00 | -0.95 | -50.0 % | +0 | +0.0 % | gains |" in text
     assert "- failed: plain, 4 bits, seed 1: E505 no torch." in text
     assert "torch 2.0" in text
     assert "- not run yet: log-sqrt2 softmax" in text
