@@ -216,6 +216,19 @@ CASES: dict[str, tuple[Callable[[], Proto], str, str]] = {
         "E102",
         "reads integers",
     ),
+    "integers out": (
+        lambda: model([node("QuantizeLinear", "x", "s")], [constant(1.0, "s")]),
+        "E102",
+        "leave the model",
+    ),
+    "moved integers out": (
+        lambda: model(
+            [node("QuantizeLinear", "x", "s", output="q"), node("Transpose", "q", perm=[0, 2, 1])],
+            [constant(1.0, "s")],
+        ),
+        "E102",
+        "leave the model",
+    ),
     "old": (lambda: model([node("Relu", "x")], version=6), "E101", "opset 6"),
     "odd attribute": (lambda: model([node("Softmax", "x", axis="last")]), "E103", "not an integer"),
     "odd axis": (lambda: model([node("Softmax", "x", axis=7)]), "E112", "axis 7"),

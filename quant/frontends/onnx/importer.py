@@ -76,8 +76,13 @@ def import_graph(model: Model) -> Graph:
         except GateformerError as error:
             broken.update(node.outputs)
             faults.append(error.at(node.name))
-    Problems.raise_if_any(faults)
     makers = {name: node for node in model.nodes for name in node.outputs}
+    faults += [
+        makers[name].unsupported("integers of a QuantizeLinear leave the model", PAIRS)
+        for name in model.outputs
+        if name in quantizers and name in makers
+    ]
+    Problems.raise_if_any(faults)
     for name in model.outputs:
         _output(builder, name, held.get(name), makers.get(name))
     return softmax_factors(tidy(builder.build()))
@@ -123,10 +128,12 @@ def _integers(node: Node, quantizers: Quantizers) -> None:
     if node.kind not in MOVES or scale.size != 1:
         raise node.unsupported(
             "it reads integers of a QuantizeLinear",
-            "export with pairs of QuantizeLinear and DequantizeLinear (QDQ)",
+            PAIRS,
         )
     quantizers.update(dict.fromkeys(node.outputs, (scale, zero)))
 
+
+PAIRS = "export with pairs of QuantizeLinear and DequantizeLinear (QDQ)"
 
 MOVES = ("Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split")
 """Kinds that only move elements of one tensor."""
