@@ -3,9 +3,10 @@
 //   row_data = the row at row, in the same clock
 //   write    in clock t: the access at write_column of write_row is write_data from clock t + 1 on
 //
-// Outside = 0: Rows rows of Columns accesses of AccessBits bits; zeros when a simulation starts.
-// Outside = 1: no rows are kept here. What simulates it keeps them, puts a row into gen_outside.word
-//              in the clock in which it is activated, and takes what was written from the bank.
+// Outside = 0: Rows rows of Columns accesses of AccessBits bits; zeros when simulation starts.
+// Outside = 1: no rows are kept here. What simulates it keeps them, puts a row into
+//              gen_outside.word in the clock in which it is activated, and takes what was written
+//              from the bank.
 
 `default_nettype none
 

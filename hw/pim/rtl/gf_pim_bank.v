@@ -5,14 +5,15 @@
 //   at_row       the open row is the one asked for
 //   column_data  the row buffer's access at column, in the same clock
 //   write        in clock t: the bytes at column whose bit of write_bytes is 1 are new from clock
-//                t + 1 on, in the row buffer and in the row itself, whose cells hang on the row buffer
-//                while it is open. So a precharge has nothing to save.
-//   multiply     in clock t: the access at column times the inputs of clock t + 1 is added to the sum
+//                t + 1 on, in the row buffer and in the row itself, whose cells hang on the row
+//                buffer while it is open. So a precharge has nothing to save.
+//   multiply     in clock t: the access at column times the inputs of clock t + 1 is added to the
+//                sum
 //   load         in clock t: the sum is set to the bias of clock t
 //   result       the sum as BF16; what clock t does is in it from clock t + MacStages + 2 on
 //
-// The access goes through a register on its way to the multipliers; so the inputs come a clock late,
-// from a register that all banks share.
+// The access goes through a register on its way to the multipliers; so the inputs come a clock
+// late, from a register that all banks share.
 //
 // WeightBits  16: weights, inputs and bias are BF16, the sum is FP32 (gf_pim_mac); 8 or 4: weights
 //             are whole numbers of that many bits, inputs of 8, the sum of 32 (gf_pim_int_mac)

@@ -3,20 +3,20 @@
 // Commands go over command_*: at most one a clock, and the instruction that it serves (REFab and
 // REFpb are operations 21 and 22 here). Their numbers go over three ports:
 //
-//   write_*   WRGB, WRMAC16, WR and WRA16 take theirs in the clock in which they issue (write_take).
-//             WRGB: an access for the buffer. WRMAC16: lane b is bank b's sum. WR: an access of which
-//             write_bytes says what is written. WRA16: the same for all banks.
+//   write_*   WRGB, WRMAC16, WR and WRA16 take theirs in the clock in which they issue
+//             (write_take). WRGB: an access for the buffer. WRMAC16: lane b is bank b's sum. WR: an
+//             access of which write_bytes says what is written. WRA16: the same for all banks.
 //   read_*    what RD reads, ReadClocks after it issued
-//   result_*  what RDMAC16 reads, lane b from bank b, ResultClocks after it issued. RDAF16 gives NaN
-//             in all lanes: AF has its time only.
+//   result_*  what RDMAC16 reads, lane b from bank b, ResultClocks after it issued. RDAF16 gives
+//             NaN in all lanes: AF has its time only.
 //
 // What a command does with numbers is done in the order of the commands: whatever issues later sees
 // it, however few clocks later.
 //
 //   MAC, MAC16  column + i of the open row times slot + i Step of the buffer
 //   RDCP, WRCP  column + i of the bank to and from slot + i of the buffer
-//   EWMUL16     in each group: column + i of bank 0 times that of bank 1, into bank 2; nothing where
-//               a group has fewer banks
+//   EWMUL16     in each group: column + i of bank 0 times that of bank 1, into bank 2; nothing
+//               where a group has fewer banks
 
 `default_nettype none
 

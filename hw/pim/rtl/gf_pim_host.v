@@ -126,8 +126,9 @@ module gf_pim_host #(
 `ifndef SYNTHESIS
   always @(posedge clk) begin
     if (valid && ready && found != 3'd0) begin
-      $display("ERROR %m: illegal instruction, reason %0d: op %0d, size %0d, channels %h, bank %0d,",
-               found, op, size, channels, bank, " row %0d, column %0d, slot %0d", row, column, slot);
+      $display("ERROR %m: illegal instruction, reason %0d: op %0d, size %0d, channels %h,", found,
+               op, size, channels, " bank %0d, row %0d, column %0d, slot %0d", bank, row, column,
+               slot);
     end
   end
 `endif

@@ -2,8 +2,8 @@
 //
 //   in_valid, in in clock t -> out_valid, out in clock t + Clocks; Clocks = 0 is a wire
 //
-// A shift register carries the valid bit; the numbers stay where they are in a ring of Clocks words.
-// Reset drops what is on its way.
+// A shift register carries the valid bit; the numbers stay where they are in a ring of Clocks
+// words. Reset drops what is on its way.
 
 `default_nettype none
 

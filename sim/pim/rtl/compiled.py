@@ -1,42 +1,44 @@
-"""A large memory's Verilog, compiled by Verilator with its multiply-accumulates compiled only once.
+"""A large memory's Verilog, compiled by Verilator with what it has many of compiled only once.
 
 Owns ``build_large``. Imports the build cache and the tools. A device has a hundred banks and more;
-flat, their multipliers are most of a model and take Verilator many minutes. So ``gf_pim_mac`` is
-made a library of its own, from the same Verilog, of which each bank has an instance.
+flat, their multipliers and the channels' watches are most of a model and take Verilator many
+minutes. So each of these modules is made a library of its own, from the same Verilog, of which the
+rest has instances.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateformer.hw.pim.device import Device
+from gateformer.hw.pim.verilog import TOP, Shape
 from gateformer.sim.rtl.build import VERILATOR_OPTIONS, Build, cached, content_key, write_sources
 from gateformer.sim.rtl.tools import run_tool, tool_version, verilator_environment
 
-MAC = "gf_pim_mac"
-LIBRARY = f"{MAC}_library"
-PARTS = (
-    "gf_pim_mac.v", "gf_pim_fp32_tree.v", "gf_pim_fp32_add.v", "gf_pim_fp32_round.v",
-    "gf_pim_bf16_multiply.v", "gf_pim_multiply.v", "gf_delay.v", "gf_valid_delay.v",
+NUMBERS = (
+    "gf_pim_mac.v", "gf_pim_products.v", "gf_pim_fp32_tree.v", "gf_pim_fp32_add.v",
+    "gf_pim_fp32_round.v", "gf_pim_fp32_to_bf16.v", "gf_pim_bf16_multiply.v", "gf_pim_multiply.v",
+    "gf_delay.v", "gf_valid_delay.v",
 )  # fmt: skip
-"""What the library is made of."""
+"""What the libraries of numbers are made of."""
 COMPILER = "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+PORT = re.compile(r"^  (?:input|output) +(?:wire|reg) +(?:\[[^]]*\] +)?(\w+)", re.MULTILINE)
 
 
-def build_large(files: Mapping[str, str], top: str, lanes: int, cache: Path) -> Build:
+def build_large(files: Mapping[str, str], device: Device, cache: Path) -> Build:
     """Build a simulation model on Verilator, or find it built.
 
     Parameters
     ----------
     files : mapping of str to str
         The memory's Verilog, of BF16 weights and ``mac_stages`` = 0.
-    top : str
-        The top module.
-    lanes : int
-        Lanes of a bank's multiply-accumulate.
+    device : Device
+        Whose it is.
     cache : Path
         Folder of finished builds.
 
@@ -46,18 +48,41 @@ def build_large(files: Mapping[str, str], top: str, lanes: int, cache: Path) -> 
         E501, E502 or E505 where a tool is missing or fails.
     """
     environment = dict(os.environ) | verilator_environment()
-    library = _library(files, lanes, cache, environment)
-    shim = {f"{MAC}.v": _shim(lanes)}
-    wrapper = (library / "model" / f"{LIBRARY}.sv").read_text(encoding="utf-8")
-    every = {**files, **shim, f"{LIBRARY}.v": wrapper}
-    options = (*VERILATOR_OPTIONS, str(library / "model" / f"lib{LIBRARY}.a"))
-    key = content_key(every, "large", tool_version("verilator"), top, library.name)
+    sizes, shape = device.organization, Shape.of(device)
+    watch = [name for name in files if name.startswith("gf_pim_watch")]
+    parameters: dict[str, tuple[list[str], dict[str, int]]] = {
+        "gf_pim_mac": ([*NUMBERS], {"LANES": sizes.access_bits // 16, "STAGES": 0}),
+        "gf_pim_products": ([*NUMBERS], {"AccessBits": sizes.access_bits}),
+        "gf_pim_watch": (
+            watch,
+            {
+                "Groups": sizes.bank_groups,
+                "BanksPerGroup": sizes.banks_per_group,
+                "Rows": sizes.rows,
+                "Columns": sizes.columns,
+                "Slots": shape.slots,
+                "Modes": int(sizes.modes),
+            },
+        ),
+    }
+    every = dict(files)
+    archives = []
+    for module, (parts, values) in parameters.items():
+        name = f"{module}_library"
+        text = files[f"{module}.v"]
+        sources = {part: files[part] for part in parts}
+        folder = _library(name, module, sources, values, cache, environment)
+        every[f"{module}.v"] = _shim(module, name, text)
+        every[f"{name}.v"] = (folder / "model" / f"{name}.sv").read_text(encoding="utf-8")
+        archives.append(str(folder / "model" / f"lib{name}.a"))
+    options = (*VERILATOR_OPTIONS, *archives)
+    key = content_key(every, "large", tool_version("verilator"), TOP, *archives)
 
     def make(folder: Path) -> None:
         request = {
             "action": "build",
             "simulator": "verilator",
-            "top": top,
+            "top": TOP,
             "sources": write_sources(every, folder),
             "folder": str(folder),
             "waves": False,
@@ -69,21 +94,26 @@ def build_large(files: Mapping[str, str], top: str, lanes: int, cache: Path) -> 
         run_tool(command, folder, environment, cache / f"{key}.log")
 
     cached(cache / key, make)
-    return Build("verilator", top, cache / key, (), False)
+    return Build("verilator", TOP, cache / key, (), False)
 
 
 def _library(
-    files: Mapping[str, str], lanes: int, cache: Path, environment: Mapping[str, str]
+    name: str,
+    module: str,
+    sources: Mapping[str, str],
+    values: Mapping[str, int],
+    cache: Path,
+    environment: Mapping[str, str],
 ) -> Path:
-    """Return the folder of the library."""
-    parts = {name: files[name] for name in PARTS} | {f"{LIBRARY}.v": _root(lanes)}
-    key = content_key(parts, "library", tool_version("verilator"), COMPILER)
+    """Return the folder of a module's library."""
+    key = content_key(sources, "library", tool_version("verilator"), COMPILER, name, values)
 
     def make(folder: Path) -> None:
         command = [
-            "verilator", "--cc", "--lib-create", LIBRARY, "--build", "-j", "2",
-            "--top-module", LIBRARY, "-Mdir", str(folder / "model"), "-MAKEFLAGS", COMPILER,
-            "-CFLAGS", "-fPIC", *VERILATOR_OPTIONS, *write_sources(parts, folder),
+            "verilator", "--cc", "--lib-create", name, "--build", "-j", "2",
+            "--top-module", module, "-Mdir", str(folder / "model"), "-MAKEFLAGS", COMPILER,
+            "-CFLAGS", "-fPIC", *(f"-G{one}={value}" for one, value in values.items()),
+            *VERILATOR_OPTIONS, *write_sources(sources, folder),
         ]  # fmt: skip
         run_tool(command, folder, environment, cache / f"{key}.log")
 
@@ -91,44 +121,9 @@ def _library(
     return cache / key
 
 
-def _ports(lanes: int) -> str:
-    return f"""\
-  input  wire clk,
-  input  wire rst,
-  input  wire load,
-  input  wire [31:0] bias,
-  input  wire multiply,
-  input  wire [{16 * lanes - 1}:0] weights,
-  input  wire [{16 * lanes - 1}:0] inputs,
-  output wire [31:0] sum"""
-
-
-JOINED = """\
-    .clk(clk), .rst(rst), .load(load), .bias(bias), .multiply(multiply), .weights(weights),
-    .inputs(inputs), .sum(sum)"""
-
-
-def _root(lanes: int) -> str:
-    """Return the library's top."""
-    return f"""\
-module {LIBRARY} (
-{_ports(lanes)}
-);
-  {MAC} #(.LANES({lanes}), .STAGES(0)) mac (
-{JOINED}
-  );
-endmodule
-"""
-
-
-def _shim(lanes: int) -> str:
-    """Return what takes the multiply-accumulate's place in the rest."""
-    return f"""\
-module {MAC} #(parameter LANES = {lanes}, parameter STAGES = 0) (
-{_ports(lanes)}
-);
-  {LIBRARY} compiled (
-{JOINED}
-  );
-endmodule
-"""
+def _shim(module: str, library: str, text: str) -> str:
+    """Return a module that hands its ports to its library: the parameters are fixed in there."""
+    start = text.index(f"module {module} ")
+    header = text[start : text.index("\n);", start) + 4].replace("output reg ", "output wire")
+    joined = ", ".join(f".{port}({port})" for port in PORT.findall(header))
+    return f"{header}  {library} compiled ({joined});\nendmodule\n"

@@ -95,7 +95,7 @@ class Record:
     rows: Bytes
 
 
-def save(path: Path, items: Sequence[Job] | Sequence[Record]) -> None:
+def save(path: Path, items: Sequence[Job | Record]) -> None:
     """Write jobs or records."""
     arrays = {
         f"{number}/{field.name}": getattr(item, field.name)

@@ -158,7 +158,7 @@ def run(
     )
     files |= changed or {}
     if simulator == "verilator" and weights == "bf16" and not mac_stages:
-        built = build_large(files, TOP, device.organization.access_bits // 16, cache)
+        built = build_large(files, device, cache)
     else:
         built = build(simulator, files, TOP, cache)
     jobs = [_job(one, device, outside, numbers) for one in works]
