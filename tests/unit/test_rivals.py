@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateformer.errors import GateformerError
+from gateformer.errors import ConfigError, GateformerError
 from gateformer.hw.settings import Settings
 from gateformer.quant.execute import run
 from gateformer.study.rivals import __main__ as command
@@ -135,3 +136,19 @@ def test_a_loss_is_told_as_one() -> None:
 
 def test_what_fails_is_left_out_by_name_alone() -> None:
     assert {name for name, _ in command.FAILS} <= {program.name for program in subjects()}
+
+
+def test_rows_of_another_yosys_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One version stands above all rows, so that it must be that of all."""
+    kept = json.loads((ROOT / command.KEPT).read_text(encoding="utf-8"))
+    monkeypatch.setattr(command, "KEPT", tmp_path / "rivals.json")
+    monkeypatch.setattr(command, "each", lambda *_: [])
+    monkeypatch.setattr("gateformer.toolchains.yosys.yosys_version", lambda: "9.99")
+    command.KEPT.write_text(json.dumps(kept), encoding="utf-8")
+    name = kept["rows"][0]["program"]
+    asked = Namespace(only=[name], cache=None)
+    with pytest.raises(ConfigError, match=r"E006.*yosys .*, not 9.99"):
+        command.measured(asked)
+    monkeypatch.setattr("gateformer.toolchains.yosys.yosys_version", lambda: kept["yosys"])
+    left = command.measured(asked)["rows"]
+    assert left == [row for row in kept["rows"] if row["program"] != name]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateformer.hw.settings import Settings
+from gateformer.quant.errors import ConfigError
 from gateformer.study.rivals.measure import FRAMES, LEVELS, Row, ours, plain, theirs
 from gateformer.study.rivals.page import OURS, page
 from gateformer.study.rivals.program import Program, subjects
@@ -34,17 +35,33 @@ def main(arguments: list[str]) -> int:
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return the rows of all programs; of those not asked for, as kept."""
+    """Return the rows of all programs; of those not asked for, as kept.
+
+    Raises
+    ------
+    ConfigError
+        E006 where rows that would stay come from another yosys or other frames.
+    """
     from gateformer.toolchains.yosys import yosys_version
 
     names = asked.only or [program.name for program in subjects()]
-    kept = json.loads(KEPT.read_text(encoding="utf-8"))["rows"] if KEPT.is_file() else []
-    rows = [row for row in kept if row["program"] not in names]
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"rows": []}
+    rows = [row for row in kept["rows"] if row["program"] not in names]
+    made_with = {"yosys": yosys_version(), "frames": FRAMES}
+    if rows and any(kept[name] != now for name, now in made_with.items()):
+        told = " and ".join(f"{name} {kept[name]}, not {now}" for name, now in made_with.items())
+        raise ConfigError(
+            "E006",
+            "settings that contradict each other",
+            layer="--only",
+            cause=f"rows that stay were made with {told}",
+            fix="Measure all of them, without --only",
+        )
     for program in subjects():
         if program.name in names:
             with tempfile.TemporaryDirectory() as folder:
                 rows += plain(each(program, asked, Path(folder)))
-    return {"yosys": yosys_version(), "frames": FRAMES, "rows": rows}
+    return {**made_with, "rows": rows}
 
 
 def each(program: Program, asked: argparse.Namespace, work: Path) -> list[Row]:
