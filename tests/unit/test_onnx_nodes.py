@@ -25,6 +25,7 @@ from gateformer.quant.expand import (
 from gateformer.quant.frontends import load
 from gateformer.quant.graph import Graph
 from gateformer.quant.ops.base import Op
+from gateformer.quant.passes.join_attention import join_attention
 from gateformer.quant.types import Fixed, FloatArray, Overflow, Rounding
 
 onnx = pytest.importorskip("onnx", reason="it parses the files")
@@ -498,3 +499,18 @@ def test_a_table_by_index(tmp_path: Path) -> None:
     graph = file.load(tmp_path)
     index = RNG.integers(0, 7, (4, 5))
     np.testing.assert_allclose(reals(graph, index.astype(np.float64)), np.maximum(table[index], 0))
+
+
+def test_one_head_keeps_its_axis(tmp_path: Path) -> None:
+    """Exporters drop it for the softmax; as one attention layer its keys can be folded."""
+    file = File(1, 3, 4)
+    kernels = [file.const(RNG.normal(size=(4, 4)).astype(np.float32)) for _ in range(4)]
+    query, key, value = (file.add("MatMul", "x", kernel) for kernel in kernels[:3])
+    turned = file.add("Transpose", key, perm=[0, 2, 1])
+    shares = file.add("Softmax", file.add("MatMul", query, turned), axis=-1)
+    file.add("MatMul", file.add("MatMul", shares, value), kernels[3])
+    graph = file.check(tmp_path)
+    (softmax,) = (n for n in graph.nodes if isinstance(n.op, Softmax))
+    assert graph.values[softmax.output].shape == (3, 1, 3)
+    joined, _ = join_attention(graph)
+    assert [type(op).__name__ for op in ops(joined)] == ["Attention"]
