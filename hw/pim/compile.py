@@ -17,7 +17,7 @@ from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.drafting import Draft
 from gateformer.hw.pim.layout import Layout
 from gateformer.hw.pim.lowering import Lowering
-from gateformer.hw.pim.placing import block_scales, lay
+from gateformer.hw.pim.placing import largest_scales, lay
 from gateformer.hw.pim.program import Program, Step
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, PimError
@@ -83,16 +83,17 @@ class Compiler:
         self.decoder = decoder
         self.lanes = device.asic.lanes if device.asic else 1
         self.layout: Layout = lay(decoder, device, mapping, tokens, batch, weights, v_batch)
-        free = asic.free_bytes(decoder, device) - 2 * block_scales(decoder, weights)
+        free = asic.free_bytes(decoder, device)
         if v_batch > 1 and self.layout.staging is None:
             free -= asic.value_bytes(decoder, v_batch * batch)
-        if free < 0:
-            need = asic.vector_bytes(decoder) + 2 * block_scales(decoder, weights)
+        scales = 2 * largest_scales(decoder, weights)  # of one matrix, while no scores are there
+        if free < scales:
+            need = asic.vector_bytes(decoder) + scales
             raise PimError(
                 "E806",
                 "vectors larger than the ASIC's memory",
                 layer=decoder.name,
-                cause=f"A block's vectors take {need} bytes, {-free} more than there are",
+                cause=f"A block's vectors take {need} bytes, {scales - free} more than there are",
                 fix="Give [asic] of the device a larger sram_bytes",
             )
         each = (free - asic.vector_bytes(decoder)) // 2

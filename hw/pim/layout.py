@@ -156,8 +156,16 @@ class Striped:
 
     def accesses(self, op: str, first: int, vectors: int) -> list[Instruction]:
         """Return the reads (RD_SBK) or writes (WR_SBK) of some vectors, in all channels at once."""
+        return self._accesses(op, first * self.columns, vectors * self.columns)
+
+    def part(self, op: str, elements: range) -> list[Instruction]:
+        """Return the same for the columns of the first vector that hold some of its numbers."""
+        across = self.grid.lanes * self.grid.channels
+        first, last = elements.start // across, -(-elements.stop // across)
+        return self._accesses(op, first, last - first)
+
+    def _accesses(self, op: str, index: int, left: int) -> list[Instruction]:
         grid, found = self.grid, []
-        index, left = first * self.columns, vectors * self.columns
         while left > 0:
             chunk, column = divmod(index, grid.columns)
             row, bank = divmod(chunk, grid.banks)
@@ -278,7 +286,7 @@ class Layout:
         Matrices of a block, rows from the block's first.
     parameters : Striped
         Gains and biases of a block, rows from the block's first; behind them, where weights are
-        whole numbers, the scales of the matrices' outputs.
+        whole numbers, the scales of the matrices' outputs (``scales``).
     caches : tuple of Cache
         Keys and values of each sequence, rows from the block's first.
     staging : Striped or None
@@ -314,6 +322,18 @@ class Layout:
     positions: Striped | None
     final: Striped
     rows: int
+
+    def scales(self, matrix: Matrix, outputs: range) -> tuple[Striped, range]:
+        """Return the table in which scales of some outputs stand, and their places in it."""
+        if matrix.name == self.head.matrix.name:
+            table, first = self.final, self.decoder.norm_parameters
+        else:
+            table, first = self.parameters, self.decoder.block_parameters
+            for one in self.decoder.matrices:
+                if one.name == matrix.name:
+                    break
+                first += one.outputs
+        return table, range(first + outputs.start, first + outputs.stop)
 
     @property
     def cache_rows(self) -> int:

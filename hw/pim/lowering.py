@@ -82,9 +82,11 @@ class Lowering:
 
         Those behind attention differ only in where it ends, so they are made once for each end.
         """
+        decoder = self.layout.decoder
         if self._before is None:
             self._before = Drafts()
-            read = self._before.add(self._read("parameters", self.layout.parameters), ())
+            own = self._read("parameters", self.layout.parameters, decoder.block_parameters)
+            read = self._before.add(own, ())
             self._before.ends["parameters"] = (read,)
             self._some(self._front, self._before)
         drafts = self._before.copy()
@@ -107,7 +109,8 @@ class Lowering:
     def last(self) -> list[Draft]:
         """Return the steps behind the blocks."""
         drafts = Drafts()
-        read = drafts.add(self._read("norm/parameters", self.layout.final), ())
+        size = self.layout.decoder.norm_parameters
+        read = drafts.add(self._read("norm/parameters", self.layout.final, size), ())
         drafts.ends["parameters"] = (read,)
         for one in self.layout.decoder.last():
             self._lower(one, drafts)
@@ -158,8 +161,8 @@ class Lowering:
 
     def _head_scale(self, word: int) -> list[Instruction]:
         """Read the column in which the scale of a row of the LM head stands."""
-        number = self.layout.decoder.norm_parameters + word
-        where = self.layout.final.where(np.array([0]), np.array([number]))
+        table, places = self.layout.scales(self.layout.head.matrix, range(word, word + 1))
+        where = table.where(np.array([0]), np.array([places.start]))
         channel, bank, row, column = (int(one[0]) for one in where[:4])
         return [Instruction("RD_SBK", 1, 1 << channel, bank, row, column=column)]
 
@@ -219,6 +222,10 @@ class Lowering:
         tiles = range(inputs.start // self.grid.widest, -(-inputs.stop // self.grid.widest))
         if quantize and self.quantized:
             after = (drafts.asic(f"{name}/quantize", "quantize", len(inputs), after),)
+        scales: tuple[int, ...] = ()
+        if self.quantized:
+            table, some = self.layout.scales(matrix, outputs)
+            scales = (drafts.add(self._read(f"{name}/scales", table, some.stop, some.start), ()),)
         key = (name, outputs, tiles)
         kept = self._spread if name == "ffn/down" and self.ffn_keep < 1 else _all_columns
         work = self._segment(key, name, lambda: self.product(placed, outputs, tiles, kept))
@@ -226,8 +233,7 @@ class Lowering:
         done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * useful),)
         if self.quantized:  # a row's scale times the tile's step, and the sum times that
             scaled = 2 * len(outputs) * len(tiles)
-            waits = done + drafts.ends["parameters"]
-            done = (drafts.asic(f"{name}/rescale", "multiply", scaled, waits),)
+            done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done + scales),)
         last = inputs.stop == matrix.inputs
         sums = len(tiles) - (not carry) + (matrix.bias and last)
         if sums:
@@ -275,8 +281,9 @@ class Lowering:
                 yield Loop((Instruction("WR_GB", size, grid.everyone, column=slot),))
             yield from repeated(grid, blocks, tile.start + first * columns, columns, body)
 
-    def _read(self, name: str, table: Striped) -> Segment:
-        return self._segment((name,), name, lambda: (Loop(tuple(table.accesses("RD_SBK", 0, 1))),))
+    def _read(self, name: str, table: Striped, stop: int, start: int = 0) -> Segment:
+        some = range(start, stop)
+        return self._segment((name, some), name, lambda: (Loop(tuple(table.part("RD_SBK", some))),))
 
     def _segment(
         self, key: tuple[object, ...], name: str, loops: Callable[[], Iterable[Loop]]

@@ -1,6 +1,6 @@
 """Laying a model out in a memory, and saying what would fit where it does not.
 
-Owns ``lay`` and ``block_scales``. Imports the decoder, devices, the layout, the mappings and the
+Owns ``lay`` and ``largest_scales``. Imports the decoder, devices, the layout, the mappings and the
 errors.
 """
 
@@ -77,9 +77,9 @@ def lay(
     )
 
 
-def block_scales(decoder: Decoder, weights: str) -> int:
-    """Return the scales of a block's matrices: one for each output of whole-number weights."""
-    return 0 if weights == "bf16" else sum(matrix.outputs for matrix in decoder.matrices)
+def largest_scales(decoder: Decoder, weights: str) -> int:
+    """Return the scales of a block's largest matrix: one for each output of whole numbers."""
+    return 0 if weights == "bf16" else max(matrix.outputs for matrix in decoder.matrices)
 
 
 def _check(decoder: Decoder, device: Device, tokens: int, batch: int, v_batch: int) -> None:
@@ -123,7 +123,7 @@ def _lay(
     for matrix in decoder.matrices:
         matrices[matrix.name] = Placed.at(matrix, grid, index)
         index = aligned(matrices[matrix.name].end)
-    scales = block_scales(decoder, weights)
+    scales = 0 if weights == "bf16" else sum(one.outputs for one in decoder.matrices)
     parameters = Striped(1, decoder.block_parameters + scales, grid, grid.rows_of(index))
     index = parameters.end * grid.columns
     caches: list[Cache] = []

@@ -9,7 +9,7 @@ one sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -97,29 +97,33 @@ class Executor:
                 case "embedding":
                     kept["x"] = self._embed(segments, position, word)
                 case "parameters":
-                    kept["parameters"] = self._fetch(segments[0], self.layout.parameters, block)
+                    size = self.decoder.block_parameters
+                    kept["parameters"] = self._fetch(
+                        segments[0], self.layout.parameters, block, some=range(size)
+                    )
                 case "norm1" | "norm2":
                     kept["norm"] = self._norm(kept["x"], kept["parameters"], int(name[-1]) - 1)
                 case "norm":
-                    kept["parameters"] = self._fetch(segments[0], self.layout.final, -1)
+                    some = range(self.decoder.norm_parameters)
+                    kept["parameters"] = self._fetch(segments[0], self.layout.final, -1, some=some)
                     kept["norm"] = self._norm(kept["x"], kept["parameters"], 0)
                 case "qkv":
-                    kept["qkv"] = self._linear(segments[0], "qkv", kept["norm"], kept)
+                    kept["qkv"] = self._linear(segments, "qkv", kept["norm"], kept)
                 case "rotary":
                     kept["qkv"] = self._rotated(kept["qkv"], position)
                 case "attention":
                     own = self.attender.run(segments, kept["qkv"], position, block)
                     kept["attention"] = own
                 case "projection":
-                    kept["result"] = self._linear(segments[0], name, kept["attention"], kept)
+                    kept["result"] = self._linear(segments, name, kept["attention"], kept)
                 case "ffn":
                     kept["result"] = self._feed_forward(segments, kept)
                 case "residual1" | "residual2":
                     kept["x"] = to_bf16(Alu().add(kept["x"], kept["result"]))
                 case "head":
-                    scales = kept["parameters"][self.decoder.norm_parameters :]
-                    head = self.layout.head
-                    kept["head"] = _added(self._tiles(segments[0], head, kept["norm"], scales))
+                    kept["head"] = _added(
+                        self._tiles(iter(segments), self.layout.head, kept["norm"])
+                    )
                 case "token":
                     pass  # the likeliest one is the reader's to take
                 case _:
@@ -146,11 +150,22 @@ class Executor:
     def _moved(self, where: Address, block: int) -> Address:
         return where._replace(row=where.row + max(block, 0) * self.layout.stride)
 
-    def _fetch(self, step: Step, table: Striped, block: int, vector: int = 0) -> Floats:
-        """Read a vector of a table."""
+    def _fetch(
+        self,
+        step: Step,
+        table: Striped,
+        block: int,
+        vector: int = 0,
+        some: range | None = None,
+    ) -> Floats:
+        """Read a vector of a table, or some of its numbers."""
         self.banks.run(step.expand(), iter(()))
-        count = -(-table.width // self._lanes(table))
-        return words.floats(self._gathered(table, block, vector, count)).ravel()[: table.width]
+        places = np.arange(table.width)[
+            slice(None) if some is None else slice(some.start, some.stop)
+        ]
+        where = table.where(np.full(len(places), vector), places)
+        cells = self.banks.gather(self._moved(where, block))
+        return words.floats(cells[np.arange(len(places)), where.lane])
 
     def _gathered(
         self, table: Placed | Striped, block: int, vector: int, count: int
@@ -177,10 +192,8 @@ class Executor:
         if self.layout.weights == "bf16":
             return words.floats(row).ravel()[:width]
         numbers = words.whole(row, self.layout.weights).ravel()[:width]
-        self.banks.run(steps[1].expand(), iter(()))
-        place = np.array([self.decoder.norm_parameters + word])
-        where = self.layout.final.where(np.zeros(1, np.int64), place)
-        scale = words.floats(self.banks.gather(where))[0, where.lane]
+        table, place = self.layout.scales(head.matrix, range(word, word + 1))
+        scale = self._fetch(steps[1], table, -1, some=place)
         return to_bf16(Alu().multiply(numbers.astype(np.float32), scale))
 
     def _norm(self, x: Floats, parameters: Floats, number: int) -> Floats:
@@ -194,35 +207,30 @@ class Executor:
 
     def _tiles(
         self,
-        step: Step,
+        steps: Iterator[Step],
         placed: Placed,
         vector: Floats,
-        scales: Floats,
         outputs: range | None = None,
     ) -> list[Floats]:
-        """Return what each tile of a matrix gives; ``vector`` may be the inputs of some tiles."""
+        """Return what each tile of a matrix gives; ``vector`` may be the inputs of some tiles.
+
+        Of whole numbers the next step reads the outputs' scales; the one behind it multiplies.
+        """
         widest, form = placed.grid.widest, self.layout.weights
         tiles = [vector[None, first : first + widest] for first in range(0, len(vector), widest)]
         some = outputs or range(placed.matrix.outputs)
         if form == "bf16":
-            return self._read(step, tiles, len(some), form)
+            return self._read(next(steps), tiles, len(some), form)
+        step = next(steps)
+        table, places = self.layout.scales(placed.matrix, some)
+        scales = self._fetch(step, table, step.block, some=places)
         sent = [functions.quantize(tile) for tile in tiles]
-        reads = self._read(step, [numbers for numbers, _ in sent], len(some), form)
-        own = scales[some.start : some.stop]
-        return [scaled(sums, own, one) for sums, (_, one) in zip(reads, sent, strict=True)]
+        reads = self._read(next(steps), [numbers for numbers, _ in sent], len(some), form)
+        return [scaled(sums, scales, one) for sums, (_, one) in zip(reads, sent, strict=True)]
 
     def _read(self, step: Step, sent: list[Floats], outputs: int, form: str) -> list[Floats]:
         reads = self.banks.run(step.expand(), iter(sent), form)
         return [one[:outputs] for one in np.array(reads).reshape(len(sent), -1)]
-
-    def _scales(self, name: str, kept: Mapping[str, Floats]) -> Floats:
-        """Return the scales of a block's matrix; they stand behind the block's parameters."""
-        place = self.decoder.block_parameters
-        for matrix in self.decoder.matrices:
-            if matrix.name == name:
-                return kept["parameters"][place : place + matrix.outputs]
-            place += matrix.outputs
-        raise KeyError(name)
 
     def _bias(self, name: str, kept: Mapping[str, Floats]) -> Floats | None:
         place = 2 * self.decoder.norm_parameters
@@ -233,8 +241,10 @@ class Executor:
             place += matrix.outputs if matrix.bias else 0
         raise KeyError(name)
 
-    def _linear(self, step: Step, name: str, x: Floats, kept: Mapping[str, Floats]) -> Floats:
-        tiles = self._tiles(step, self.layout.matrices[name], x, self._scales(name, kept))
+    def _linear(
+        self, steps: list[Step], name: str, x: Floats, kept: Mapping[str, Floats]
+    ) -> Floats:
+        tiles = self._tiles(iter(steps), self.layout.matrices[name], x)
         return _added(tiles, self._bias(name, kept))
 
     def _feed_forward(self, steps: list[Step], kept: Mapping[str, Floats]) -> Floats:
@@ -244,18 +254,18 @@ class Executor:
         up, down = self.layout.matrices["up"], self.layout.matrices["down"]
         bias = self._bias("up", kept)
         hidden = []
-        for step, (first, last) in zip(steps, parts, strict=False):
+        left = iter(steps)
+        for first, last in parts:
             rows = range(first * wide, last * wide)
             own = None if bias is None else bias[rows.start : rows.stop]
-            scales = self._scales("up", kept)
-            found = _added(self._tiles(step, up, kept["norm"], scales, rows), own)
+            found = _added(self._tiles(left, up, kept["norm"], rows), own)
             hidden.append(self._activated(found))
         tiles = []
-        for step, some, (first, _) in zip(steps[len(parts) :], hidden, parts, strict=True):
+        for some, (first, _) in zip(hidden, parts, strict=True):
             if self.compiler.lowering.ffn_keep < 1:
-                tiles += self._kept_tiles(step, first, some)
+                tiles += self._kept_tiles(next(left), first, some)
             else:
-                tiles += self._tiles(step, down, some, self._scales("down", kept))
+                tiles += self._tiles(left, down, some)
         return _added(tiles, self._bias("down", kept))
 
     def _kept_tiles(self, step: Step, first: int, hidden: Floats) -> list[Floats]:
