@@ -1,61 +1,27 @@
 """The benches that seeded faults are shown to: the smallest of each kind, all on Icarus.
 
-Owns ``BENCHES`` and ``FOUND``. A bench takes the Verilog through ``alter`` and raises one of
-``FOUND`` where the circuit does not do what the model does; else what it raises is no finding.
+Owns ``BENCHES``: what raises one of ``FOUND`` where the circuit does not do what the model does. Those
+of the memory stand in pim_fault_memory_benches.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from rtl import pim_asic_bench, test_pim_fp32, test_pim_mac
+from rtl.pim_fault_memory_benches import MEMORY_BENCHES
+from rtl.pim_fault_place import Place, altered
 from rtl.pim_operands import random_pairs, special_pairs
 from rtl.test_pim_asic_unary import numbers
 
 from gateformer.hw.pim import functions
 from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.functions import Alu
-from gateformer.quant.errors import MismatchError
 from gateformer.sim.pim import asic_rtl
 from gateformer.sim.rtl.vectors import Ports, stream
-
-FOUND = (AssertionError, MismatchError)
-"""A difference, or a result that hangs on what nothing has set."""
-Alter = Callable[[Mapping[str, str]], dict[str, str]]
-SOURCES = asic_rtl.sources
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a bench works with: the change of its Verilog, and its folder."""
-
-    alter: Alter
-    work: Path
-
-    @property
-    def cache(self) -> Path:
-        """Builds that nobody needs again."""
-        return self.work / "builds"
-
-    def sources(self, *tops: str) -> dict[str, str]:
-        """Return the altered Verilog of modules."""
-        return self.alter(SOURCES(*tops))
-
-
-@contextmanager
-def altered(place: Place, module: ModuleType) -> Iterator[None]:
-    """Have a module that reads Verilog read the altered one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "sources", place.sources)
-        yield
 
 
 def fp32(unit: test_pim_fp32.Unit, stages: int, place: Place) -> None:
@@ -95,20 +61,19 @@ EDGES = (1 << 16) + 30_000 + 20_000
 
 
 def scale(place: Place) -> None:
-    """Numbers of all kinds times powers of two."""
-    a, b = random_pairs(100, seed=5)
-    special = special_pairs()[0][::53]
-    sent = np.concatenate([a, special])
-    power = np.concatenate([b[: len(a)] % 512, np.arange(len(special)) * 37 % 512]).astype(np.int64)
-    power[::3] = np.clip(120 - (sent[::3] >> 23 & 255).astype(np.int64) - 130 + power[::3] % 20, -256, 255) % 512
+    """Numbers of all kinds times powers of two, as far as the module takes them."""
+    rng = np.random.default_rng(5)
+    sent = np.concatenate([random_pairs(100, seed=5)[0], special_pairs()[0][::53]])
+    fields = np.maximum(sent >> 23 & 255, 1).astype(np.int64)
+    power = rng.choice([-26, -24, -1, 0, 1, 2, 127, 254, 255, 256, 484], len(sent)) - fields
+    power = np.clip(power, -256, 255)
     ports = Ports({"a": 32, "power": 9}, {"y": 32}, latency=2)
-    words = np.stack([sent, power], 1).tolist()
+    top = "gf_pim_fp32_scale"
+    words = np.stack([sent, power % 512], 1).tolist()
     found = stream(
-        "icarus", place.sources("gf_pim_fp32_scale"), "gf_pim_fp32_scale", ports, words,
-        work=place.work, cache=place.cache,
-    )  # fmt: skip
-    signed = np.where(power > 255, power - 512, power)
-    compare(np.array(found)[:, 0], Alu().shifted(sent.view(np.float32), signed), sent)
+        "icarus", place.sources(top), top, ports, words, work=place.work, cache=place.cache
+    )
+    compare(np.array(found)[:, 0], Alu().shifted(sent.view(np.float32), power), sent)
 
 
 def unary(name: str, place: Place) -> None:
@@ -155,9 +120,7 @@ def total(place: Place) -> None:
             rows += [[0, 0, 1, packed]] * int(rng.integers(0, 2))
         expected.append((len(rows) - 1, functions.total(x, lanes)[()]))
     files = place.sources("gf_pim_total") | {"total_bench.v": TOTAL}
-    found = stream(
-        "icarus", files, "total_bench", ports, rows, work=place.work, cache=place.cache
-    )
+    found = stream("icarus", files, "total_bench", ports, rows, work=place.work, cache=place.cache)
     at = [clock for clock, _ in expected]
     sums = np.array([one for _, one in expected], np.float32)
     compare(np.array(found)[at, 0], sums, np.array(at, np.uint32))
@@ -257,5 +220,6 @@ BENCHES: Mapping[str, Callable[[Place], None]] = {
     "maximum": partial(asic, ("maximum",), 6, True),
     "relu": partial(asic, ("relu",), 6, True),
     "activation": partial(asic, ("gelu", "silu"), 6, False),
+    **MEMORY_BENCHES,
     "several operands": partial(asic, ("add", "multiply", "accumulate", "rotary"), 8, False),
 }

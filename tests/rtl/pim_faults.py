@@ -29,9 +29,7 @@ class Fault:
     old, new : str
         What must stand in it exactly once, and what stands there instead.
     bench : str
-        Of ``BENCHES``: the smallest one that must see it.
-    hangs : bool
-        Whether it may keep the circuit from ever finishing, so that giving up counts as seen.
+        Of ``BENCHES``: the smallest one that must see it. No fault keeps the circuit from finishing.
     """
 
     name: str
@@ -39,7 +37,6 @@ class Fault:
     old: str
     new: str
     bench: str
-    hangs: bool = False
 
     def __post_init__(self) -> None:
         if self.bench not in BENCHES or self.old == self.new:
