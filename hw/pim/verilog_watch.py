@@ -28,7 +28,18 @@ def watch_file(device: Device, policy: str, strict: bool, header: str) -> str:
     """
     commands = issued(device, policy)
     depth = max((one.window for one in constraints(device, strict)), default=1)
-    rules = [line for name in commands for line in _rules(device, strict, name, commands)]
+    rules, edges = [], []
+    for name in commands:
+        found = _rules(device, strict, name, commands)
+        first, last = len(rules), len(rules) + len(found)
+        if found:
+            edges += [f"    first[{verilog_name(name)}] = {first};  "]
+            edges += [f"last[{verilog_name(name)}] = {last};\n"]
+        rules += found
+    table = "".join(
+        f'    rules[{at}] = {{{fields}}};  texts[{at}] = "{text}";\n'
+        for at, (fields, text) in enumerate(rules)
+    )
     return f"""{header}
 // gf_pim_watch_timing: whether a channel's commands keep their distances.
 //
@@ -38,6 +49,7 @@ def watch_file(device: Device, policy: str, strict: bool, header: str) -> str:
 //   violation  the command of the clock before came too early
 
 `default_nettype none
+`ifndef SYNTHESIS
 
 module gf_pim_watch_timing #(
   parameter Groups = 4,
@@ -61,47 +73,25 @@ module gf_pim_watch_timing #(
   // Commands of a single bank: ACT, PRE, RD, RDA, WR, WRA, MAC, RDCP, WRCP, REFpb.
   localparam [31:0] Single = 32'h0040_C7C9;
 {command_constants(commands)}
-  // The constraints: those of command n are first[n] to last[n] - 1.
-  integer first [0:31];
-  integer last [0:31];
-  reg [1:0] level [0:Rules-1];
-  reg [4:0] after [0:Rules-1];
-  reg [31:0] window [0:Rules-1];
-  reg [31:0] clocks [0:Rules-1];
-  reg [8*48-1:0] text [0:Rules-1];
-  integer count;
-
-  // new_command waits new_clocks after the new_window-th last old_command, at the same instance of
-  // a level.
-  task rule;
-    input [4:0] new_command;
-    input [1:0] new_level;
-    input [4:0] old_command;
-    input [31:0] new_window;
-    input [31:0] new_clocks;
-    input [8*48-1:0] new_text;
-    begin
-      if (last[new_command] == 0) begin
-        first[new_command] = count;
-      end
-      level[count] = new_level;
-      after[count] = old_command;
-      window[count] = new_window;
-      clocks[count] = new_clocks;
-      text[count] = new_text;
-      count = count + 1;
-      last[new_command] = count;
-    end
-  endtask
-
+  // The constraints: those of command n are first[n] to last[n] - 1. Each is a level, the command
+  // before, how many of it back the wait counts from, and the wait.
+  reg [31:0] first [0:31];
+  reg [31:0] last [0:31];
+  reg [46:0] rules [0:Rules-1];
+  reg [8*48-1:0] texts [0:Rules-1];
+  reg [1:0] level;
+  reg [4:0] after;
+  reg [7:0] back;
+  reg [31:0] wait_clocks;
   integer n;
+
   initial begin
-    count = 0;
     for (n = 0; n < 32; n = n + 1) begin
       first[n] = 0;
       last[n] = 0;
     end
-{"".join(rules)}  end
+{"".join(edges)}
+{table}  end
 
   // Entry (instance x 32 + command) x Depth + n - 1: the clock of the n-th last one; 0: none.
   reg [47:0] channel_clocks [0:32*Depth-1];
@@ -113,6 +103,7 @@ module gf_pim_watch_timing #(
   integer number;
   integer own;
   integer place;
+  integer nth;
   integer i;
 
   always @(posedge clk) begin
@@ -136,16 +127,18 @@ module gf_pim_watch_timing #(
       group = number / PerGroup;
       own = {{27'd0, command}};
       for (i = first[command]; i < last[command]; i = i + 1) begin
-        place = {{27'd0, after[i]}};
-        case (level[i])
-          OfGroup: since = group_clocks[(32*group + place)*Depth + window[i] - 1];
-          OfBank: since = bank_clocks[(32*number + place)*Depth + window[i] - 1];
-          default: since = channel_clocks[place*Depth + window[i] - 1];
+        {{level, after, back, wait_clocks}} = rules[i];
+        place = {{27'd0, after}};
+        nth = {{24'd0, back}} - 1;
+        case (level)
+          OfGroup: since = group_clocks[(32*group + place)*Depth + nth];
+          OfBank: since = bank_clocks[(32*number + place)*Depth + nth];
+          default: since = channel_clocks[place*Depth + nth];
         endcase
-        if (since != 48'd0 && now < since + {{16'd0, clocks[i]}}) begin
+        if (since != 48'd0 && now < since + {{16'd0, wait_clocks}}) begin
           violation <= 1'b1;
           $display("ERROR %m: clock %0d: command %0d of bank %0d comes %0d clocks after %0d", now,
-                   command, bank, now - since, after[i], ", not %0d: %0s", clocks[i], text[i]);
+                   command, bank, now - since, after, ", not %0d: %0s", wait_clocks, texts[i]);
         end
       end
       for (i = 1; i < Depth; i = i + 1) begin
@@ -165,6 +158,7 @@ module gf_pim_watch_timing #(
 
 endmodule
 
+`endif
 `default_nettype wire
 """
 
@@ -172,11 +166,15 @@ endmodule
 PLACES: dict[Level, str] = {"channel": "OfChannel", "bankgroup": "OfGroup", "bank": "OfBank"}
 
 
-def _rules(device: Device, strict: bool, before: str, commands: Sequence[str]) -> list[str]:
-    """Return a line for each command that this one waits for, constraint by constraint."""
+def _rules(
+    device: Device, strict: bool, before: str, commands: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return fields and text for each command that this one waits for, constraint by constraint."""
     return [
-        f"    rule({verilog_name(before)}, {PLACES[one.level]}, {verilog_name(after)},"
-        f' {one.window}, {one.wait}, "{one.text}");\n'
+        (
+            f"{PLACES[one.level]}, {verilog_name(after)}, 8'd{one.window}, 32'd{one.wait}",
+            one.text,
+        )
         for one in constraints(device, strict)
         if before in one.before and one.wait > 0 and reaches(before, one.level)
         for after in one.after

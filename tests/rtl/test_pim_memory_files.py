@@ -103,8 +103,8 @@ def test_what_has_no_multipliers_is_refused() -> None:
             emit(found, **changes)  # type: ignore[arg-type]
 
 
-def _small(name: str) -> dict[str, str]:
-    found: Device = device.with_(device.load(name), channels=2, rows=4)
+def _small(name: str, row_bytes: int = 2048) -> dict[str, str]:
+    found: Device = device.with_(device.load(name), channels=2, rows=4, row_bytes=row_bytes)
     found = device.with_(found, bank_groups=2, banks_per_group=3)
     return emit(found, policy="per-bank", interval=237, strict=True)
 
@@ -138,10 +138,9 @@ def test_verilator_has_no_warning_but_style(tmp_path: Path) -> None:
     assert "Warning" not in _run(command, tmp_path, dict(os.environ) | verilator_environment())
 
 
-@pytest.mark.slow
 @pytest.mark.synth
 def test_yosys_reads_the_memory(tmp_path: Path) -> None:
-    sources = _written(_small("pim-gpt"), tmp_path)
+    sources = _written(_small("pim-gpt", 64), tmp_path)
     script = (
         "import sys\nfrom pyosys import libyosys\ndesign = libyosys.Design()\n"
         "libyosys.run_pass('read_verilog -DSYNTHESIS ' + ' '.join(sys.argv[1:]), design)\n"
@@ -151,7 +150,6 @@ def test_yosys_reads_the_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.icarus
-@pytest.mark.slow
 def test_pyverilog_reads_every_file(tmp_path: Path) -> None:
     pytest.importorskip("pyverilog", reason="pyverilog is not installed")
     texts = _small("gddr6-aim")

@@ -11,9 +11,11 @@
 //
 //   violation  the command of the clock before was illegal
 //
-// It goes on as if the open rows and the mode had been what the command needs. Simulation only.
+// Of several things that are wrong it names one. It goes on as if the open rows and the mode had
+// been what the command needs. Simulation only.
 
 `default_nettype none
+`ifndef SYNTHESIS
 
 module gf_pim_watch #(
   parameter Groups = 4,
@@ -75,6 +77,7 @@ module gf_pim_watch #(
   reg [Banks-1:0] open;
   reg [29:0] rows [0:Banks-1];
   reg state_violation;
+  reg [8*32-1:0] problem;
   wire timing_violation;
   integer i;
 
@@ -85,39 +88,31 @@ module gf_pim_watch #(
     .violation(timing_violation)
   );
 
-  task fault;
-    input [8*32-1:0] text;
-    begin
-      state_violation <= 1'b1;
-      $display("ERROR %m: command %0d, bank %0d, row %0d, column %0d: %0s", command, bank, row,
-               column, text);
-    end
-  endtask
-
   always @(posedge clk) begin
     state_violation <= 1'b0;
+    problem = {8*32{1'b0}};
     if (rst) begin
       register_mode <= 1'b0;
       open <= {Banks{1'b0}};
     end else if (valid) begin
       if (!known) begin
-        fault("unknown command");
+        problem = "unknown command";
       end
       if (one_bank && {24'd0, bank} >= MostBanks) begin
-        fault("no such bank");
+        problem = "no such bank";
       end
       if ((activates || one_access || all_access) && {2'd0, row} >= MostRows
           && !(row >= FirstPseudoRow && (command == Act16 || command == Af16))) begin
-        fault("no such row");
+        problem = "no such row";
       end
       if ((one_access || all_access) && command != Af16 && {16'd0, column} >= MostColumns) begin
-        fault("no such column");
+        problem = "no such column";
       end
       if (command == Wrgb && {16'd0, column} >= MostSlots) begin
-        fault("no such slot of the buffer");
+        problem = "no such slot of the buffer";
       end
       if (Modes != 0 && known && command != Tmod && registers != register_mode) begin
-        fault("a TMOD is missing");
+        problem = "a TMOD is missing";
         register_mode <= registers;
       end
       if (command == Tmod) begin
@@ -127,16 +122,16 @@ module gf_pim_watch #(
         if ((one_bank && {24'd0, bank} == i) || all_access || command == Act16
             || command == Prea || command == RefAb) begin
           if ((one_access || all_access) && !open[i]) begin
-            fault("closed row");
+            problem = "closed row";
           end
           if ((one_access || all_access) && open[i] && rows[i] != row) begin
-            fault("wrong row");
+            problem = "wrong row";
           end
           if (activates && open[i] && (command == Act || rows[i] != row)) begin
-            fault("open bank");
+            problem = "open bank";
           end
           if (refreshes && open[i]) begin
-            fault("open bank");
+            problem = "open bank";
           end
           open[i] <= activates || one_access || (all_access && command != Wra16);
           if (activates || one_access || all_access) begin
@@ -144,9 +139,15 @@ module gf_pim_watch #(
           end
         end
       end
+      if (problem != {8*32{1'b0}}) begin
+        state_violation <= 1'b1;
+        $display("ERROR %m: command %0d, bank %0d, row %0d, column %0d: %0s", command, bank, row,
+                 column, problem);
+      end
     end
   end
 
 endmodule
 
+`endif
 `default_nettype wire
