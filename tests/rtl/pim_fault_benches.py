@@ -1,7 +1,7 @@
 """The benches that seeded faults are shown to: the smallest of each kind, all on Icarus.
 
-Owns ``BENCHES``: what raises one of ``FOUND`` where the circuit does not do what the model does. Those
-of the memory stand in pim_fault_memory_benches.py.
+Owns ``BENCHES``: each raises one of ``FOUND`` where the circuit does not do what the model does.
+Those of the memory stand in pim_fault_memory_benches.py.
 """
 
 from __future__ import annotations

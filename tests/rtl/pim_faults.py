@@ -29,7 +29,8 @@ class Fault:
     old, new : str
         What must stand in it exactly once, and what stands there instead.
     bench : str
-        Of ``BENCHES``: the smallest one that must see it. No fault keeps the circuit from finishing.
+        Of ``BENCHES``: the smallest one that must see it. No fault keeps the circuit from
+        finishing.
     """
 
     name: str

@@ -28,8 +28,8 @@ MEMORY = (
     Fault("PRE is no command of a bank", TIMING, "32'h0040_C7C9", "32'h0040_C7C1", "memory"),
     Fault("REFpb is no command of a bank", TIMING, "32'h0040_C7C9", "32'h0000_C7C9",
           "memory per bank"),
-    Fault("a bank's own waits are not asked for", TIMING, " || bank_held[{whole_bank[26:0], wanted}]",
-          "", "memory"),
+    Fault("a bank's own waits are not asked for", TIMING,
+          " || bank_held[{whole_bank[26:0], wanted}]", "", "memory"),
     Fault("a group's waits are not asked for", TIMING, "group_held[{group[26:0], wanted}] || ", "",
           "memory"),
     Fault("a channel's waits are not asked for", TIMING, "!channel_held[wanted] && ", "", "memory"),
@@ -178,5 +178,6 @@ MEMORY = (
     Fault("the watch takes a group's clocks for a bank's", WATCH_TIMING,
           "OfBank: since = bank_clocks", "OfBank: since = group_clocks", "watch by hand"),
     Fault("the watch takes the last activate for the fourth", WATCH_TIMING,
-          "channel_clocks[place*Depth + window[i] - 1]", "channel_clocks[place*Depth]", "memory"),
+          "since = channel_clocks[place*Depth + nth]",
+          "since = channel_clocks[place*Depth]", "memory"),
 )  # fmt: skip

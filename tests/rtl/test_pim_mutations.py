@@ -16,7 +16,7 @@ from gateformer.sim.pim.asic_rtl import sources
 
 QUICK = {
     "ties away from zero", "carry of the sum is dropped", "x - x has x's sign", "BF16 ties up",
-    "sum is a bit too narrow",
+    "sum is a bit too narrow", "a clock too many", "every wait ends a clock early",
 }  # fmt: skip
 
 
