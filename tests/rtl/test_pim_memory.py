@@ -187,6 +187,11 @@ def test_edges_of_queue_blocking_and_barriers(tmp_path: Path, builds: Path) -> N
     compare(replace(one, queue=1), works[:2], tmp_path / "queue", builds)
 
 
+def test_pipelined_multipliers_change_no_bit(tmp_path: Path, builds: Path) -> None:
+    one = small(nCLREG=3)
+    compare(one, [work(5, one, 20)], tmp_path, builds, mac_stages=3)
+
+
 WRONG = (
     (Instruction("NONSENSE"), "unknown operation"),
     (Instruction("MAC_SBK", 1, 1, 3, 0), "no such bank"),
