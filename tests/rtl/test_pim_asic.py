@@ -72,7 +72,7 @@ def test_sixteen_lanes(length: int, tmp_path: Path, builds: Path) -> None:
     """The device's own number of lanes."""
     bench = Bench(16, 8192)
     for x in vectors_of_all_kinds(length):
-        reduce_and_map(bench, x if length < 1000 else x[1:6])
+        reduce_and_map(bench, x if length < 1000 else x[::3])
     for count in (2, 3, 16):
         several_operands(bench, 3, 64, count)
     bench.check("verilator", tmp_path, builds)
