@@ -28,7 +28,8 @@ def watch_file(device: Device, policy: str, strict: bool, header: str) -> str:
     """
     commands = issued(device, policy)
     depth = max((one.window for one in constraints(device, strict)), default=1)
-    rules, edges = [], []
+    rules: list[tuple[str, str]] = []
+    edges: list[str] = []
     for name in commands:
         found = _rules(device, strict, name, commands)
         first, last = len(rules), len(rules) + len(found)
