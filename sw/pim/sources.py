@@ -5,11 +5,13 @@ Owns ``sources``. Imports the memory's Verilog, the ASIC's files and the refresh
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gateformer.hw.pim import device as memory
 from gateformer.hw.pim.device import Device, Policy
 from gateformer.hw.pim.verilog import emit
+from gateformer.quant.errors import PimError
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.pim import asic_rtl
 
@@ -17,6 +19,8 @@ ASIC = "gf_pim_asic"
 """Top module of the ASIC."""
 ROWS = 64
 """Rows of a bank that the Verilog holds; those of a full-size memory are kept by a simulator."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""Device names that may stand in the files' names, their comments and ``files.f``."""
 
 
 def sources(
@@ -57,9 +61,18 @@ def sources(
     Raises
     ------
     PimError or Problems
-        E804 and E805 for the device, or for sizes that it cannot have.
+        E804 and E805 for the device, or for sizes that it cannot have; E804 for a file whose name
+        cannot stand in Verilog.
     """
     found = memory.load(device)
+    if not NAME.fullmatch(found.name):
+        raise PimError(
+            "E804",
+            "device name not for Verilog",
+            layer=ascii(found.name)[1:-1],
+            cause="The device's name stands in names of files and in comments",
+            fix="Call the file by letters, digits, '_', '-' and '.', with a letter or digit first",
+        )
     sizes = {"rows": min(ROWS, found.organization.rows) if rows is None else rows}
     sizes |= {} if channels is None else {"channels": channels}
     found = memory.with_(found, **sizes)

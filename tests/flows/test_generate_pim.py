@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateformer.cli import main
+from gateformer.hw.pim import device as hardware
 
 TOPS = ["gf_pim_device", "gf_pim_asic"]
 
@@ -50,3 +51,16 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "pim", "--out", str(tmp_path / "mine")]) != 0
     assert "E703" in capsys.readouterr().err
     assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["x; endmodule", "a\nmodule b", "..", "-f", "é"])
+def test_a_name_that_cannot_stand_in_verilog(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"{name}.toml"
+    devices = Path(hardware.__file__).parent / "devices"
+    file.write_text((devices / "pim-rtl.toml").read_text("utf-8"), "utf-8")
+    folder = tmp_path / "out"
+    assert main(["generate", "pim", str(file), "--out", str(folder)]) == 10
+    assert "E804 device name not for Verilog" in capsys.readouterr().err
+    assert not folder.exists()
