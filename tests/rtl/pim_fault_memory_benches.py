@@ -88,7 +88,7 @@ def memory(
     one = chosen(refresh, queue, weights)
     works = [work(seed, one, length) for seed in (1, 2)]
     works += [
-        replace(works[0], program=program, writes=())
+        replace(works[0], program=program, writes=[[], []])
         for program in (*ACTIVATES, *BARRIERS, *QUEUES)
     ]
     with memories(place, running):
