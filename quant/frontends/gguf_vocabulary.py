@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from gateformer.quant.errors import PimError, ToolError
+from gateformer.quant.errors import DataError, PimError, ToolError
 from gateformer.quant.frontends.gguf_fields import Fields
 from gateformer.quant.frontends.plain_json import shorten
 
@@ -140,7 +140,23 @@ class Words:
         self._made.add_special_tokens([one for one in special if one])
 
     def encode(self, text: str) -> list[int]:
-        """Return a text's tokens; names of control tokens become these."""
+        """Return a text's tokens; names of control tokens become these.
+
+        Raises
+        ------
+        DataError
+            E602 for a text of bytes that were not UTF-8.
+        """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                "E602",
+                "malformed data",
+                layer="text",
+                cause=f"Character {error.start} comes of a byte that is not UTF-8",
+                fix="Give a text in UTF-8",
+            ) from None
         begin = self.vocabulary.begin
         return [*([] if begin is None else [begin]), *self._made.encode(text).ids]
 

@@ -10,7 +10,7 @@ import pytest
 from unit.gguf_models import HEADS, HIDDEN, KV_HEADS, WIDTH, File
 
 from gateformer.quant import language
-from gateformer.quant.errors import GateformerError, Problems
+from gateformer.quant.errors import DataError, GateformerError, Problems
 from gateformer.quant.frontends import gguf_file, gguf_header
 from gateformer.quant.frontends.gguf_vocabulary import Words
 
@@ -278,3 +278,9 @@ def test_files_that_are_cut_or_damaged(tmp_path: Path) -> None:
             gguf_file.load(path)
         except GateformerError as problem:
             assert str(problem)
+
+
+def test_a_text_of_bytes_that_are_no_utf_8(tmp_path: Path) -> None:
+    words = Words(gguf_file.load(File().write(tmp_path / "m.gguf")).vocabulary)
+    with pytest.raises(DataError, match=r"Character 1 comes of a byte that is not UTF-8"):
+        words.encode("a\udcff")
