@@ -97,7 +97,7 @@ def memory(
 
 def chosen(refresh: Refresh, queue: int = 33, weights: str = "bf16", **timing: int) -> Memory:
     """Return two channels of ``SIZES`` and ``TIMING``, the strict rules in force."""
-    changes = {"nREFI": 1200 if refresh.policy == "per-bank" else 400, **timing}
+    changes = {"nREFI": 480 if refresh.policy == "per-bank" else 400, **timing}
     device = with_(load("gddr6-aim"), channels=2, **SIZES, **{**TIMING, **changes})
     assert device.mac is not None
     mac = replace(device.mac, lanes=2, buffer_bytes=64)
