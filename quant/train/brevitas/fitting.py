@@ -1,6 +1,6 @@
 """One fit of a network: steps, epochs, the best of them, and going on after an interruption.
 
-Owns ``Plan``, ``fit`` and ``judge``. Imports torch on demand.
+Owns ``Plan``, ``fit``, ``renew`` and ``judge``. Imports torch on demand.
 """
 
 from __future__ import annotations
@@ -93,12 +93,13 @@ def fit(
     wanted : ndarray of float32, (n, classes), optional
         Shares of the classes that another network gives the training samples, to distill.
     """
-    optimizer = _optimizer(network, plan)
     found = checkpoint.restore(path, identity)
     state = found or State(0, -math.inf, {}, {}, {})
     if found is not None:
         network.load_state_dict(state.now)
-        checkpoint.set_moments(optimizer, state.moments)
+    # Brevitas loads a scale as another parameter: an optimizer made before would not move it.
+    optimizer = _optimizer(network, plan)
+    checkpoint.set_moments(optimizer, state.moments)
     pruning = Pruning.of(network)
     fixed = math.floor(plan.fixed_norms * plan.epochs)  # the first epoch with such means
     if state.epoch > fixed:
@@ -109,8 +110,7 @@ def fit(
         zeros = pruning.smallest(share_at(part, pruned)) if pruned else pruning.zeros()
         clear = partial(pruning.clear, zeros)
         if epoch == fixed:
-            some = sample.train.x[:READ]
-            reread(network, (torch().from_numpy(part) for part in _batches(some)))
+            renew(network, sample)
             fix(network)
         loss = _epoch(network, optimizer, plan, (sample.train, wanted), epoch, clear)
         reached, words = judge(network, sample.valid)
@@ -123,6 +123,12 @@ def fit(
         state = State(epoch + 1, reached, best, now, checkpoint.moments(optimizer))
         checkpoint.save(path, identity, state)
     network.load_state_dict(state.best)
+
+
+def renew(network: Any, sample: Sample) -> None:
+    """Read the means of normalizations anew, for the weights as they are."""
+    some = sample.train.x[:READ]
+    reread(network, (torch().from_numpy(part) for part in _batches(some)))
 
 
 def judge(network: Any, samples: Labelled) -> tuple[float, str]:

@@ -6,6 +6,7 @@ Owns ``Trained``, ``train``, ``fitted`` and ``calibrate``. Imports torch and Bre
 from __future__ import annotations
 
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from gateformer.quant.datasets.labelled import Sample
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas.export import BATCH, outputs
 from gateformer.quant.train.brevitas.feedforward import ffn_class
-from gateformer.quant.train.brevitas.fitting import Plan, Print, fit
+from gateformer.quant.train.brevitas.fitting import Plan, Print, fit, renew
 from gateformer.quant.train.brevitas.fused import fused
 from gateformer.quant.train.brevitas.network import block_class, build
 from gateformer.quant.train.brevitas.packages import load, seeded, torch
@@ -109,6 +110,9 @@ def refine(
     recipe, sample, path, identity, say
         As `train` and `fit` take them; of the recipe, the training and the techniques.
     """
+    if recipe.refinement:
+        real = deepcopy(real)  # it teaches better with means of its last weights
+        renew(real, sample)
     quantized.load_state_dict(real.state_dict(), strict=False)
     calibrate(quantized, sample.train.x[:CALIBRATION])
     plan = _plan(recipe, 1)
