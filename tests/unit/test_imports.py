@@ -30,7 +30,7 @@ HEAVY = {
     "torch",
 }
 INSIDE_SIMULATOR = {"cocotb", "cocotbext"}
-"""What bench modules of sim/rtl and sim/pim/rtl may import at their top, as simulators load them."""
+"""What bench modules of sim/rtl and sim/pim/rtl may import at their top: simulators load them."""
 
 SOURCES = {path: floor for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))}
 
