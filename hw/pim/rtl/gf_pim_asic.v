@@ -199,11 +199,11 @@ module gf_pim_asic #(
 
 `ifndef SYNTHESIS
   // What no unit can do ends a simulation.
-  localparam [7:0] MostWeights = LANES;
+  localparam [31:0] MostWeights = LANES;
   wire no_unit = unit > 4'd11;
   wire empty = length == {LengthBits{1'b0}} || vectors == {AddressBits{1'b0}};
   wire miscounted =
-    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights));
+    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights[7:0]));
 
   always @(posedge clk) begin
     if (start && !rst && (busy || no_unit || empty || miscounted)) begin
