@@ -60,7 +60,6 @@ def run(recipe: Recipe[DigitsData], out: Path, say: Print = print) -> Report:
         sample = Sample(*digits.split(digits.load(), plan.seed, plan.train, plan.valid))
     except ValueError as error:
         raise ConfigError("E022", "wrong sizes", layer="data", cause=str(error)) from error
-    keras().utils.set_random_seed(recipe.training.seed)
     model, report = train(recipe, sample, say)
     save_model(model, out / "model.h5")
     digits.save(out / "digits.npz", test=sample.test, calib=sample.train[: plan.calibration])
@@ -70,6 +69,7 @@ def run(recipe: Recipe[DigitsData], out: Path, say: Print = print) -> Report:
 def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tuple[Any, Report]:
     """Fit in floating point, then with quantizers from there; return the quantized network."""
     plan = recipe.training
+    keras().utils.set_random_seed(plan.seed)
     real = build(None, plan.score_limit)
     techniques = recipe.techniques
     fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))

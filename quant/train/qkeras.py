@@ -57,7 +57,6 @@ class Report:
 def run(recipe: Recipe[Data], out: Path, data: Path, workers: int, say: Print = print) -> Report:
     """Train after `recipe`; write model.h5 and jets.npz into the folder `out`."""
     sample = prepare(recipe.data, data, workers)
-    keras().utils.set_random_seed(recipe.training.seed)
     model, report = train(recipe, sample, say)
     save_model(model, out / "model.h5")
     quantize = partial(quantize_inputs, quantization=recipe.quantization)
@@ -76,6 +75,7 @@ def prepare(recipe: Data, folder: Path, workers: int) -> Sample:
 def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any, Report]:
     """Fit in floating point, then with quantizers from there; return the quantized network."""
     plan = recipe.training
+    keras().utils.set_random_seed(plan.seed)
     real = build(None, plan.score_limit)
     techniques = recipe.techniques
     fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))
