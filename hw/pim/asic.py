@@ -89,6 +89,8 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
             TREE + Count(0, 1) + EXP + TREE + RECIPROCAL + Count(1, 0),
             RECIPROCAL,
         ),
+        # maximum; minus maximum, exp, sum
+        "share": Cost((Count(0, 1), EXP + Count(0, 2)), TREE + Count(0, 1) + EXP + TREE),
         # sum; minus mean, squared, summed; times 1 / deviation, times gain, plus bias
         "layernorm": Cost(
             (Count(0, 1), Count(1, 2), Count(2, 1)),
@@ -155,7 +157,8 @@ def clocks(work: AsicWork, asic: Asic) -> int:
         length = -(-work.elements // work.vectors)
         words = -(-length // stated.per_clock)
         each = stated.passes * words + stated.vector_latency
-        return stated.latency + stated.lead * words + work.vectors * each
+        own = work.vectors * each + work.results * stated.result_latency
+        return stated.latency + stated.lead * words + own
     if work.unit not in COSTS:
         raise PimError(
             "E807",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from gateformer.hw.pim.asic import ADD_LATENCY, EXP, MULTIPLY_LATENCY, RECIPROCAL, Count
 from gateformer.hw.pim.device import Unit
+from gateformer.hw.pim.functions import BF16_BITS
 
 STEP = 1
 """Clocks of the sequencer between a phase's end and the next one's first read, or done."""
@@ -21,6 +22,8 @@ PRODUCT = 1
 """Clocks of a product of two BF16 numbers (gf_pim_bf16_multiply)."""
 MAXIMUM = 2
 """Clocks of a word through gf_pim_maximum."""
+WORDS = 4
+"""Words a lane that a vector of select may have: its result has a bit for each."""
 GUESS = 2
 """Clocks of the first guess of 1/sqrt(x)."""
 
@@ -30,13 +33,14 @@ def units(lanes: int) -> dict[str, Unit]:
 
     Rotary counts a head's both halves, each of whole words; accumulate takes a head a vector, its
     ``elements`` being those of all weighted vectors, each of whole words; add takes an addition a
-    vector.
+    vector, merge a share of a head, a head being a result.
     """
     add, multiply = ADD_LATENCY, MULTIPLY_LATENCY
     exp, reciprocal = _row(EXP), _row(RECIPROCAL)
     rsqrt = GUESS + 2 * _row(Count(3, 1))
     gate = exp + add + reciprocal + multiply
-    total = add * (lanes.bit_length() - 1) + 1
+    tree = add * _bits(lanes)
+    total = tree + 1
     below = add + exp
     mean = total + multiply
     softmax = (MAXIMUM, below + total + reciprocal, below + multiply)
@@ -45,6 +49,7 @@ def units(lanes: int) -> dict[str, Unit]:
     # The result's clocks count from its number, ready from the last word of bias or gain.
     layernorm, rmsnorm = (mean, scale, result - 2), (scale, result - 1)
     quantize = (MAXIMUM + reciprocal + multiply, multiply + add + 1)
+    merge = (MAXIMUM, below + multiply + 1 + reciprocal, multiply + 1 + multiply)
 
     def flowing(clocks: int, *, passes: int = 1, vector_latency: int = 0, lead: int = 0) -> Unit:
         return Unit(1 + clocks + STEP, lanes, "", passes, vector_latency, lead)
@@ -65,7 +70,16 @@ def units(lanes: int) -> dict[str, Unit]:
         "rmsnorm": phased(3, *rmsnorm),
         "quantize": phased(2, *quantize),
         "maximum": phased(1, MAXIMUM),
+        "select": phased(1, tree + 1 + BF16_BITS + _bits(WORDS * lanes)),
+        "share": phased(2, MAXIMUM, below + total),
+        # m and l of each share are read twice
+        "merge": Unit(1, lanes, vector_latency=2, result_latency=sum(merge) + STEP * len(merge)),
     }
+
+
+def _bits(number: int) -> int:
+    """Return the logarithm of a power of two."""
+    return number.bit_length() - 1
 
 
 def _row(count: Count) -> int:

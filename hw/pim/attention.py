@@ -1,6 +1,6 @@
 """How attention over the KV cache becomes steps of a program.
 
-Owns ``Attention``. Imports the decoder's operations, the layout and programs.
+Owns ``Attention`` and ``is_split``. Imports the decoder's operations, the layout and programs.
 
 A token's attention is cut into parts. Their steps come in the order score 0, softmax 0, score 1,
 softmax 1, values 0, score 2, ..., so that the ASIC can work on one part's softmax while the memory
@@ -55,7 +55,7 @@ class Attention:
         drafts.end(keys.name, drafts.add(wrote, drafts.behind(keys), rows=row))
         ready = drafts.behind(score)
         stored = (position + 1) // self.v_batch * self.v_batch
-        parts = self._parts(cache, position)
+        parts = self.parts(cache, position)
         weights: list[int] = []
         results: list[int] = []
 
@@ -69,15 +69,14 @@ class Attention:
                 after = (weights[number], *drafts.ends[values.name])
                 results.append(drafts.add(work, after, self._macs(part)))
 
+        unit = "share" if is_split(parts) else "softmax"
         for number, part in enumerate(parts):
             key = ("score", sequence, *part[:2], *_span(part, self.grid.units))
             work = self._keep(key, score, partial(cache.score, part))
             done = drafts.add(work, ready, self._macs(part))
             heads = self.queries * part.heads
             weights.append(
-                drafts.asic(
-                    softmax.name, "softmax", heads * part.tokens, (done,), heads * part.splits
-                )
+                drafts.asic(softmax.name, unit, heads * part.tokens, (done,), heads * part.splits)
             )
             if number:
                 weight(number - 1)
@@ -88,7 +87,7 @@ class Attention:
     def _macs(self, part: Part) -> int:
         return self.queries * part.heads * part.tokens * self.decoder.d_head
 
-    def _parts(self, cache: Cache, position: int) -> tuple[Part, ...]:
+    def parts(self, cache: Cache, position: int) -> tuple[Part, ...]:
         """Return as few parts as are wanted and fit the ASIC's memory.
 
         Raises
@@ -165,13 +164,12 @@ class Attention:
             elements = heads * width * waiting
             after = (*weights, *drafts.ends["attention/append_values"])
             done += (drafts.asic("attention/waiting", "accumulate", elements, after, heads),)
-        split = parts[0].splits > 1 or parts[-1].first_token > 0
         used = [one for one in (_before(part, stored) for part in parts) if one.tokens > 0]
-        if split:
+        if is_split(parts):
             shares = sum(part.splits for part in used) + bool(waiting)
             return (
                 drafts.asic(
-                    "attention/merge", "merge", heads * width * shares, done, heads * shares
+                    "attention/merge", "merge", heads * width * shares, done, heads * shares, heads
                 ),
             )
         cache = self.layout.caches[0]
@@ -190,6 +188,11 @@ class Attention:
         if key not in self._kept:
             self._kept[key] = segment(self.grid, one.name, loops())
         return self._kept[key]
+
+
+def is_split(parts: Sequence[Part]) -> bool:
+    """Return whether no part has all tokens of a head, so that shares are merged."""
+    return parts[0].splits > 1 or parts[-1].first_token > 0
 
 
 def _before(part: Part, stored: int) -> Part:

@@ -341,7 +341,9 @@ def largest_groups(alu: Alu, x: Floats, lanes: int, keep: int) -> NDArray[np.int
     """Return which groups of neighbouring numbers have the largest sums of magnitudes.
 
     Sums are those of ``total``, rounded to BF16; a bisection of the threshold, bit by bit, finds
-    the ``keep``-th largest. Of equal sums the first ones are kept.
+    the ``keep``-th largest. Of equal sums the first ones are kept, exactly ``keep`` groups in all;
+    a group with a NaN is above one with an infinite sum. The Verilog goes on with the bits of the
+    groups' places, which comes to the same.
 
     Parameters
     ----------

@@ -6,13 +6,14 @@ tells of the modules and their ports.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
 from gateformer.hw.pim.device import Device, Policy
-from gateformer.hw.pim.verilog_rules import clocks_of, rules_file
+from gateformer.hw.pim.verilog_rules import LATENCIES, clocks_of, rules_file
 from gateformer.hw.pim.verilog_watch import watch_file
-from gateformer.quant.errors import PimError
+from gateformer.quant.errors import PimError, Problems
 from gateformer.quant.version import __version__
 
 TOP = "gf_pim_device"
@@ -129,14 +130,16 @@ def emit(
 
     Raises
     ------
-    PimError
-        E805 where the device has no multipliers for the weights, or gives them too few clocks.
+    PimError or Problems
+        E805 where the device has no multipliers for the weights, gives them too few clocks, or has
+        more of something than the ports' bits can count.
     """
     shape, sizes = Shape.of(device), device.organization
     if device.mac is None or weights not in BITS or weights not in device.mac.weights:
         raise _wrong(
             device, f"It has no {weights}", "Choose another format, or a device that has it"
         )
+    Problems.raise_if_any(_beyond(device, shape, postponed))
     result_clocks = clocks_of(device, "nCLREG + nBL")
     if mac_stages and result_clocks < mac_stages + 1:
         raise _wrong(
@@ -176,6 +179,25 @@ def emit(
     }
     files[f"{TOP}.v"] = _top(device, shape, parameters, header)
     return files
+
+
+def _beyond(device: Device, shape: Shape, postponed: int) -> Iterator[PimError]:
+    """Yield what the Verilog has too few bits for: a size of 16 bits, a bank of 8, ..."""
+    sizes = device.organization
+    if shape.slots < 1:
+        yield _wrong(device, "Its buffer holds no access", "Raise buffer_bytes of [mac]")
+    latency = max(clocks_of(device, text) for text in LATENCIES.values())
+    for what, count, most in (
+        ("banks of a channel", sizes.banks, 1 << 8),
+        ("rows of a bank", sizes.rows, 1 << 29),  # the upper half are those of AF
+        ("accesses of a row", sizes.columns, (1 << 16) - 1),
+        ("accesses of the buffer", shape.slots, (1 << 16) - 1),
+        ("clocks until a command completes", latency, (1 << 16) - 1),
+        ("refreshes that may be owed", postponed, (1 << 16) - 2),
+    ):
+        if count > most:
+            cause = f"There are {count:,} {what}; the Verilog counts {most:,} at most"
+            yield _wrong(device, cause, "Take fewer, or simulate without Verilog")
 
 
 def _top(device: Device, shape: Shape, parameters: dict[str, int], header: str) -> str:

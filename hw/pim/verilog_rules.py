@@ -264,8 +264,8 @@ LATENCIES: Mapping[str, str] = {
 
 
 def clocks_of(device: Device, text: str) -> int:
-    """Return a sum of timing parameters, such as ``nCL + nBL``."""
-    return sum(device.timing[name] for name in text.split(" + "))
+    """Return a sum of timing parameters, such as ``nCL + nBL``; one that is not given counts 0."""
+    return sum(device.timing.get(name, 0) for name in text.split(" + "))
 
 
 def _latency(device: Device, commands: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from gateformer.sim.rtl.tools import Simulator, run_tool, tool_version, verilato
 
 UNITS = (
     "add", "multiply", "accumulate", "rotary", "relu", "gelu", "silu", "softmax", "layernorm",
-    "rmsnorm", "quantize", "maximum",
+    "rmsnorm", "quantize", "maximum", "select", "merge", "share",
 )  # fmt: skip
 """Units of ``gf_pim_asic`` by their numbers."""
 UNARY = {"exp": 27, "reciprocal": 23, "rsqrt": 24, "gelu": 66, "silu": 55}

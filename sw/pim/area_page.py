@@ -25,10 +25,12 @@ UNITS = {
     "gf_pim_elementwise": "sums, products, weighted sums, ReLU",
     "gf_pim_rotary": "rotary positions",
     "gf_pim_activation": "GELU, SiLU",
-    "gf_pim_softmax": "softmax",
+    "gf_pim_softmax": "softmax, shares of attention",
     "gf_pim_norm": "LayerNorm, RMSNorm",
     "gf_pim_quantize": "quantization to INT8",
     "gf_pim_maximum": "maximum",
+    "gf_pim_select": "columns of the largest sums",
+    "gf_pim_merge": "shares of attention merged",
     "gf_pim_asic_sequencer": "operations and addresses",
 }
 INNER = ("gf_pim_exp", "gf_pim_reciprocal", "gf_pim_rsqrt", "gf_pim_gate", "gf_pim_gelu_argument",

@@ -67,7 +67,8 @@ def page() -> str:
 def operators(kind: str, lanes: int) -> int:
     """Return how many FP32 multipliers or adders ``gf_pim_asic`` has, from its text.
 
-    An instance in a block ``gen_lane`` counts once a lane. A tree has an adder less than lanes.
+    An instance in a block ``gen_lane`` counts once a lane. A tree has an adder less than lanes; no
+    other module that is made of its own halves has any.
     """
     texts = sources("gf_pim_asic")
 
@@ -82,7 +83,7 @@ def operators(kind: str, lanes: int) -> int:
                 each = lanes
             elif line == "  endgenerate":
                 each = 1
-            elif instance := re.match(r"\s+(gf_\w+) ", line):
+            elif (instance := re.match(r"\s+(gf_\w+) ", line)) and instance[1] != module:
                 found += each * count(instance[1])
         return found
 
@@ -106,7 +107,8 @@ def _formula(unit: Unit) -> str:
     words = "w" if unit.passes == 1 else f"{unit.passes} w"
     each = f"v ({words} + {unit.vector_latency})" if unit.vector_latency else f"v {words}"
     lead = " + w" if unit.lead else ""
-    return f"{each}{lead} + {unit.latency}"
+    results = f" + {unit.result_latency} r" if unit.result_latency else ""
+    return f"{each}{lead}{results} + {unit.latency}"
 
 
 def _errors() -> Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from gateformer.hw.pim.asic_units import units
 from gateformer.hw.pim.device import Asic
 from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.program import AsicWork
+from gateformer.hw.pim.shares import Share, exponentials, merged
 from gateformer.sim.pim.asic_rtl import Operation, run
 from gateformer.sim.rtl.tools import Simulator
 
@@ -34,11 +35,14 @@ class Bench:
 
     def put(self, values: np.ndarray) -> int:
         """Place vectors, each from a word's start; what stands behind them stays."""
-        rows = np.atleast_2d(values)
-        bits = (rows.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        rows = np.atleast_2d(values).astype(np.float32)
+        return self.put_bits((rows.view(np.uint32) >> 16).astype(np.uint16))
+
+    def put_bits(self, rows: np.ndarray) -> int:
+        """Place vectors of numbers of 16 bits."""
         first, words = self.room(len(rows), rows.shape[1])
         place = self.memory[first : first + len(rows) * words].reshape(len(rows), -1)
-        place[:, : rows.shape[1]] = bits
+        place[:, : rows.shape[1]] = rows
         return first
 
     def room(self, vectors: int, length: int) -> tuple[int, int]:
@@ -51,7 +55,7 @@ class Bench:
         self,
         operation: Operation,
         results: np.ndarray,
-        work: tuple[int, int],
+        work: tuple[int, ...],
         marks: np.ndarray | None = None,
         place: int | None = None,
     ) -> None:
@@ -153,6 +157,8 @@ def reduce_and_map(bench: Bench, x: np.ndarray) -> None:
     largest[:, 0] = bits(functions.maximum(x))
     largest[:, 1] = functions.place_of_maximum(x)
     bench.add(replace(plain, unit="maximum"), largest, work)
+    for keep in {1, -(-length // lanes) // 2 + 1, -(-length // lanes), 255}:
+        add_select(bench, x, source, keep)
     # Behind the numbers of each vector is a word with its step.
     whole, step = functions.quantize(x)
     words = -(-length // lanes)
@@ -163,6 +169,84 @@ def reduce_and_map(bench: Bench, x: np.ndarray) -> None:
     found[:, words * lanes :][:, :2] = steps[:, None].view(np.uint16)
     kept[:, words * lanes :] = True
     bench.add(replace(plain, unit="quantize"), found, work, kept)
+    # Behind a share's exponentials stand m and l.
+    exps, m, sums = exponentials(x, lanes)
+    found[:, :length], found[:, words * lanes :] = bits(exps), 0
+    found[:, words * lanes] = bits(m)
+    sums = np.where(np.isnan(sums), np.float32(np.nan), sums).astype(np.float32)
+    found[:, words * lanes + 1 :][:, :2] = sums[:, None].view(np.uint16)
+    bench.add(replace(plain, unit="share"), found, work, kept)
+
+
+def add_select(bench: Bench, x: np.ndarray, source: int, keep: int) -> None:
+    """Add the choice of ``keep`` words of each vector, which stand at ``source``."""
+    lanes, (vectors, length) = bench.lanes, x.shape
+    chosen = np.zeros((vectors, 16 * lanes), np.uint8)
+    for marks, numbers in zip(chosen, x, strict=True):
+        marks[functions.largest_groups(Alu(), numbers, lanes, keep)] = 1
+    operation = Operation("select", source, count=keep, length=length, vectors=vectors)
+    packed = np.packbits(chosen, axis=1, bitorder="little").view("<u2")
+    bench.add(operation, packed, (vectors * length, vectors))
+
+
+def add_merge(bench: Bench, shares: Sequence[Share]) -> None:
+    """Add the merge of shares: of each one the heads' o, behind them their m and l."""
+    heads, width = shares[0].o.shape
+    words = -(-width // bench.lanes)
+    source = bench.used
+    for one in shares:
+        bench.put(one.o)
+        halves = one.l.astype("<f4").view("<u2").reshape(heads, 2)
+        m = (one.m.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        bench.put_bits(np.column_stack([m, halves]))
+    operation = Operation(
+        "merge",
+        source,
+        source + heads * words,
+        stride=heads * (words + 1),
+        count=len(shares),
+        length=width,
+        vectors=heads,
+    )
+    vectors = heads * len(shares)
+    bench.add(operation, bits(merged(shares)), (vectors * width, vectors, heads))
+
+
+def shares_of_all_kinds(heads: int, width: int, count: int) -> Iterator[list[Share]]:
+    """Shares as attention has them; any bits; one head of each kind that breaks a careless unit."""
+    rng = np.random.default_rng(100 * width + count)
+
+    def some(scale: float) -> list[Share]:
+        found = []
+        for _ in range(count):
+            l = (1 + rng.exponential(size=heads) * 9).astype(np.float32)  # noqa: E741
+            m, o = rng.normal(size=heads) * scale, rng.normal(size=(heads, width))
+            found.append(Share(to_bf16(m), l, to_bf16(o)))
+        return found
+
+    def anything(*shape: int, low: int = 0) -> np.ndarray:
+        drawn = rng.integers(0, 1 << 32, shape, np.uint32) >> np.uint32(low) << np.uint32(low)
+        return drawn.view(np.float32)
+
+    yield some(1.0)
+    yield some(60.0)
+    yield [
+        Share(anything(heads, low=16), anything(heads), anything(heads, width, low=16))
+        for _ in range(count)
+    ]
+    kinds: list[tuple[float, float, float]] = [
+        (-np.inf, 1.0, 2.0), (np.inf, 1.0, 2.0), (np.nan, 1.0, 2.0), (3.0, np.inf, 2.0),
+        (3.0, np.nan, -2.0), (3.0, 0.0, 2.0), (3.0, -0.0, -2.0), (3.0, 1e-42, 2.0**-133),
+        (3.0, 3e38, 3e38), (0.0, 1.0, -np.inf), (-0.0, 1.0, -0.0), (-300.0, 5.0, 3e38),
+    ]  # fmt: skip
+    for own in kinds:
+        for everyone in (False, True):
+            shares = some(3.0)
+            for one in shares if everyone else shares[-1:]:
+                m, l, o = one  # noqa: E741
+                m[0], l[0] = to_bf16(own[0]), own[1]
+                o[0] = to_bf16(own[2])
+            yield shares
 
 
 def several_operands(bench: Bench, heads: int, width: int, count: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +152,7 @@ class Some(pim_asic_bench.Bench):
         self,
         operation: asic_rtl.Operation,
         results: np.ndarray,
-        work: tuple[int, int],
+        work: tuple[int, ...],
         marks: np.ndarray | None = None,
     ) -> None:
         """Add it; one of another unit takes no place, and leaves before the run."""
@@ -177,6 +178,35 @@ def asic(units: tuple[str, ...], length: int, special: bool, place: Place) -> No
     else:
         usual = next(pim_asic_bench.vectors_of_all_kinds(length))
         pim_asic_bench.reduce_and_map(bench, special_vectors(length) if special else usual)
+    bench.run(place)
+
+
+def select(place: Place) -> None:
+    """Choices among words that tie, that only rounding parts, and that only signs part."""
+    bench, lanes = Some(("select",)), 4
+    rng = np.random.default_rng(4)
+    for length in (3, 21, 64):
+        numbers = np.arange(length)
+        some = numbers // lanes % 5 * 2.0**-9  # behind 1 a fraction of its last place
+        steps = np.choose(np.minimum(numbers % lanes, 2), [np.ones(length), some, 0.0 * some])
+        rows = np.array([
+            rng.normal(size=length), np.ones(length), np.where(numbers % 2, -3.0, 3.0), steps,
+            rng.integers(-2, 3, length), np.where(numbers // lanes % 4, 1.0, 3e38),
+        ])  # fmt: skip
+        x = to_bf16(rows)
+        source, words = bench.put(x), -(-length // lanes)
+        for keep in {1, words // 2 + 1, words, 255}:
+            pim_asic_bench.add_select(bench, x, source, keep)
+    bench.run(place)
+
+
+def merge(place: Place) -> None:
+    """Heads over few shares: usual ones, any bits, infinities, zeros of both signs."""
+    bench = Some(("merge",))
+    several = islice(pim_asic_bench.shares_of_all_kinds(2, 6, 3), 3)
+    alone = islice(pim_asic_bench.shares_of_all_kinds(1, 4, 1), 3, None, 2)
+    for shares in chain(several, alone):
+        pim_asic_bench.add_merge(bench, shares)
     bench.run(place)
 
 
@@ -218,6 +248,9 @@ BENCHES: Mapping[str, Callable[[Place], None]] = {
     "quantize": partial(asic, ("quantize",), 6, False),
     "special quantize": partial(asic, ("quantize",), 6, True),
     "maximum": partial(asic, ("maximum",), 6, True),
+    "share": partial(asic, ("share",), 6, True),
+    "select": select,
+    "merge": merge,
     "relu": partial(asic, ("relu",), 6, True),
     "activation": partial(asic, ("gelu", "silu"), 6, False),
     **MEMORY_BENCHES,

@@ -11,8 +11,9 @@ from pathlib import Path
 from rtl.pim_faults import NUMBERS, Fault
 from rtl.pim_faults_asic import ASIC
 from rtl.pim_faults_memory import MEMORY
+from rtl.pim_faults_units import UNITS
 
-FAULTS = (*NUMBERS, *ASIC, *MEMORY)
+FAULTS = (*NUMBERS, *ASIC, *UNITS, *MEMORY)
 BEGIN, END = "<!-- faults -->", "<!-- faults end -->"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from rtl.pim_asic_bench import (
     Bench,
+    add_merge,
     in_place,
     reduce_and_map,
     several_operands,
+    shares_of_all_kinds,
     vectors_of_all_kinds,
 )
 
@@ -31,7 +34,17 @@ def test_four_lanes(tmp_path: Path, builds: Path) -> None:
         for count in (2, 3, 9):
             several_operands(bench, 3, 8 if length == 4 else length, count)
         in_place(bench, 2, length)
+        add_merge(bench, next(shares_of_all_kinds(2, length, 3)))
     assert {one.unit for one in bench.operations} == {*UNITS}
+    bench.check("verilator", tmp_path, builds)
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize(("width", "count"), [(1, 1), (6, 16), (9, 3)])
+def test_shares_are_merged(width: int, count: int, tmp_path: Path, builds: Path) -> None:
+    bench = Bench(4, 4096)
+    for shares in shares_of_all_kinds(3, width, count):
+        add_merge(bench, shares)
     bench.check("verilator", tmp_path, builds)
 
 
@@ -40,6 +53,7 @@ def test_four_lanes_interpreted(tmp_path: Path, builds: Path) -> None:
     bench = Bench(4, 128)
     reduce_and_map(bench, next(vectors_of_all_kinds(6)))
     several_operands(bench, 2, 4, 3)
+    add_merge(bench, next(shares_of_all_kinds(2, 6, 3)))
     assert {one.unit for one in bench.operations} == {*UNITS}
     bench.check("icarus", tmp_path, builds)
 
@@ -53,13 +67,17 @@ def test_four_lanes_interpreted(tmp_path: Path, builds: Path) -> None:
         {"unit": "add", "count": 1},
         {"unit": "accumulate", "count": 5},
         {"unit": "accumulate", "count": 0},
+        {"unit": "select", "count": 0},
+        {"unit": "merge", "count": 0},
+        {"unit": "merge", "count": 17},
+        {"unit": "select", "count": 1, "length": 65},
     ],
 )
 def test_what_no_unit_can_do_ends_the_simulation(
     illegal: dict[str, Any], tmp_path: Path, builds: Path
 ) -> None:
     operation = replace(Operation("relu"), **illegal)
-    memory = np.zeros((16, 4), np.uint16)
+    memory = np.zeros((64, 4), np.uint16)
     with pytest.raises(MismatchError, match=r"E405 .*ended by itself") as found:
         run([operation], memory, work=tmp_path, cache=builds, simulator="icarus")
     assert "FATAL asic_bench.asic: illegal operation" in str(found.value)
@@ -78,6 +96,19 @@ def test_sixteen_lanes(length: int, tmp_path: Path, builds: Path) -> None:
     bench.check("verilator", tmp_path, builds)
 
 
+@pytest.mark.slow
+@pytest.mark.verilator
+@pytest.mark.parametrize(("width", "count"), [(64, 25), (100, 8), (128, 64)])
+def test_shares_on_sixteen_lanes(width: int, count: int, tmp_path: Path, builds: Path) -> None:
+    """The most shares that may be among them."""
+    every = islice(shares_of_all_kinds(2, width, count), 12)
+    while some := [*islice(every, 6)]:
+        bench = Bench(16, 8192)
+        for shares in some:
+            add_merge(bench, shares)
+        bench.check("verilator", tmp_path, builds)
+
+
 def test_the_device_states_these_clocks() -> None:
     asic = device.load("pim-rtl").asic
     assert asic is not None
@@ -90,6 +121,5 @@ def test_the_device_is_pim_gpt_s_memory() -> None:
     own, other = device.load("pim-rtl"), device.load("pim-gpt")
     powers = tuple(replace(one, source="") for one in own.powers)
     assert powers == tuple(replace(one, source="") for one in other.powers)
-    assert replace(own, name="", asic=None, powers=()) == replace(
-        other, name="", asic=None, powers=()
-    )
+    apart = {"name": "", "source": "", "asic": None, "powers": ()}
+    assert replace(own, **apart) == replace(other, **apart)

@@ -15,7 +15,7 @@ from gateformer.hw.pim import device
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.isa import COMMANDS, OPS, SCOPES
 from gateformer.hw.pim.verilog import MEMORY, TOP, Shape, emit
-from gateformer.quant.errors import PimError
+from gateformer.quant.errors import PimError, Problems
 from gateformer.sim.rtl.tools import verilator_environment
 
 KINDS = {
@@ -101,6 +101,45 @@ def test_what_has_no_multipliers_is_refused() -> None:
     for changes in ({"weights": "fp8"}, {"mac_stages": 9}):
         with pytest.raises(PimError):
             emit(found, **changes)  # type: ignore[arg-type]
+
+
+def test_what_the_ports_cannot_count_is_refused_all_at_once() -> None:
+    found = device.load("pim-gpt")
+    assert found.mac is not None
+    sizes = replace(found.organization, bank_groups=64, row_bytes=65535 * 32, rows=1 << 29)
+    buffer = replace(found.mac, buffer_bytes=65535 * 32)
+    most = replace(device.with_(found, nCL=65534), organization=sizes, mac=buffer)
+    assert emit(most, postponed=65534)
+    sizes = replace(sizes, banks_per_group=5, row_bytes=1 << 21, rows=1 << 30)
+    buffer = replace(buffer, buffer_bytes=1 << 21)
+    beyond = replace(device.with_(found, nCL=65535), organization=sizes, mac=buffer)
+    with pytest.raises(Problems) as caught:
+        emit(beyond, postponed=65535)
+    told = [(one.code, str(one)) for one in caught.value.errors]
+    assert {code for code, _ in told} == {"E805"}
+    for words, (_, said) in zip(
+        (
+            "320 banks of a channel; the Verilog counts 256",
+            "1,073,741,824 rows of a bank; the Verilog counts 536,870,912",
+            "65,536 accesses of a row; the Verilog counts 65,535",
+            "65,536 accesses of the buffer; the Verilog counts 65,535",
+            "65,536 clocks until a command completes; the Verilog counts 65,535",
+            "65,535 refreshes that may be owed; the Verilog counts 65,534",
+        ),
+        told,
+        strict=True,
+    ):
+        assert words in said
+    with pytest.raises(PimError, match="Its buffer holds no access"):
+        emit(replace(found, mac=replace(found.mac, buffer_bytes=31)))
+
+
+def test_a_time_that_is_not_given_counts_nothing() -> None:
+    """As in the engine."""
+    found = device.load("pim-gpt")
+    timing = {key: value for key, value in found.timing.items() if key != "nCLREG"}
+    text = emit(replace(found, timing=timing))[f"gf_pim_rules_{found.name}.v"]
+    assert "Rdmac16: clocks = 16'd1;" in text
 
 
 def _small(name: str, row_bytes: int = 2048) -> dict[str, str]:

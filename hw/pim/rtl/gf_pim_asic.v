@@ -14,14 +14,20 @@
 //   9     RMSNorm                                    inverse_width, epsilon: FP32
 //   10    quantize to INT8
 //   11    maximum: lane 0 its value, lanes 1 and 2 its place's low and high half
+//   12    select: the words of the largest sums      count (how many; 1 to 255)
+//         of magnitudes; bit c of one word is set
+//         where word c is one of them, of 4 LANES
+//   13    shares of attention merged                 source_b (m, l), stride, count (1 to 4 LANES)
+//   14    a share's exponentials: exp(x - m), and behind the vector m and l
 //
 // Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer
-// and the units' headers. Results of 0 to 9 are rounded to BF16 once, where they are written. The
-// host's port works while busy is low; its reads take a clock. Results may take an operand's place,
-// but for those of quantize and maximum, whose vectors are of another length.
+// and the units' headers. Results of 0 to 9, 13 and 14 are rounded to BF16 once, where they are
+// written. The host's port works while busy is low; its reads take a clock. Results may take an
+// operand's place, but for those of quantize, maximum, select and shares, whose vectors are of
+// another length.
 //
-// An operation of no unit, without a number, or with more or fewer operands than may be, and a
-// start while busy, end a simulation.
+// An operation of no unit, without a number, or with more or fewer operands or words than may be,
+// and a start while busy, end a simulation.
 //
 // LANES  a power of two, from 4 to 128
 
@@ -56,6 +62,8 @@ module gf_pim_asic #(
 );
 
   localparam PlaceBits = 24;
+  localparam Columns = 4 * LANES;
+  localparam Shares = (LANES < 64) ? 4 * LANES : 256;
 
   wire sum = unit == 4'd0;
   wire multiply = unit == 4'd1;
@@ -69,6 +77,9 @@ module gf_pim_asic #(
   wire rmsnorm = unit == 4'd9;
   wire quantize = unit == 4'd10;
   wire maximum = unit == 4'd11;
+  wire select = unit == 4'd12;
+  wire merge = unit == 4'd13;
+  wire share = unit == 4'd14;
   wire elementwise = sum || multiply || weighted || relu;
 
   wire [AddressBits-1:0] read_address;
@@ -92,8 +103,9 @@ module gf_pim_asic #(
     .LANES(LANES), .AddressBits(AddressBits), .LengthBits(LengthBits)
   ) sequencer (
     .clk(clk), .rst(rst), .start(start),
-    .sum(sum), .multiply(multiply), .weighted(weighted), .rotary(rotary), .quantize(quantize),
-    .maximum(maximum), .softmax(softmax), .layernorm(layernorm), .rmsnorm(rmsnorm),
+    .sum(sum), .multiply(multiply), .weighted(weighted), .merge(merge), .rotary(rotary),
+    .word_behind(quantize || share), .one_word(maximum || select),
+    .softmax(softmax), .layernorm(layernorm), .rmsnorm(rmsnorm),
     .source_a(source_a), .source_b(source_b), .source_c(source_c), .destination(destination),
     .stride(stride), .count(count), .length(length), .vectors(vectors),
     .busy(busy), .done(done),
@@ -148,8 +160,9 @@ module gf_pim_asic #(
   wire softmax_out_valid;
   wire [16*LANES-1:0] softmax_out;
   gf_pim_softmax #(.LANES(LANES)) softmax_unit (
-    .clk(clk), .rst(rst), .phase(in_phase), .in_valid(in_valid && softmax), .in_first(in_first),
-    .in_last(in_last), .in_keep(in_keep), .in(softmax ? in : still),
+    .clk(clk), .rst(rst), .share(share), .phase(in_phase),
+    .in_valid(in_valid && (softmax || share)), .in_first(in_first), .in_last(in_last),
+    .in_keep(in_keep), .in((softmax || share) ? in : still),
     .ready(softmax_ready), .out_valid(softmax_out_valid), .out(softmax_out)
   );
 
@@ -185,25 +198,50 @@ module gf_pim_asic #(
     .clk(clk), .rst(rst), .in(in_valid && maximum && in_last), .out(maximum_ready)
   );
 
+  wire select_ready;
+  wire [Columns-1:0] selected;
+  gf_pim_select #(.LANES(LANES), .Columns(Columns)) select_unit (
+    .clk(clk), .rst(rst), .keep(count), .in_valid(in_valid && select), .in_first(in_first),
+    .in_last(in_last), .in_keep(in_keep), .in(select ? in : still),
+    .ready(select_ready), .kept(selected)
+  );
+
+  wire merge_ready;
+  wire merge_out_valid;
+  wire [16*LANES-1:0] merge_out;
+  gf_pim_merge #(.LANES(LANES), .Shares(Shares)) merge_unit (
+    .clk(clk), .rst(rst), .phase(in_phase), .in_valid(in_valid && merge), .in_operand(in_operand),
+    .in_last_operand(in_last_operand), .in_last(in_last), .in(merge ? in : still),
+    .ready(merge_ready), .out_valid(merge_out_valid), .out(merge_out)
+  );
+
   assign ready = elementwise_ready || rotary_ready || activation_ready || softmax_ready
-              || norm_ready || quantize_ready || maximum_ready;
+              || norm_ready || quantize_ready || maximum_ready || select_ready
+              || merge_ready;
   assign out_valid = elementwise_out_valid || rotary_out_valid || activation_out_valid
-                  || softmax_out_valid || norm_out_valid || quantize_out_valid || maximum_ready;
+                  || softmax_out_valid || norm_out_valid || quantize_out_valid || maximum_ready
+                  || select_ready || merge_out_valid;
   assign out = rotary ? rotary_out
              : (gelu || silu) ? activation_out
-             : softmax ? softmax_out
+             : (softmax || share) ? softmax_out
              : (layernorm || rmsnorm) ? norm_out
              : quantize ? quantize_out
              : maximum ? {{(16*LANES-16-PlaceBits){1'b0}}, place, largest}
+             : merge ? merge_out
+             : select ? {{(16*LANES-Columns){1'b0}}, selected}
              : elementwise_out;
 
 `ifndef SYNTHESIS
   // What no unit can do ends a simulation.
   localparam [31:0] MostWeights = LANES;
-  wire no_unit = unit > 4'd11;
+  localparam [31:0] MostNumbers = Columns * LANES;
+  localparam [31:0] MostShares = Shares;
+  wire no_unit = unit > 4'd14;
   wire empty = length == {LengthBits{1'b0}} || vectors == {AddressBits{1'b0}};
   wire miscounted =
-    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights[7:0]));
+    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights[7:0]))
+    || (select && (count == 8'd0 || {{(32-LengthBits){1'b0}}, length} > MostNumbers))
+    || (merge && (count == 8'd0 || {24'd0, count} > MostShares));
 
   always @(posedge clk) begin
     if (start && !rst && (busy || no_unit || empty || miscounted)) begin

@@ -13,11 +13,13 @@
 // Operand 0 is at source_a. The next ones are at
 //   sum        source_b, then source_b + stride, ...          multiply  source_b
 //   weighted   source_a + stride, ...; weights at source_b + vector
+//   merge      source_a + stride, ...; in phases 0 and 1 source_b + vector, and stride, ... behind
 //   rotary     the half behind source_a's, source_b (cosines), source_c (sines)
 //   norms      source_b (gain), source_c (bias), the same for all vectors
 // A vector's words follow one another, and vectors one another; source_a and, with sum or multiply,
-// source_b move on with them. Results stand likewise from destination on; behind each vector of
-// quantize is its step, and maximum gives one word a vector.
+// source_b move on with them. Results stand likewise from destination on; with
+// word_behind, for which there are two phases, there is one more word behind each vector, and with
+// one_word but one word a vector.
 
 `default_nettype none
 
@@ -33,9 +35,10 @@ module gf_pim_asic_sequencer #(
   input  wire                   sum,
   input  wire                   multiply,
   input  wire                   weighted,
+  input  wire                   merge,
   input  wire                   rotary,
-  input  wire                   quantize,
-  input  wire                   maximum,
+  input  wire                   word_behind,
+  input  wire                   one_word,
   input  wire                   softmax,
   input  wire                   layernorm,
   input  wire                   rmsnorm,
@@ -76,10 +79,10 @@ module gf_pim_asic_sequencer #(
   wire [AddressBits-1:0] words = last_word + 1'b1;
   wire [LANES-1:0] tail_keep = {LANES{1'b1}} >> ~before_last[LaneBits-1:0];
 
-  wire three_phases = softmax || layernorm || rmsnorm;
+  wire three_phases = softmax || layernorm || rmsnorm || merge;
   wire [1:0] first_phase = rmsnorm ? 2'd1 : 2'd0;
-  wire [1:0] last_phase = three_phases ? 2'd2 : quantize ? 2'd1 : 2'd0;
-  wire flows = !three_phases && !quantize && !maximum;
+  wire [1:0] last_phase = three_phases ? 2'd2 : word_behind ? 2'd1 : 2'd0;
+  wire flows = !three_phases && !word_behind && !one_word;
 
   reg walking;
   reg weights_next;
@@ -91,18 +94,19 @@ module gf_pim_asic_sequencer #(
   reg [AddressBits-1:0] operand_offset;
 
   wire [7:0] last_operand =
-    (sum || weighted) ? count - 8'd1
+    (sum || weighted || merge) ? count - 8'd1
     : multiply ? 8'd1
     : rotary ? 8'd3
     : (layernorm && phase == 2'd2) ? 8'd2
     : (rmsnorm && phase == 2'd2) ? 8'd1
     : 8'd0;
   wire operand_ends = operand == last_operand;
-  wire word_ends = word == last_word;
+  wire heads_words = merge && phase != 2'd2;  // one of each share
+  wire word_ends = heads_words || word == last_word;
   wire last_vector = vector == vectors - 1'b1;
   wire walk_ends = operand_ends && word_ends && (!flows || last_vector);
   wire reads = walking && !weights_next;
-  wire strides = !operand_ends && (weighted || (sum && operand != 8'd0));
+  wire strides = !operand_ends && (weighted || merge || (sum && operand != 8'd0));
 
   wire [AddressBits-1:0] vector_words = rotary ? words + words : words;
   wire [AddressBits-1:0] place_a = source_a + vector_offset + word;
@@ -110,7 +114,9 @@ module gf_pim_asic_sequencer #(
   always @* begin
     if (weights_next) begin
       read_address = source_b + vector;
-    end else if (weighted) begin
+    end else if (heads_words) begin
+      read_address = source_b + vector + operand_offset;
+    end else if (weighted || merge) begin
       read_address = place_a + operand_offset;
     end else if (operand == 8'd0) begin
       read_address = place_a;
@@ -189,13 +195,13 @@ module gf_pim_asic_sequencer #(
   reg [AddressBits-1:0] out_word;
   reg [AddressBits-1:0] out_offset;
   wire out_tail = out_word == last_word;
-  wire out_ends = maximum || (quantize ? out_word == words : out_tail);
+  wire out_ends = one_word || (word_behind ? out_word == words : out_tail);
   wire [AddressBits-1:0] out_words =
-    maximum ? {{(AddressBits-1){1'b0}}, 1'b1} : quantize ? words + 1'b1 : vector_words;
+    one_word ? {{(AddressBits-1){1'b0}}, 1'b1} : word_behind ? words + 1'b1 : vector_words;
 
   assign write_address = destination + out_offset + out_word
                        + (out_second ? words : {AddressBits{1'b0}});
-  assign write_keep = (out_tail && !maximum) ? tail_keep : {LANES{1'b1}};
+  assign write_keep = (out_tail && !one_word) ? tail_keep : {LANES{1'b1}};
 
   always @(posedge clk) begin
     if (!busy) begin
