@@ -1,7 +1,7 @@
 """A language model in float32, and how well models foretell a text.
 
-Owns ``logits``, ``surprises`` and ``perplexity``. Imports imported models. Nothing of a memory is
-known here: this is what narrower numbers are compared with.
+Owns ``logits``, ``surprises`` and ``perplexity``. Imports decoders and imported models. Nothing of
+a memory is known here: this is what narrower numbers are compared with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.quant.decoder import Decoder
 from gateformer.quant.frontends.gguf_file import Floats, Language
 
 Skip = Callable[[int, Floats], Floats]
@@ -23,7 +24,7 @@ def logits(model: Language, tokens: Sequence[int], skip: Skip | None = None) -> 
     Parameters
     ----------
     model : Language
-        The model.
+        The model: RMSNorm, rotary positions, no biases; SiLU with a gate, or ReLU without.
     tokens : sequence of int
         From the text's first on.
     skip : callable, optional
@@ -53,9 +54,7 @@ def logits(model: Language, tokens: Sequence[int], skip: Skip | None = None) -> 
         share /= share.sum(-1, keepdims=True)
         context = np.einsum("hqk,khd->qhd", share, v.repeat(shared, 1), optimize=True)
         x = x + context.reshape(n, -1).astype(np.float32) @ own["projection"].T
-        both = _norm(x, gains[1], shape.epsilon) @ own["up"].T
-        gate = both[:, 0::2]
-        hidden = gate / (1 + np.exp(-gate)) * both[:, 1::2]
+        hidden = _activated(shape, _norm(x, gains[1], shape.epsilon) @ own["up"].T)
         x = x + (hidden if skip is None else skip(block, hidden)) @ own["down"].T
     last: Floats = _norm(x, model.final, shape.epsilon) @ model.head.T
     return last
@@ -78,6 +77,15 @@ def perplexity(surprises: Sequence[float] | NDArray[np.float64]) -> float:
 def _norm(x: Floats, gain: Floats, epsilon: float) -> Floats:
     scale = np.sqrt(np.square(x).mean(-1, keepdims=True) + np.float32(epsilon))
     found: Floats = x / scale * gain
+    return found
+
+
+def _activated(shape: Decoder, up: Floats) -> Floats:
+    """SiLU of a gate times the other half, interleaved; or ReLU."""
+    if not shape.gated:
+        return np.maximum(up, 0)
+    gate = up[:, 0::2]
+    found: Floats = gate / (1 + np.exp(-gate)) * up[:, 1::2]
     return found
 
 

@@ -8,13 +8,14 @@ such files and the errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from gateformer.hw.pim import device_file
+from gateformer.hw.pim.device_limits import contradictions
 from gateformer.quant.errors import ConfigError, PimError, Problems
 
 Level = Literal["channel", "bankgroup", "bank"]
@@ -130,7 +131,8 @@ class Unit:
     """A pipelined unit of the ASIC.
 
     An operation on vectors of ``words`` = ceil(elements of a vector / ``per_clock``) takes
-    ``latency`` + ``lead`` x words + vectors x (``passes`` x words + ``vector_latency``) clocks.
+    ``latency`` + ``lead`` x words + vectors x (``passes`` x words + ``vector_latency``) + results x
+    ``result_latency`` clocks.
 
     Attributes
     ----------
@@ -146,6 +148,8 @@ class Unit:
         Clocks of each vector besides: where the next one waits for a result of this one.
     lead : int
         Passes over one vector's elements that an operation has besides its vectors'.
+    result_latency : int
+        Clocks besides of each result that vectors make together.
     """
 
     latency: int
@@ -154,6 +158,7 @@ class Unit:
     passes: int = 1
     vector_latency: int = 0
     lead: int = 0
+    result_latency: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +380,10 @@ def with_(device: Device, **changes: int | float) -> Device:
         "clock_ns": clock_ns,
         "organization": {name: getattr(organization, name) for name in sizes},
         "timing": timing,
+        "link": None if device.link is None else asdict(device.link),
+        "asic": None if device.asic is None else {"clock_ns": device.asic.clock_ns},
     }
-    Problems.raise_if_any(device_file.contradictions(tree, lambda *keys: ".".join(keys)))
+    Problems.raise_if_any(contradictions(tree, lambda *keys: ".".join(keys)))
     whole = {key: int(value) for key, value in timing.items()}
     return replace(
         device,

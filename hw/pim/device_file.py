@@ -1,14 +1,14 @@
-"""Reading a device's TOML: its form, contradictions and sums of parameters; all faults at once.
+"""Reading a device's TOML: its form and sums of parameters; all faults at once.
 
-Owns the form of such files (``DeviceSpec``), ``read``, ``contradictions`` and ``evaluate``. Imports
-the commands' names and the errors. No text of a file is ever evaluated as code.
+Owns the form of such files (``DeviceSpec``), ``read`` and ``evaluate``. Imports the limits, the
+commands' names and the errors. No text of a file is ever evaluated as code.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -17,24 +17,17 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateformer.hw.pim.device_limits import MOST, SHORTEST, Place, contradictions, shown
 from gateformer.hw.pim.isa import COMMANDS
 from gateformer.quant.errors import PimError, Problems
+from gateformer.quant.toml_faults import cause_of
 
 LARGEST = 1 << 20
 """Bytes of the largest device file that is read."""
-MOST = 1 << 30
-"""The largest whole number that a size or a timing may be."""
-SHORTEST = 1e-6
-"""The shortest clock, ns: a shorter one makes rates and waits that no number holds."""
-MOST_CHANNELS = 64
-"""Channels that a device may have."""
-
 Text = Annotated[str, Field(max_length=4000)]
 Whole = Annotated[int, Field(ge=0, le=MOST)]
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-Place = Callable[..., str]
-"""Keys of a table to where they stand, as a message says it."""
 
 
 class Form(BaseModel):
@@ -113,6 +106,7 @@ class UnitSpec(Form):
     passes: Annotated[int, Field(ge=1, le=64)] = 1
     vector_latency: Whole = 0
     lead: Annotated[int, Field(ge=0, le=64)] = 0
+    result_latency: Whole = 0
 
 
 class AsicSpec(Form):
@@ -226,56 +220,6 @@ RULES = ("constraint", "strict")
 """The two tables of constraints of a file."""
 
 
-def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
-    """Yield what cannot be true at once, in a tree whose types may be wrong.
-
-    Parameters
-    ----------
-    tree : mapping
-        ``clock_ns``, ``organization`` and ``timing`` are looked at.
-    place : callable
-        Keys to where they stand.
-    """
-
-    def wrong(cause: str, *keys: str) -> PimError:
-        return PimError("E805", "contradictory timing", layer=place(*keys), cause=cause)
-
-    def whole(table: Any) -> dict[str, int]:
-        pairs = table.items() if isinstance(table, Mapping) else ()
-        return {key: value for key, value in pairs if type(value) is int}
-
-    clock = tree.get("clock_ns")
-    if isinstance(clock, int | float) and not SHORTEST <= clock <= 1e6:  # a NaN fails this too
-        yield wrong(f"A clock lasts {clock} ns; it must last from 1e-06 to 1e+06 ns", "clock_ns")
-    sizes = whole(tree.get("organization"))
-    for key, value in sizes.items():
-        most = MOST_OF.get(key, MOST)
-        if not 1 <= value <= most:
-            bounds = f"from 1 to {most}" if key in MOST_OF else "at least 1"
-            yield wrong(f"It is {value}; it must be {bounds}", "organization", key)
-    if "row_bytes" in sizes and sizes.get("access_bits", 0) > 0:
-        bits = sizes["row_bytes"] * 8
-        if bits % sizes["access_bits"]:
-            cause = f"A row of {bits} bits holds no whole number of {sizes['access_bits']}"
-            yield wrong(cause, "organization", "access_bits")
-    timing = whole(tree.get("timing"))
-    for key, value in timing.items():
-        if not 0 <= value <= MOST:
-            yield wrong(f"It is {value}; a time is at least 0", "timing", key)
-    for longer, shorter in LONGER:
-        if longer not in timing or shorter not in timing:
-            continue
-        if timing[longer] <= timing[shorter] - (longer != "nREFI"):
-            cause = f"{longer} = {timing[longer]} is shorter than {shorter} = {timing[shorter]}"
-            yield wrong(cause, "timing", longer)
-
-
-MOST_OF = {"channels": MOST_CHANNELS, "bank_groups": 64, "banks_per_group": 64}
-"""Most of what is simulated one by one: far more than any memory's data sheet has."""
-LONGER = (("nREFI", "nRFC"), ("nRC", "nRAS"))
-"""Times of which the first must be the longer one, or equal but for the refresh interval."""
-
-
 def _namesakes(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
     """Yield sets of currents that share a name: results are told apart by it."""
     names = [str(row.get("name")) for row in _rows(tree, "power") if isinstance(row, Mapping)]
@@ -326,11 +270,11 @@ def unknown(place: str, name: str, known: Iterable[str]) -> PimError:
 def _parse(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         found = re.search(r"at line (\d+)", str(error))
         layer = f"{file}:{found[1]}" if found else file
         raise PimError(
-            "E804", "malformed device file", layer=layer, cause=str(error) or "Nested too deeply"
+            "E804", "malformed device file", layer=layer, cause=cause_of(error)
         ) from None
 
 
@@ -364,11 +308,9 @@ def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Ite
             def where(part: str, key: str = key, at: int = at) -> str:
                 return place("constraints") if at < 0 else place(key, at, part)
 
-            if isinstance(row.get("wait"), str):
-                try:
-                    evaluate(row["wait"], numbers)
-                except ValueError as fault:
-                    yield PimError("E804", "malformed wait", layer=where("wait"), cause=str(fault))
+            wait = row.get("wait")
+            if isinstance(wait, str) and (fault := _fault(wait, numbers)):
+                yield PimError("E804", "malformed wait", layer=where("wait"), cause=fault)
             for side in ("after", "before"):
                 listed = row.get(side)
                 for name in listed if isinstance(listed, list) else ():
@@ -376,6 +318,17 @@ def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Ite
                         error = unknown(where(side), name, COMMANDS)
                         error.what = f"unknown command '{name}'"
                         yield error
+
+
+def _fault(wait: str, numbers: Mapping[str, int]) -> str:
+    """Return what is wrong with a wait; nothing where its parameters themselves are too large."""
+    try:
+        clocks = evaluate(wait, numbers)
+    except ValueError as error:
+        return str(error)
+    if abs(clocks) <= MOST or max(map(abs, numbers.values()), default=0) > MOST:
+        return ""
+    return f"'{wait}' comes to {shown(clocks)} clocks; a wait is {MOST} at most"
 
 
 def _problem(found: ErrorDetails, place: Place, own: Mapping[str, int]) -> PimError:
@@ -386,9 +339,7 @@ def _problem(found: ErrorDetails, place: Place, own: Mapping[str, int]) -> PimEr
         return unknown(place(*keys), str(keys[-1]), _known(keys[:-1]))
     if found["type"] == "missing":
         return PimError("E804", "missing key", layer=place(*keys))
-    shown = repr(found["input"])
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    cause = f"{shown} {found['msg'].removeprefix('Input ')}"
+    cause = f"{shown(found['input'])} {found['msg'].removeprefix('Input ')}"
     return PimError("E804", "invalid value", layer=place(*keys), cause=cause)
 
 

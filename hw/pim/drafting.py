@@ -40,10 +40,16 @@ class Drafts:
         return len(self.found) - 1
 
     def asic(
-        self, name: str, unit: str, elements: int, after: tuple[int, ...], vectors: int = 1
+        self,
+        name: str,
+        unit: str,
+        elements: int,
+        after: tuple[int, ...],
+        vectors: int = 1,
+        results: int = 1,
     ) -> int:
         """Append a step of the ASIC; returns its number."""
-        return self.add(_work(name, unit, elements, vectors), after)
+        return self.add(_work(name, unit, elements, vectors, results), after)
 
     def end(self, name: str, *steps: int) -> None:
         """Say which steps end an operation; those of its parts add up."""
@@ -81,5 +87,5 @@ class Lifted:
 
 
 @lru_cache(maxsize=4096)
-def _work(name: str, unit: str, elements: int, vectors: int) -> AsicWork:
-    return AsicWork(name, unit, elements, vectors)
+def _work(name: str, unit: str, elements: int, vectors: int, results: int) -> AsicWork:
+    return AsicWork(name, unit, elements, vectors, results)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device, with_
-from gateformer.hw.pim.device_file import MOST_CHANNELS
+from gateformer.hw.pim.device_limits import MOST_CHANNELS
 from gateformer.hw.pim.grid import Grid
 from gateformer.hw.pim.layout import Cache, Layout, Placed, Striped
 from gateformer.hw.pim.mapping import policy
@@ -62,19 +62,26 @@ def lay(
     found = _lay(decoder, device, mapping, tokens, batch, weights, v_batch)
     if found.rows <= found.grid.rows:
         return found
-    least = found.weight_bytes / 2**20
     raise PimError(
         "E806",
         "model larger than the memory",
         layer=decoder.name,
         cause=(
-            f"Each of {found.grid.channels} channels holds {found.channel_bytes / 2**20:.0f} MiB; "
-            f"weights take {least:.0f} MiB and the cache of {batch} x {tokens} tokens "
-            f"{found.cache_bytes / 2**20:.0f} MiB"
+            f"Each of {found.grid.channels} channels holds {_size(found.channel_bytes)}; "
+            f"weights take {_size(found.weight_bytes)} and the cache of {batch} x {tokens} tokens "
+            f"{_size(found.cache_bytes)}"
         ),
         fix="; ".join(_fitting(decoder, device, mapping, tokens, batch, weights, v_batch))
         or "Choose a smaller model or a larger device",
     )
+
+
+def _size(count: int) -> str:
+    """Return bytes in words, such that little is not nothing."""
+    for unit, power in (("MiB", 20), ("KiB", 10)):
+        if count >= 10 << power:
+            return f"{count / (1 << power):,.0f} {unit}"
+    return f"{count:,} bytes"
 
 
 def largest_scales(decoder: Decoder, weights: str) -> int:

@@ -79,12 +79,15 @@ class AsicWork:
         Numbers that go through it.
     vectors : int
         Independent vectors that these make up, each of which pays the unit's latency.
+    results : int
+        What vectors make together, where a unit puts several into one (``merge``: heads).
     """
 
     name: str
     unit: str
     elements: int
     vectors: int = 1
+    results: int = 1
 
 
 @dataclass(frozen=True, slots=True)

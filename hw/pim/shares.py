@@ -1,6 +1,7 @@
 """Attention over shares of the keys, put together by the ASIC.
 
-Owns ``Share`` and ``merged``. Imports the ASIC's functions.
+Owns ``Share``, ``exponentials`` and ``merged``. Imports the ASIC's functions. The Verilog's units
+``share`` and ``merge`` have the same bits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateformer.hw.pim.functions import Alu, Floats, exp, maximum, reciprocal
+from gateformer.hw.pim.arithmetic import to_bf16
+from gateformer.hw.pim.functions import Alu, Floats, exp, maximum, reciprocal, total
 
 
 class Share(NamedTuple):
@@ -22,6 +24,28 @@ class Share(NamedTuple):
     m: Floats
     l: Floats  # noqa: E741 - (m, l, o) are the field's letters
     o: Floats
+
+
+def exponentials(scores: Floats, lanes: int) -> tuple[Floats, Floats, Floats]:
+    """Return what the ASIC makes of a share's scores, over the last axis.
+
+    Parameters
+    ----------
+    scores : array of float32, shape (..., tokens)
+        BF16 numbers.
+    lanes : int
+        Numbers that a sum takes at once.
+
+    Returns
+    -------
+    weights : array of float32, shape (..., tokens)
+        exp(x - m), rounded to BF16.
+    m, l : array of float32, shape (...)
+        The largest score; the sum of the exponentials as they are before they are rounded.
+    """
+    m = maximum(scores)
+    exps = exp(Alu(), Alu().add(scores, -m[..., None]))
+    return to_bf16(exps), m, total(exps, lanes)
 
 
 def merged(shares: Sequence[Share], alu: Alu | None = None) -> Floats:

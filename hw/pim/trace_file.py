@@ -147,6 +147,8 @@ def parse(
     given = {"size": 1, "bank": -1, "row": -1, "value": 0, "address": 0, "mask": 1}
     for field, text in zip(fields, values, strict=True):
         try:
+            if "_" in text or not text.isascii():  # which Python reads, and other readers cut off
+                raise ValueError
             value = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
         except ValueError:
             raise _malformed(name, f"{text[:40]!a} is no whole number") from None

@@ -80,7 +80,9 @@ class Fields:
         prefix = f"{ARCHITECTURE}."
         for key in sorted(self.held):
             if key.startswith(prefix) and key.removeprefix(prefix) not in KNOWN:
-                self.wrong(key, "It is not known, and could change what the model computes")
+                self.wrong(
+                    shorten(key)[1:-1], "It is not known, and could change what the model computes"
+                )
         d_model = self._size("d_model", "embedding_length")
         heads = self._size("heads", "attention.head_count")
         if d_model % heads and f"{prefix}attention.key_length" not in self.held:

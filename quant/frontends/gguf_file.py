@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import GateformerError, ModelError, Problems, ToolError
-from gateformer.quant.frontends import gguf_header
+from gateformer.quant.frontends import gguf_header, gguf_places
 from gateformer.quant.frontends.gguf_fields import Fields, error
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary
+from gateformer.quant.frontends.plain_json import shorten
 
 Floats = NDArray[np.float32]
 LARGEST = 1 << 31
@@ -76,9 +77,12 @@ def load(path: str | Path) -> Language:
         with it at once: E811 for metadata, E104 and E105 for tensors.
     """
     path = Path(path)
-    gguf_header.check(path)
+    header = gguf_header.check(path)
+    package = _package("gguf")
+    sizes = {kind.value: size for kind, size in package.GGML_QUANT_SIZES.items()}
+    gguf_places.check(path, header, sizes)
     try:
-        file = _package("gguf").GGUFReader(path)
+        file = package.GGUFReader(path)
     except DAMAGED as cause:
         raise _damaged(path, cause) from None
     fields = Fields(path, file.fields)
@@ -179,8 +183,11 @@ class _Tensors:
         known = import_module("gguf.quants")._type_traits
         plain = ("F32", "F16")
         found: list[GateformerError] = []
-        for name in sorted(self.held.keys() - expected.keys()):
-            cause = "A decoder of this kind has no such tensor, so it would be left out"
+        more = sorted(self.held.keys() - expected.keys())
+        if more:
+            others = f", nor {len(more) - 1} others that it holds" if more[1:] else ""
+            cause = f"A decoder of this kind has no such tensor{others}; it would be left out"
+            name = shorten(more[0])[1:-1]
             found.append(error("E811", self.path, name, cause, "Convert a plain LLaMA model"))
         for name, shape in expected.items():
             if name not in self.held:

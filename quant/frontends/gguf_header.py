@@ -1,13 +1,14 @@
 """The bounds of a GGUF file, looked at before any library reads it.
 
-Owns ``check``. Imports the errors. A file's own counts and lengths decide how far a reader goes, so
-each of them is held to the file's size first; a reader that trusts them can be sent into a loop
-without end.
+Owns ``check``, ``Header`` and ``Tensor``. Imports the errors. A file's own counts and lengths
+decide how far a reader goes, so each of them is held to the file's size first; a reader that trusts
+them can be sent into a loop without end.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -25,9 +26,55 @@ MOST_DIMENSIONS = 4
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Type of a value to its bytes; GGUF's specification, as are the two below."""
 STRING, LIST = 8, 9
+ALIGNMENT, ALIGNED = b"general.alignment", 4
+"""The key of the boundaries at which tensors begin, and its type."""
 
 
-def check(path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a header says of a tensor.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    sizes : tuple of int
+        Numbers of a row, rows, and so on.
+    kind : int
+        Number of its format.
+    offset : int
+        Its first byte, from where the tensors begin.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a header says of the bytes behind it.
+
+    Attributes
+    ----------
+    tensors : tuple of Tensor
+        In the file's order.
+    end : int
+        Bytes of the header.
+    alignment : int
+        Tensors begin at its multiples.
+    size : int
+        Bytes of the file.
+    """
+
+    tensors: tuple[Tensor, ...]
+    end: int
+    alignment: int
+    size: int
+
+
+def check(path: Path) -> Header:
     """Walk a file's header.
 
     Parameters
@@ -42,6 +89,8 @@ def check(path: Path) -> None:
     ModelError
         E101 where it is no GGUF file, cut off or contradictory, E107 for absurd counts.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise _error(path, "It is no plain file")  # a pipe would be waited for
     try:
         with path.open("rb") as stream:
             head = stream.read(len(MAGIC))
@@ -49,7 +98,7 @@ def check(path: Path) -> None:
                 cause = "Its first bytes are not GGUF's" if head else "It is empty"
                 raise _error(path, cause)
             with mmap(stream.fileno(), 0, access=ACCESS_READ) as data:
-                _Walk(path, data).header()
+                return _Walk(path, data).header()
     except OSError as error:
         cause = error.strerror or str(error)
         raise ConfigError(
@@ -62,19 +111,27 @@ class _Walk:
 
     def __init__(self, path: Path, data: mmap) -> None:
         self.path, self.data, self.at = path, data, len(MAGIC)
+        self.alignment = 32
 
-    def header(self) -> None:
+    def header(self) -> Header:
         version = self._number("I")
         if version not in VERSIONS:
             raise _error(self.path, f"It says version {version}; 2 and 3 in little-endian are read")
         tensors = self._count("Q", MOST_TENSORS, "tensors")
         for _ in range(self._count("Q", MOST_KEYS, "keys")):
-            self._text()
-            self._value(self._number("I"))
-        for _ in range(tensors):
-            self._text()
-            dimensions = self._count("I", MOST_DIMENSIONS, "dimensions of a tensor")
-            self._skip(8 * dimensions + 4 + 8)  # sizes, type, offset
+            key, kind = self._text(), self._number("I")
+            if key == ALIGNMENT and kind == ALIGNED:
+                self.alignment = self._number("I")
+            else:
+                self._value(kind)
+        found = tuple(self._tensor() for _ in range(tensors))
+        return Header(found, self.at, self.alignment, len(self.data))
+
+    def _tensor(self) -> Tensor:
+        name = self._text().decode("utf-8", "replace")
+        dimensions = self._count("I", MOST_DIMENSIONS, "dimensions of a tensor")
+        sizes = tuple(self._number("Q") for _ in range(dimensions))
+        return Tensor(name, sizes, self._number("I"), self._number("Q"))
 
     def _value(self, kind: int) -> None:
         if kind == STRING:
@@ -95,8 +152,10 @@ class _Walk:
             raise _error(self.path, f"A value has type {kind}, which is none, or a list of lists")
         return SIZES[kind]
 
-    def _text(self) -> None:
-        self._skip(self._count("Q", MOST_BYTES, "bytes of a string"))
+    def _text(self) -> bytes:
+        count = self._count("Q", MOST_BYTES, "bytes of a string")
+        self._skip(count)
+        return self.data[self.at - count : self.at]
 
     def _count(self, form: str, most: int, what: str) -> int:
         found = self._number(form)

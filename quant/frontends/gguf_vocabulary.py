@@ -6,7 +6,8 @@ tokenizers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -21,6 +22,8 @@ SPLITS = {"smollm": True, "gpt-2": False, "default": False}
 """Names of the ways in which a text is cut before merging, to whether digits stand alone."""
 CONTROL = 3
 """Type of a token that stands for no text."""
+NAMED = 5
+"""Characters without a token that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,12 @@ class Words:
         self._made.decoder = made.decoders.ByteLevel()
         special = [vocabulary.tokens[number] for number in sorted(vocabulary.control)]
         self._made.add_special_tokens([one for one in special if one])
+        self._lacked = frozenset(byte for byte, own in enumerate(_letters()) if own not in numbers)
+        special = sorted(filter(None, special), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+        # A token's letter stands for one byte; a control token for its name as it is.
+        ordinary = (len(one) for one in vocabulary.tokens)
+        self._longest = max(1, *ordinary, *(len(one.encode()) for one in special))
 
     def encode(self, text: str) -> list[int]:
         """Return a text's tokens; names of control tokens become these.
@@ -145,24 +154,80 @@ class Words:
         Raises
         ------
         DataError
-            E602 for a text of bytes that were not UTF-8.
+            E602 as ``check`` says.
+        """
+        self.check(text)
+        begin = self.vocabulary.begin
+        return [*([] if begin is None else [begin]), *self._made.encode(text).ids]
+
+    def check(self, text: str) -> None:
+        """Refuse what would be left out of a text's tokens.
+
+        Raises
+        ------
+        DataError
+            E602 for a text of bytes that were not UTF-8, or characters that the vocabulary lacks.
         """
         try:
-            text.encode("utf-8")
+            raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise DataError(
                 "E602",
                 "malformed data",
                 layer="text",
-                cause=f"Character {error.start} comes of a byte that is not UTF-8",
+                cause=f"A byte that is not UTF-8 stands at {_place(text, error.start)}",
                 fix="Give a text in UTF-8",
             ) from None
-        begin = self.vocabulary.begin
-        return [*([] if begin is None else [begin]), *self._made.encode(text).ids]
+        if not self._lacked.isdisjoint(raw):
+            self._refuse(text)
+
+    def least(self, text: str) -> int:
+        """Return how many tokens a text has at least, by the longest token's bytes; no search."""
+        begin = 0 if self.vocabulary.begin is None else 1
+        return begin - -len(text.encode("utf-8", "replace")) // self._longest
+
+    def _refuse(self, text: str) -> None:
+        """Raise where a character of a text, names of control tokens apart, has no token."""
+        found: dict[str, str] = {}
+        for at, letter in self._plain(text):
+            if letter in found or self._lacked.isdisjoint(letter.encode()):
+                continue
+            if len(found) == NAMED:
+                found[""] = "and others"
+                break
+            found[letter] = f"{letter!r} ({_place(text, at)})"
+        if found:
+            raise DataError(
+                "E602",
+                "malformed data",
+                layer="text",
+                cause=f"The model's vocabulary has no token for {', '.join(found.values())}",
+                fix="Leave these characters out, or take a model whose vocabulary has all bytes",
+            )
+
+    def _plain(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yield the characters that belong to no name of a control token, and where they stand."""
+        start = 0
+        for match in self._special.finditer(text) if self._special else ():
+            yield from enumerate(text[start : match.start()], start)
+            start = match.end()
+        yield from enumerate(text[start:], start)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens; control tokens leave none, cut characters a U+FFFD."""
         return str(self._made.decode(list(tokens), skip_special_tokens=True))
+
+
+def _place(text: str, at: int) -> str:
+    """Return where a character stands, as editors count."""
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _letters() -> list[str]:
+    """Return the letter by which byte-level BPE writes each byte: itself where that is visible."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    other = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in visible else chr(next(other)) for byte in range(256)]
 
 
 def _malformed(key: str, cause: str) -> PimError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -68,13 +69,17 @@ class CommandLog:
         """
         path = Path(path)
         part = path.with_name(f"{path.name}.part")
-        with part.open("wb") as raw:
-            if path.suffix == ".gz":
-                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
-                    self._write(stream)
-            else:
-                self._write(raw)
-        part.replace(path)
+        try:
+            with part.open("wb") as raw:
+                if path.suffix == ".gz":
+                    with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
+                        self._write(stream)
+                else:
+                    self._write(raw)
+            part.replace(path)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _write(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         block: list[str] = []
@@ -104,6 +109,8 @@ def read(path: str | Path) -> CommandLog:
         try:
             clock, channel, name, group, bank, row, column = line.split()
             fields_ = (clock, channel, group, bank, row, column)
+            if b"_" in line:  # which Python reads in numbers, and other readers cut off
+                raise ValueError
             numbers = [int(one) for one in fields_]
             rows.append((*numbers[:2], NUMBER[name.decode("ascii")], *numbers[2:]))
             if max(numbers) >= 1 << 62 or min(numbers) < -1:

@@ -7,12 +7,12 @@ where it is installed (the extra ``pim``); nothing needs it.
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from gateformer.quant.caching import user_cache
 from gateformer.quant.errors import ToolError
 from gateformer.sim.dram import kernel, tables
 
@@ -75,5 +75,4 @@ def _folder() -> Path:
     digest = hashlib.sha256()
     for part in (kernel, tables):
         digest.update(Path(str(part.__file__)).read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "gateformer" / "pim" / digest.hexdigest()[:16]
+    return user_cache("pim") / digest.hexdigest()[:16]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.hw.pim.device import Device
-from gateformer.hw.pim.device_file import MOST_CHANNELS
+from gateformer.hw.pim.device_limits import MOST_CHANNELS
 from gateformer.hw.pim.isa import COMMANDS, OPS, Instruction
 from gateformer.quant.errors import PimError
 from gateformer.sim.dram import kernel as python_kernel

@@ -14,7 +14,7 @@ from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Address, Floats, Integers, Layout, Part
 from gateformer.hw.pim.program import Step
-from gateformer.hw.pim.shares import Share, merged
+from gateformer.hw.pim.shares import Share, exponentials, merged
 from gateformer.sim.pim import words
 from gateformer.sim.pim.banks import Banks
 
@@ -143,8 +143,9 @@ class Attender:
         owner = self._owners(part, stored)
         weights = np.zeros_like(scores)
         for share in np.unique(owner):
-            weights[:, owner == share] = _exps(scores[:, owner == share])[1]
-        return to_bf16(weights)
+            mine = owner == share
+            weights[:, mine] = exponentials(scores[:, mine], self.lanes)[0]
+        return weights
 
     def _softmax(self, scores: Floats) -> Floats:
         return to_bf16(functions.softmax(scores, self.lanes))
@@ -179,19 +180,12 @@ class Attender:
             for share in (*range(part.splits), -1):
                 mine = owner == share
                 if mine.any():
-                    largest, exps = _exps(own[:, mine])
-                    weights = to_bf16(exps)
+                    weights, m, total = exponentials(own[:, mine], self.lanes)
                     o = sums[part][share] if share >= 0 else self._late(part, weights, late)
-                    shares.append(Share(largest, functions.total(exps, self.lanes), o))
+                    shares.append(Share(m, total, o))
         return to_bf16(merged(shares)).ravel()
 
     def _late(self, part: Part, weights: Floats, late: Floats) -> Floats:
         """Weight and sum values that wait, in FP32, tokens ascending; round once."""
         heads = late[:, part.first_head : part.first_head + part.heads].repeat(self.queries, 1)
         return to_bf16(functions.accumulate(weights, heads.swapaxes(0, 1)))
-
-
-def _exps(scores: Floats) -> tuple[Floats, Floats]:
-    """Return each head's largest score, and the exponentials of all below it."""
-    largest = functions.maximum(scores)
-    return largest, functions.exp(Alu(), Alu().add(scores, -largest[:, None]))

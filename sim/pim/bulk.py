@@ -1,9 +1,9 @@
 """A decoder's numbers without a memory: all tokens of a text at once, bit by bit the same.
 
-Owns ``Bulk``. Imports the decoder, products of many vectors and the ASIC's functions. It knows
-lanes and tiles, which fix the order of additions, but no address: ``data.Executor`` gives the same
-logits token by token from compiled programs, for mappings that leave a head's keys together and
-values that are written at once.
+Owns ``Bulk``. Imports the decoder, products of many vectors, the ASIC's functions and its choice of
+hidden numbers. It knows lanes and tiles, which fix the order of additions, but no address:
+``data.Executor`` gives the same logits token by token from compiled programs, for mappings that
+leave a head's keys together and values that are written at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Floats
 from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim.keeping import kept
 from gateformer.sim.pim.products import float_tiles, product
 from gateformer.sim.pim.vectors import AsicVectors, Vectors
 from gateformer.sim.pim.weights import Numbers, Weights, Whole
@@ -40,6 +41,8 @@ class Bulk:
         The ASIC's functions.
     lanes, widest, longest : int
         BF16 numbers of a column; inputs of a matrix' tile; tokens of a tile of values.
+    keep : float
+        Share of the hidden vector's columns that is multiplied with ``down``; BF16 weights only.
     compiled : bool or None
         As ``product`` takes it; the bits are the same.
     """
@@ -50,7 +53,12 @@ class Bulk:
     lanes: int = 16
     widest: int = 1024
     longest: int = 1024
+    keep: float = 1.0
     compiled: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep < 1 and isinstance(self.weights.head, Whole):
+            raise ValueError("columns are skipped with BF16 weights only")
 
     @classmethod
     def like(cls, compiler: Compiler, weights: Weights, vectors: Vectors | None = None) -> Bulk:
@@ -58,7 +66,8 @@ class Bulk:
         grid = compiler.layout.grid
         own = vectors or AsicVectors(compiler.lanes)
         longest = grid.slots * grid.lanes
-        return cls(compiler.decoder, weights, own, grid.lanes, grid.widest, longest)
+        keep = compiler.lowering.ffn_keep
+        return cls(compiler.decoder, weights, own, grid.lanes, grid.widest, longest, keep)
 
     def logits(
         self, tokens: Sequence[int], done: Callable[[int], None] = lambda block: None
@@ -127,7 +136,9 @@ class Bulk:
         gated, kind = self.decoder.gated, self.decoder.activation
         gate = x[:, 0::2] if gated else x
         found = to_bf16(self.vectors.activated(kind, gate))
-        return to_bf16(Alu().multiply(found, x[:, 1::2])) if gated else found
+        if gated:
+            found = to_bf16(Alu().multiply(found, x[:, 1::2]))
+        return kept(found, self.lanes, self.keep, self.widest) if self.keep < 1 else found
 
     def _attention(self, qkv: Floats) -> Floats:
         """Return attention's result: tokens x queries."""

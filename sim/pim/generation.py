@@ -102,7 +102,7 @@ def simulate(
     """
     decoder = _decoder(model)
     memory_device = _device(device, channels, asic_clock_ns)
-    _check(tokens, prompt, past, method, refresh)
+    _check(decoder, tokens, prompt, past, method, refresh)
 
     def compiled(decoder: Decoder) -> Compiler:
         return Compiler(
@@ -205,8 +205,15 @@ def _device(
     return found
 
 
-def _check(tokens: int, prompt: int, past: int, method: str, refresh: str) -> None:
+def _check(
+    decoder: Decoder, tokens: int, prompt: int, past: int, method: str, refresh: str
+) -> None:
     problems = []
+    before = past + prompt
+    if tokens > 0 < before < decoder.context < before + tokens:
+        cause = f"{tokens:,} behind {before:,} make {before + tokens:,}"
+        cause += f"; {decoder.name}'s context has {decoder.context:,}"
+        problems.append(_range("tokens", cause))
     if tokens < 1:
         problems.append(_range("tokens", f"It is {tokens}; at least 1 is generated"))
     for name, count in (("prompt", prompt), ("past", past)):

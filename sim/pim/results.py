@@ -135,9 +135,9 @@ class Generation:
 
     @property
     def row_hit_rate(self) -> float:
-        """Share of the accesses that found their row open."""
+        """Share of the accesses that found their row open; a refresh may close one unused."""
         opened = sum(self.counts.get(name, 0) for name in OPENS)
-        return 1 - opened / self.accesses if self.accesses else 0.0
+        return max(0.0, 1 - opened / self.accesses) if self.accesses else 0.0
 
     @property
     def row_hit_bound(self) -> float:

@@ -1,7 +1,8 @@
 """A language model on a simulated memory: its words from banks of bits, its clocks from the engine.
 
-Owns ``speak`` and ``Speech``. Imports the compiler, the banks' executor, the timeline and the bulk
-decoder. One program a token goes through both, so what is timed is what is computed.
+Owns ``speak``, ``fit``, ``check`` and ``Speech``. Imports the compiler, the banks' executor, the
+timeline and the bulk decoder. One program a token goes through both, so what is timed is what is
+computed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from gateformer.hw.pim.layout import Floats
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, MismatchError
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.collect import Collector
 from gateformer.sim.pim.data import Executor
 from gateformer.sim.pim.generation import OVERLAPPED
 from gateformer.sim.pim.memory import ClosedMemory, CommandMemory
+from gateformer.sim.pim.splitting import bulk_of
 from gateformer.sim.pim.timeline import serial, together
 from gateformer.sim.pim.weights import Weights
 
@@ -104,11 +105,13 @@ def speak(
         raise ConfigError(
             "E022", "setting out of range", layer="prompt", cause="It is empty", fix="Give a word"
         )
+    places = len(prompt) + count - 1
+    fit(decoder, len(prompt), count)
     compiler = Compiler(
         decoder,
         device,
         mapping,
-        tokens=len(prompt) + count - 1,
+        tokens=places,
         weights=form,
         parts=OVERLAPPED if overlap else 1,
     )
@@ -118,7 +121,7 @@ def speak(
     )
     times = Collector(device, together if overlap else serial, memory)
     tokens, logits = list(prompt), []
-    for position in range(len(prompt) + count - 1):
+    for position in range(places):
         chooses = position >= len(prompt) - 1
         program = compiler.token(position, logits=chooses, word=tokens[position])
         times.token(program)
@@ -141,6 +144,40 @@ def speak(
     )
 
 
+def fit(decoder: Decoder, given: int, count: int, *, at_least: bool = False) -> None:
+    """Hold a prompt and the words behind it to a model's context.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        The model.
+    given : int
+        Tokens of the prompt.
+    count : int
+        Words.
+    at_least : bool
+        Whether the prompt may have more tokens than that.
+
+    Raises
+    ------
+    ConfigError
+        E022 where they do not fit.
+    """
+    places, most = given + count - 1, decoder.context
+    if places <= most:
+        return
+    more, free = (" or more" if at_least else ""), most - given + 1
+    noun = "token" if given == 1 else "tokens"
+    cause = (
+        f"The prompt has {given:,}{more} {noun}, and {count:,} are to be generated: but for the "
+        f"last, that is {places:,}{more}; {decoder.name}'s context has {most:,}"
+    )
+    layer, fix = "prompt", "Shorten the prompt"
+    if free > 0:
+        layer, fix = "tokens", f"Generate {free:,} at most, or shorten the prompt"
+    raise ConfigError("E022", "setting out of range", layer=layer, cause=cause, fix=fix)
+
+
 def check(speech: Speech, weights: Weights) -> Floats:
     """Compute all logits once more without any address, and compare every bit.
 
@@ -151,21 +188,10 @@ def check(speech: Speech, weights: Weights) -> Floats:
 
     Raises
     ------
-    ConfigError
-        E022 for a mapping that splits keys, which has no such second way.
     MismatchError
         E401 where a bit differs.
     """
-    layout = speech.compiler.layout
-    if layout.mapping == "stream-k":
-        raise ConfigError(
-            "E022",
-            "setting out of range",
-            layer="check",
-            cause="Mapping stream-k splits keys over channels, which the plain decoder does not",
-            fix="Take mapping pim-gpt or interleaved",
-        )
-    bulk = Bulk.like(speech.compiler, weights)
+    bulk = bulk_of(speech.compiler, weights)
     tokens = [*speech.prompt, *speech.words][: len(speech.prompt) + len(speech.words) - 1]
     expected = bulk.logits(tokens)[len(speech.prompt) - 1 :]
     differ = (expected.view(np.uint32) != speech.logits.view(np.uint32)).any(1)

@@ -1,6 +1,6 @@
 """The simulators as programs: where they are, what they need, and how they fail.
 
-Owns the environment of simulator subprocesses. Imports the errors only.
+Owns the environment of simulator subprocesses. Imports the errors and the signals.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from gateformer.quant.errors import ToolError
+from gateformer.quant.signals import heeding_signals
 from gateformer.quant.tools import require_tool
 
 Simulator = Literal["icarus", "verilator"]
@@ -79,21 +82,36 @@ def run_tool(
 ) -> None:
     """Run a tool, its output in a log.
 
+    It and what it starts are a group of their own, which ends where this call is left by Ctrl-C or
+    a request to end: nothing runs on, or writes into a folder that is about to go.
+
     Raises
     ------
     ToolError
         E502 where it fails; the log's last lines are the cause.
     """
-    with log.open("a", encoding="utf-8") as out:
-        done = subprocess.run(
-            command, cwd=folder, env=dict(environment), stdout=out, stderr=out, check=False
+    with log.open("a", encoding="utf-8") as out, heeding_signals():
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
-    if done.returncode:
+        try:
+            code = process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if code:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if "FATAL" in line or "rror" in line] or lines
         raise ToolError(
             "E502",
-            f"{Path(command[0]).name} failed with exit code {done.returncode}",
+            f"{Path(command[0]).name} failed with exit code {code}",
             cause=" / ".join(told[-4:]),
             fix=f"See {log}.",
         )

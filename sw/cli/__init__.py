@@ -56,6 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except typer.Exit as end:
         return end.exit_code
+    except SystemExit as end:
+        # rich ends the process itself where the output's reader went away, with another code.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return failures.report(end.__context__, as_json=False)
     except (Exception, KeyboardInterrupt) as error:
         return failures.report(failures.explain(error), as_json="--json" in arguments)
     return result if isinstance(result, int) else 0

@@ -25,7 +25,9 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def explain(error: BaseException) -> BaseException:
     """Turn what the user can act upon into a `GateformerError`; leave a defect as it is."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted(fix="Nothing is half-written; `run` goes on after its last whole step")
+        return Interrupted(
+            fix="Nothing is half-written: the same command goes on with what is whole"
+        )
     if isinstance(error, typer.TyperException):
         cause = error.format_message().replace("Value error, ", "")
         return ConfigError("E005", "invalid command line", cause=cause)
@@ -44,7 +46,7 @@ def explain_os(error: OSError) -> BaseException:
             "E702",
             "permission denied",
             layer=place,
-            fix="Choose another folder with --out, or change the permissions",
+            fix="Choose another place, or change the permissions",
         )
     if place is None:
         return error

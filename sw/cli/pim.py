@@ -61,7 +61,11 @@ Prompt = Annotated[int, typer.Option(min=0, help="Tokens of the prompt before th
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME|FILE", help="One of `pim devices`, or a TOML file.")
 ]
-Mapping = Annotated[str, typer.Option(help="How weights and caches lie in the banks.")]
+MAPPINGS = "pim-gpt, stream-k, interleaved"
+"""For help screens, which import no simulator."""
+Mapping = Annotated[
+    str, typer.Option(metavar="NAME", help=f"How weights and caches lie in the banks: {MAPPINGS}.")
+]
 RefreshOption = Annotated[Refreshing, typer.Option(help="Which command refreshes.")]
 Hot = Annotated[bool, typer.Option("--hot", help="Refresh twice as often, as above 85 °C.")]
 Overlap = Annotated[bool, typer.Option("--overlap", help="Let ASIC and memory work together.")]
@@ -202,10 +206,18 @@ def sweep(
         str | None,
         typer.Option(metavar="N,N,...", help="Numbers of channels; by default the device's."),
     ] = None,
-    mapping: Annotated[str, typer.Option(metavar="NAME,...", help="Mappings.")] = "pim-gpt",
-    device: Annotated[str, typer.Option(metavar="NAME,...", help="Devices.")] = "pim-gpt",
-    refresh: Annotated[str, typer.Option(metavar="NAME,...", help="Policies.")] = "all-bank",
-    weights: Annotated[str, typer.Option(metavar="NAME,...", help="Formats.")] = "bf16",
+    mapping: Annotated[
+        str, typer.Option(metavar="NAME,...", help=f"Some of {MAPPINGS}.")
+    ] = "pim-gpt",
+    device: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Some of `pim devices`, or TOML files.")
+    ] = "pim-gpt",
+    refresh: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Some of all-bank, per-bank, none.")
+    ] = "all-bank",
+    weights: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Some of bf16, int8, int4.")
+    ] = "bf16",
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batches.")] = "1",
     overlap: Annotated[
         str, typer.Option(metavar="off,on", help="ASIC and memory together.")

@@ -18,7 +18,7 @@ from gateformer.quant.errors import ConfigError
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary, Words
 from gateformer.sim.dram.refresh import Refresh
-from gateformer.sim.pim.speaking import Speech, check, speak
+from gateformer.sim.pim.speaking import Speech, check, fit, speak
 from gateformer.sim.pim.weights import of_language
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ def generate(
     checked : bool
         Whether all logits are computed once more, without any address, and compared bit by bit;
         and put beside float32.
+
+    Raises
+    ------
+    DataError
+        E602 for characters of the prompt that the model's vocabulary lacks.
+    ConfigError
+        E022 where prompt and words exceed the model's context; E005 for marks that it lacks.
     """
     memory = devices.load(device)
     if channels is not None:
@@ -67,8 +74,14 @@ def generate(
     with waiting(f"reading {model.name}"):
         found = gguf_file.load(model)
         words = Words(found.vocabulary)
+        text = _asked(prompt, found.vocabulary) if chat else prompt
+        least = words.least(text)
+        if least > found.decoder.context:  # no need to cut megabytes into tokens
+            fit(found.decoder, least, tokens, at_least=True)
+        words.check(prompt)  # before marks go round it: a message counts the user's own columns
+        given = words.encode(text)
+        fit(found.decoder, len(given), tokens)
         numbers = of_language(found, weights)
-    given = words.encode(_asked(prompt, found.vocabulary) if chat else prompt)
     with waiting(f"{found.decoder.name}: {tokens:,} tokens", tokens) as step:
         speech = speak(
             found.decoder,

@@ -27,7 +27,8 @@ from gateformer.hw.pim.device import Device
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
 from gateformer.quant import language
-from gateformer.quant.errors import DataError
+from gateformer.quant.caching import user_cache
+from gateformer.quant.errors import ConfigError, DataError, RunError
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_file import Floats, Language
 from gateformer.quant.frontends.gguf_vocabulary import Words
@@ -49,6 +50,8 @@ SOURCES = (
     "gateformer.sim.pim.words",
 )
 """Modules that decide what a variant computes: where one changes, results are made again."""
+LARGEST = 1 << 26
+"""Bytes of the largest text that is read: far more than any model's context takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +131,43 @@ def perplexity(
     Raises
     ------
     DataError
-        E604 for a text that is too short, E605 where there is none, E602 where it is not UTF-8.
+        E604 for a text that is too short, E605 where there is none, E602 where it is not UTF-8 or
+        has characters that the vocabulary lacks.
+    ConfigError
+        E022 for more tokens than the model's context.
+    RunError
+        E702 where results cannot be kept.
+    PimError
+        E804 for a device without one of the formats.
     """
     memory = devices.load(device)
     words_ = _read(text)
     with waiting(f"reading {model.name}"):
         found = gguf_file.load(model)
+        if tokens > found.decoder.context:
+            raise ConfigError(
+                "E022",
+                "setting out of range",
+                layer="tokens",
+                cause=f"{tokens:,} are to be foretold; {found.decoder.name}'s context has "
+                f"{found.decoder.context:,}",
+                fix=f"Take --tokens {found.decoder.context} at most",
+            )
         some = Words(found.vocabulary).encode(words_)[: tokens + 1]
     if len(some) <= tokens:
         raise DataError(
             "E604",
             "text too short",
             layer=str(text),
-            cause=f"It has {len(some)} tokens; {tokens} are to be foretold behind the first",
+            cause=f"It has {len(some):,} tokens; {tokens:,} are to be foretold behind the first",
             fix="Give a longer text, or fewer --tokens",
         )
+    for variant in VARIANTS:  # what a device lacks is said before minutes of measuring
+        if variant.weights:
+            Compiler(found.decoder, memory, tokens=tokens, weights=variant.weights)
     content = hashlib.sha256(model.read_bytes()).hexdigest()
-    kept = folder or _folder()
+    kept = folder or user_cache("perplexity")
+    _refuse_closed(kept)
     exact: list[Floats] = []
 
     def plain() -> Floats:
@@ -231,7 +254,17 @@ def _read(text: Path | None) -> str:
 
         return "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
     try:
-        return text.read_text("utf-8")
+        with text.open("rb") as stream:
+            raw = stream.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise DataError(
+                "E602",
+                "malformed data",
+                layer=str(text),
+                cause=f"It has more than {LARGEST >> 20} MiB",
+                fix="Give the part of it that is to be foretold",
+            )
+        return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         cause = error.strerror or str(error)
         raise DataError(
@@ -264,9 +297,17 @@ def _code() -> str:
     return found.hexdigest()
 
 
-def _folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "gateformer" / "perplexity"
+def _refuse_closed(folder: Path) -> None:
+    """Raise where results cannot be kept, before minutes of measuring."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RunError(
+            "E702",
+            "permission denied",
+            layer=str(folder),
+            cause="Results cannot be kept there",
+            fix="Set XDG_CACHE_HOME to a folder of your own",
+        )
 
 
 def _known(place: Path) -> Outcome | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gateformer.flow.cache import user_cache
 from gateformer.hw.pim import device as memory
 from gateformer.hw.pim.device import Policy
 from gateformer.hw.pim.trace_file import read
 from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block, percent
 from gateformer.pim.waiting import waiting
+from gateformer.quant.caching import user_cache
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.replay import Replay
 from gateformer.sim.dram.replay import replay as replayed
@@ -65,7 +65,7 @@ def replay(
         E402 or E405 where the Verilog does something else.
     """
     if commands is not None:
-        refuse_place(commands)
+        refuse_place(commands, trace, timing)
     device = memory.load(timing)
     refresh = Refresh(device.refresh.policy if policy is None else policy, double=hot)
     with waiting(f"replaying {trace}"):

@@ -83,7 +83,7 @@ def simulate(
     if out is not None:
         refuse_strangers(out.absolute())
     if trace is not None:
-        refuse_place(trace)
+        refuse_place(trace, model, str(settings["device"]))
     with waiting(f"{model}: {settings['tokens']:,} tokens"):
         found = generate(model, **settings)
     rows = versus(found)

@@ -53,6 +53,7 @@ def device(draw: random.Random, channels: int, policy: Policy, double: bool) -> 
     base = load("gddr6-aim")
     style = draw.choice(("bits", "small", "wide", "near", "mixed", "mixed"))
     timing = {name: _time(draw, style, value) for name, value in base.timing.items()}
+    timing["nBL"] = max(timing["nBL"], 1)  # a device without would be refused
     timing["nRC"] = max(timing["nRC"], timing["nRAS"])
     timing["nREFI"] = timing["nRFC"] + 1
     groups, in_group = draw.choice(((4, 4), (4, 4), (1, 1), (1, 4), (4, 1), (2, 3), (8, 4)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from flows.tiny import Answer, Call
 
 from gateformer.cli import main
+from gateformer.hw.pim import mapping
+from gateformer.sim.dram.commands import CommandLog
 
 GIGABYTE = 1 << 30
 ORACLE = Path(__file__).parents[3] / "shared" / "pim"
@@ -164,6 +167,7 @@ def hostile_files(folder: Path) -> None:
     (folder / "fields.cmds").write_text("1 0 ACT16 -1 -1 7 -1\n2 0 MAC16\n")
     (folder / "name.cmds").write_text("1 0 ACTIVATE -1 -1 7 -1\n")
     (folder / "word.cmds").write_text("1 zero ACT16 -1 -1 7 -1\n")
+    (folder / "under.cmds").write_text("1_0 0 ACT16 -1 -1 7 -1\n")
     (folder / "binary.cmds").write_bytes(bytes(range(256)) * 40)
     (folder / "empty.cmds").touch()
     (folder / "early.cmds").write_text("1 0 ACT16 -1 -1 7 -1\n5 0 MAC16 -1 -1 7 0\n")
@@ -230,6 +234,7 @@ HOSTILE = [
     (checking("fields.cmds"), 10, "E810", "fields.cmds:2'.*3 fields"),
     (checking("name.cmds"), 10, "E810", "name.cmds:1'"),
     (checking("word.cmds"), 10, "E810", "word.cmds:1'"),
+    (checking("under.cmds"), 10, "E810", "under.cmds:1'.*must be whole numbers"),
     (checking("binary.cmds"), 10, "E810", "binary.cmds:1'"),
     (checking("empty.cmds"), 10, "E810", "empty.cmds"),
     (checking("endless.cmds"), 10, "E809", "endless.cmds:1'"),
@@ -284,14 +289,67 @@ def test_hostile_input(
 ) -> None:
     hostile_files(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    start = time.perf_counter()
+    start = time.process_time()
     found, answer, said = call(*arguments)
     assert found == exit_code, said
     assert code in said
     assert re.search(words, said), said
     assert answer["exit_code"] == exit_code
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 30
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("pipe", "output is no plain file: 'pipe'. The new file would take the place of a link"),
+        ("link", "output is no plain file: 'link'"),
+        ("/dev/null", "output is no plain file: '/dev/null'"),
+        ("/dev/stdout", "output is no plain file"),
+        ("ok.trace", "output is an input: 'ok.trace'. It would be lost. Name another file"),
+        ("./ok.toml", "output is an input"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_not_lost(
+    call: Call, tmp_path: Path, place: str, words: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("config.json")
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    device = os.lstat(place).st_rdev if place.startswith("/") else 0
+    for words_ in (
+        ("replay", "ok.trace", "--timing", "ok.toml", "--commands", place),
+        simulating("config.json", "--device", "ok.toml", "--trace", place),
+    ):
+        if words_[0] == "simulate" and place == "ok.trace":
+            continue  # which it does not read
+        code, _, said = call(*words_)
+        assert code == 2 and "E005" in said
+        assert words in said
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert not device or os.lstat(place).st_rdev == device
+
+
+def test_a_folder_that_takes_no_file(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before anything runs; as the superuser nothing would refuse it."""
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
+    code, _, said = call("replay", "ok.trace", "--timing", "ok.toml", "--commands", "out.cmds")
+    assert code == 9
+    assert "E702 permission denied: '.'. Nothing can be written there." in said
+
+
+def test_a_log_that_is_cut_short_leaves_nothing(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CommandLog, "_write", interrupted)
+    code, _, _ = call("replay", "ok.trace", "--timing", "ok.toml", "--commands", "out.cmds")
+    assert code == 130
+    assert not [*tmp_path.glob("out*")]
 
 
 def test_simulate_writes_page_json_and_trace(call: Call, tmp_path: Path) -> None:
@@ -408,6 +466,24 @@ def test_help_imports_no_simulator(words: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Usage: gateformer pim" in done.stdout
     assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("command", ["simulate", "generate", "sweep"])
+def test_help_lists_what_an_option_takes(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["pim", command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert ", ".join(mapping.names()) in said
+    if command == "sweep":
+        assert "all-bank, per-bank, none" in said and "bf16, int8, int4" in said
+
+
+def test_devices_of_one_paper_are_told_apart(call: Call) -> None:
+    _, answer, _ = call("devices")
+    sources = [one["source"] for one in answer["devices"]]
+    assert len(set(sources)) == len(sources)
 
 
 def test_people_get_tables(

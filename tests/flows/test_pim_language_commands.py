@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from unit.gguf_models import WORDS, File
 from gateformer.cli import main
 from gateformer.pim import perplexity as measuring
 from gateformer.quant.errors import MismatchError
-from gateformer.sim.pim import simulate, speaking
+from gateformer.sim.pim import simulate
+from gateformer.sim.pim.bulk import Bulk
 
 pytest.importorskip("gguf")
 pytest.importorskip("tokenizers")
@@ -43,7 +46,16 @@ def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, An
 
 @pytest.mark.parametrize(
     "extra",
-    [[], ["--overlap"], ["--weights", "int8"], ["--channels", "2"], ["--device", "pim-rtl"]],
+    [
+        [],
+        ["--overlap"],
+        ["--weights", "int8"],
+        ["--channels", "2"],
+        ["--device", "pim-rtl"],
+        ["--mapping", "interleaved"],
+        ["--mapping", "stream-k"],
+        ["--mapping", "stream-k", "--overlap", "--channels", "1"],
+    ],
 )
 def test_generate(extra: list[str], model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["generate", model, "--prompt", "ab c", "--tokens", "6", "--check", *extra]
@@ -81,11 +93,68 @@ def test_a_question_needs_chatml(model: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (
+            ["--prompt", "ab c", "--tokens", "300"],
+            "E022 setting out of range: 'tokens'. The prompt has 2 tokens, and 300 are to be "
+            "generated: but for the last, that is 301; small's context has 256. Generate 255 at "
+            "most, or shorten the prompt.",
+        ),
+        (
+            ["--prompt", "ab", "--tokens", "257"],
+            "E022 setting out of range: 'tokens'. The prompt has 1 token, and 257 are to be "
+            "generated: but for the last, that is 257; small's context has 256. Generate 256 at "
+            "most, or shorten the prompt.",
+        ),
+        (
+            ["--prompt", "ab" * 2000],
+            "E022 setting out of range: 'prompt'. The prompt has 334 or more tokens, and 64 are "
+            "to be generated: but for the last, that is 397 or more; small's context has 256. "
+            "Shorten the prompt.",
+        ),
+        (
+            ["--prompt", "ab c12\n" * 52],
+            "E022 setting out of range: 'prompt'. The prompt has 260 tokens, and 64 are to be "
+            "generated: but for the last, that is 323; small's context has 256. Shorten the "
+            "prompt.",
+        ),
+        (
+            ["--prompt", "ab\nc: d"],
+            "E602 malformed data: 'text'. The model's vocabulary has no token for ':' (line 2, "
+            "column 2), 'd' (line 2, column 4). Leave these characters out, or take a model "
+            "whose vocabulary has all bytes.",
+        ),
+    ],
+)
+def test_prompts_that_do_not_fit_say_what_they_have(
+    extra: list[str], says: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pim", "generate", str(model), *extra]) > 1
+    assert " ".join(capsys.readouterr().err.split()) == says
+
+
+def test_the_whole_context_can_be_used(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("generate", model, "--prompt", "ab c12\n" * 51, "--tokens", "2")
+    assert len(told(capsys, *command)["prompt_tokens"]) == 255
+
+
+def test_a_prompt_that_cannot_fit_is_refused_at_once(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateformer.pim.generating import Words, generate
+    from gateformer.quant.errors import ConfigError
+
+    monkeypatch.setattr(Words, "encode", lambda self, text: pytest.fail("it was cut into tokens"))
+    with pytest.raises(ConfigError, match="The prompt has 250,000 or more tokens"):
+        generate(model, "ab " * 1_000_000)
+
+
+@pytest.mark.parametrize(
     ("extra", "code"),
     [
         (["--prompt", ""], "E022"),
         (["--prompt", "ab", "--tokens", "300"], "E022"),
-        (["--prompt", "ab", "--mapping", "stream-k", "--check"], "E022"),
         (["--prompt", "ab", "--device", "no-such"], "E807"),
     ],
 )
@@ -107,14 +176,14 @@ def test_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_wrong_bit_is_noticed(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = speaking.Bulk.logits
+    kept = Bulk.logits
 
     def wrong(self: object, tokens: list[int]) -> np.ndarray:
         found = kept(self, tokens)  # type: ignore[arg-type]
         found[-1, -1] = np.nextafter(found[-1, -1], np.float32(9))
         return found
 
-    monkeypatch.setattr(speaking.Bulk, "logits", wrong)
+    monkeypatch.setattr(Bulk, "logits", wrong)
     command = ["pim", "generate", str(model), "--prompt", "ab", "--tokens", "3", "--check"]
     assert main(command) == MismatchError.exit_code
     assert "E401" in capsys.readouterr().err
@@ -172,6 +241,69 @@ def test_texts_that_cannot_be(
     latin.write_bytes(b"caf\xe9")
     short = tmp_path / "short.txt"
     short.write_text("ab")
+    other = tmp_path / "other.txt"
+    other.write_text("ab c\n" * 2000 + "ab\x04")
+    command = ["pim", "perplexity", str(model), "--text", str(other), "--tokens"]
+    assert main([*command, "99"]) > 1
+    assert "no token for '\\x04' (line 2001, column 3)" in capsys.readouterr().err
+    assert main([*command, "257"]) > 1
+    assert "257 are to be foretold; small's context has 256. Take --tokens 256" in (
+        capsys.readouterr().err
+    )
+    assert main([*command[:4], "/dev/zero", "--tokens", "99"]) > 1
+    assert "E602 malformed data: '/dev/zero'. It has more than 64 MiB" in capsys.readouterr().err
     for path, code in ((latin, "E602"), (short, "E604"), (tmp_path / "no.txt", "E605")):
-        assert main(["pim", "perplexity", str(model), "--text", str(path)]) > 1
+        assert main([*command[:4], str(path), "--tokens", "99"]) > 1
         assert code in capsys.readouterr().err
+
+
+def test_a_device_without_a_format_is_refused_before_anything_is_measured(
+    model: Path,
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shipped = resources.files("gateformer.hw.pim") / "devices" / "pim-gpt.toml"
+    own = tmp_path / "own.toml"
+    own.write_text(shipped.read_text("utf-8").replace(", int4 = 64", ""), "utf-8")
+    monkeypatch.setattr(measuring, "_measure", lambda *_: pytest.fail("something was measured"))
+    command = ["pim", "perplexity", str(model), "--text", str(text), "--tokens", "40"]
+    assert main([*command, "--device", str(own)]) == 10
+    assert "E804 no multipliers for these weights: 'own'. It has no int4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blocked", ["a file", "not ours"])
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_measured(
+    blocked: str,
+    model: Path,
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(measuring, "_measure", lambda *_: pytest.fail("something was measured"))
+    if blocked == "a file":
+        (tmp_path / "cache").write_text("")
+    else:
+        kept = os.access
+        monkeypatch.setattr(
+            os, "access", lambda place, mode: not str(place).endswith("ity") and kept(place, mode)
+        )
+    command = ["pim", "perplexity", str(model), "--text", str(text), "--tokens", "40"]
+    assert main(command) == 9
+    said = "E706 file system error" if blocked == "a file" else "Set XDG_CACHE_HOME to a folder"
+    assert said in capsys.readouterr().err
+
+
+def test_a_relative_cache_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateformer.quant.caching import user_cache
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("relative", "", "../up"):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert user_cache("perplexity") == tmp_path / ".cache" / "gateformer" / "perplexity"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    assert user_cache("perplexity") == tmp_path / "own" / "gateformer" / "perplexity"

@@ -16,6 +16,7 @@ from gateformer.hw.pim.compile import Compiler
 from gateformer.quant.decoder import Decoder
 from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.data import Executor
+from gateformer.sim.pim.splitting import bulk_of
 from gateformer.sim.pim.vectors import AsicVectors
 from gateformer.sim.pim.weights import Weights, random_weights
 
@@ -123,13 +124,37 @@ def test_values_that_wait(name: str, v_batch: int, sram: int, mapping: str) -> N
         assert agree(ours.token(position, word), theirs.token(word))
 
 
-@pytest.mark.parametrize(("parts", "channels", "count"), [(1, 2, 40), (2, 1, 40), (3, 1, 40)])
-def test_keys_split_over_channels_and_chunks(parts: int, channels: int, count: int) -> None:
-    weights = random_weights(GPT)
-    ours = Executor(compiler(GPT, "stream-k", parts=parts, channels=channels), weights)
-    theirs = plain(GPT, weights, channels=channels, parts=parts)
-    for position, word in enumerate(words_of(GPT, count)):
-        assert agree(ours.token(position, word), theirs.token(word))
+@pytest.mark.parametrize(
+    ("name", "parts", "channels", "count"),
+    [
+        ("gpt", 1, 2, 40), ("gpt", 2, 1, 40), ("gpt", 3, 1, 40), ("llama", 2, 2, 50),
+        ("odd", 1, 3, 40), ("relu", 1, 1, 20),
+    ],
+)  # fmt: skip
+def test_keys_split_over_channels_and_chunks(
+    name: str, parts: int, channels: int, count: int
+) -> None:
+    decoder = SHAPES[name]
+    weights, words = random_weights(decoder), words_of(decoder, count)
+    ours = Executor(compiler(decoder, "stream-k", parts=parts, channels=channels), weights)
+    theirs = plain(decoder, weights, channels=channels, parts=parts)
+    every = [theirs.token(word) for word in words]
+    for position, word in enumerate(words):
+        assert agree(ours.token(position, word), every[position])
+    assert agree(bulk_of(ours.compiler, weights).logits(words), np.array(every))
+
+
+def test_chunks_that_the_asic_s_memory_asks_for() -> None:
+    """They come with the tokens: 300 of them, on one channel, as many as its scores fit."""
+    decoder = replace(LLAMA, layers=1, d_model=16, heads=2, kv_heads=1, d_head=8, d_ff=16, vocab=20)
+    weights, words = random_weights(decoder), words_of(decoder, 300)
+    made = compiler(decoder, "stream-k", channels=1, tokens=300, sram=700)
+    attention, cache = made.lowering.attention, made.layout.caches[0]
+    chunks = [len(attention.parts(cache, position)) for position in range(300)]
+    assert chunks[0] == 1 and chunks[-1] > 3 and chunks == sorted(chunks)
+    ours = Executor(made, weights)
+    found = np.array([ours.token(position, word) for position, word in enumerate(words)])
+    assert agree(bulk_of(made, weights).logits(words), found)
 
 
 def test_more_tokens_than_the_buffer_holds() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 from pathlib import Path
 
@@ -239,6 +241,13 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
             gguf_file.load(path)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.gguf"
+    os.mkfifo(path)
+    with pytest.raises(GateformerError, match=r"E101 .*It is no plain file"):
+        gguf_file.load(path)
+
+
 def test_counts_that_are_absurd(tmp_path: Path) -> None:
     start = b"GGUF" + struct.pack("<I", 3)
     text = struct.pack("<Q", 1) + b"k"
@@ -282,5 +291,135 @@ def test_files_that_are_cut_or_damaged(tmp_path: Path) -> None:
 
 def test_a_text_of_bytes_that_are_no_utf_8(tmp_path: Path) -> None:
     words = Words(gguf_file.load(File().write(tmp_path / "m.gguf")).vocabulary)
-    with pytest.raises(DataError, match=r"Character 1 comes of a byte that is not UTF-8"):
-        words.encode("a\udcff")
+    with pytest.raises(DataError, match=r"not UTF-8 stands at line 2, column 2"):
+        words.encode("ab\na\udcff")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("abx c", "no token for 'x' (line 1, column 3). Leave"),
+        ("ab\nc xé\n\x04", "'x' (line 2, column 3), 'é' (line 2, column 4), '\\x04' (line 3, col"),
+        ("<|end|>x<|end|>x", "no token for 'x' (line 1, column 8). Leave"),
+        ("<|end>", "'<' (line 1, column 1), '|' (line 1, column 2), 'e' (line 1, column 3), 'n' ("),
+        ("defghijklm", "'h' (line 1, column 5), and others. Leave"),
+    ],
+)
+def test_characters_that_a_vocabulary_lacks(text: str, says: str, tmp_path: Path) -> None:
+    words = Words(gguf_file.load(File().write(tmp_path / "m.gguf")).vocabulary)
+    with pytest.raises(DataError, match="E602") as caught:
+        words.encode(text)
+    assert says in str(caught.value)
+    assert words.encode("<|im_start|>ab<|end|>") == [1, 6, 0]  # names of control tokens are some
+
+
+def test_a_vocabulary_of_all_bytes_takes_every_text(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    plain = gguf_file.load(File().write(tmp_path / "m.gguf")).vocabulary
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    more = replace(plain, tokens=(*dict.fromkeys((*plain.tokens, *letters)),))
+    text = "a\x00\x04\x7fé\u3042\U000f0000 \U0010ffff"
+    words = Words(more)
+    assert words.decode(words.encode(text)) == text
+    for place, letter in enumerate(letters):
+        few = tuple(one for one in more.tokens if one != letter)
+        merges = tuple(one for one in more.merges if letter not in one)
+        lacking = Words(replace(more, tokens=few, merges=merges, control=frozenset()))
+        raw = bytes(lacking._lacked)
+        assert len(raw) == 1, place
+        if raw < b"\x80":
+            with pytest.raises(DataError, match=re.escape(repr(raw.decode()))):
+                lacking.encode("\n" + raw.decode())
+
+
+def test_the_longest_token_bounds_a_text_s_tokens(tmp_path: Path) -> None:
+    words = Words(gguf_file.load(File().write(tmp_path / "m.gguf")).vocabulary)
+    assert words.least("") == 0
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        parts = rng.choice(["a", "b", "ab", " c", "1", "\n", "<|im_start|>"], 20)
+        text = "".join(parts.tolist())
+        least = words.least(text)
+        assert least == -(-len(text) // len("<|im_start|>"))
+        assert least <= len(words.encode(text))
+
+
+def placed(raw: bytes, name: str) -> int:
+    """Return where a header says a tensor's first size; format and offset follow its two."""
+    text = struct.pack("<Q", len(name)) + name.encode()
+    return raw.index(text) + len(text) + 4
+
+
+def told_of(path: Path, raw: bytes) -> list[str]:
+    """Load a file's bytes; return what is said."""
+    path.write_bytes(raw)
+    with pytest.raises(GateformerError) as caught:
+        gguf_file.load(path)
+    return [str(one) for one in getattr(caught.value, "errors", [caught.value])]
+
+
+ONE, TWO = "blk.0.attn_q.weight", "blk.0.attn_output.weight"
+
+
+@pytest.mark.parametrize(
+    ("back", "form", "value", "says"),
+    [
+        (20, "<Q", 0, f"on are those of '{TWO}' too"),
+        (20, "<Q", 64, f"on are those of '{TWO}' too"),
+        (20, "<Q", 33, f"'a.gguf: {ONE}'. It begins at byte "),
+        (20, "<Q", 1 << 40, f"'a.gguf: {ONE}'. Its 16,384 bytes from 1,099,511,6"),
+        (20, "<Q", (1 << 63) - 4096, "end behind the file's"),
+        (16, "<I", 999, f"'a.gguf: {ONE}'. Its format 999 is none that gguf knows"),
+        (16, "<I", 8, f"'a.gguf: {ONE}'. Its rows of 65 are no whole blocks of 32 numbers"),
+        (0, "<Q", 1 << 62, "end behind the file's"),
+        (0, "<Q", 1 << 63, "end behind the file's"),
+        (0, "<Q", 66, f"on are those of '{ONE}' too"),
+    ],
+)
+def test_tensors_whose_bytes_are_not_their_own(
+    back: int, form: str, value: int, says: str, tmp_path: Path
+) -> None:
+    raw = bytearray(File().write(tmp_path / "a.gguf").read_bytes())
+    at, other = placed(raw, ONE), placed(raw, TWO)
+    if back == 20:
+        value += struct.unpack_from("<Q", raw, other + 20)[0]
+    if back == 16:
+        struct.pack_into("<Q", raw, at, 65)
+    struct.pack_into(form, raw, at + back, value)
+    found = told_of(tmp_path / "a.gguf", bytes(raw))
+    assert all("E104" in one for one in found)
+    assert says in "\n".join(found)
+
+
+def test_a_file_that_is_cut_off_says_so_once(tmp_path: Path) -> None:
+    raw = File().write(tmp_path / "a.gguf").read_bytes()
+    (told,) = told_of(tmp_path / "a.gguf", raw[: len(raw) // 2])
+    assert f"end behind the file's {len(raw) // 2:,}, and so do " in told
+
+
+@pytest.mark.parametrize("value", [0, 3, 1 << 31])
+def test_alignments_that_cannot_be(value: int, tmp_path: Path) -> None:
+    file = File()
+    file.fields["general.alignment"] = 32
+    raw = bytearray(file.write(tmp_path / "a.gguf").read_bytes())
+    key = b"general.alignment"
+    struct.pack_into("<I", raw, raw.index(key) + len(key) + 4, value)
+    told = "\n".join(told_of(tmp_path / "a.gguf", bytes(raw)))
+    power = value & (value - 1) == 0 and value > 0
+    assert ("no multiple of 2147483648" if power else f"It is {value}, no power of two") in told
+
+
+def test_names_in_a_file_are_names_alone(tmp_path: Path) -> None:
+    file = File()
+    file.numbers |= {
+        "../../../etc/passwd": np.ones(4, np.float32),
+        "\x1b[31m" + "x" * 60: np.ones(4, np.float32),
+    }
+    file.fields |= {"general.name": "../../x", "llama.\x1b[2J" + "y" * 4000: 1}
+    told = told_of(tmp_path / "a.gguf", file.write(tmp_path / "a.gguf").read_bytes())
+    assert len(told) == 1 and "y" * 60 not in told[0] and "\x1b" not in told[0]
+    del file.fields["llama.\x1b[2J" + "y" * 4000]
+    (told,) = told_of(tmp_path / "a.gguf", file.write(tmp_path / "a.gguf").read_bytes())
+    assert "no such tensor, nor 1 others" in told and "\x1b" not in told
+    assert [one.name for one in tmp_path.iterdir()] == ["a.gguf"]

@@ -99,7 +99,9 @@ def test_with_works_out_the_waits_anew() -> None:
     ("changes", "code", "says"),
     [
         ({"nRPP": 3}, "E804", "Did you mean 'nRP'?"),
-        ({"nRP": -1}, "E805", "a time is at least 0"),
+        ({"nRP": -1}, "E805", "a time is from 0 to 1073741824 clocks"),
+        ({"nBL": 0}, "E805", "from 1 to 1073741824 clocks: data on the pins take time"),
+        ({"rows": 1 << 40}, "E805", "It is 1099511627776; it must be from 1 to 1073741824: addr"),
         ({"nREFI": 240}, "E805", "nREFI = 240 is shorter than nRFC = 240"),
         ({"nRAS": 90}, "E805", "nRC = 89 is shorter than nRAS = 90"),
         ({"channels": 65}, "E805", "from 1 to 64"),
@@ -131,9 +133,17 @@ def test_with_refuses_what_contradicts_itself(
         ("bank_groups = 2", "bank_groups = 1000000", "E805", 5, "from 1 to 64"),
         ("rows = 8\n", "", "E804", 3, "missing key"),
         ("access_bits = 256", "access_bits = 300", "E805", 9, "no whole number"),
-        ("nRP = 3", "nRP = -3", "E805", 11, "a time is at least 0"),
+        ("nRP = 3", "nRP = -3", "E805", 11, "It is -3; a time is from 0 to 1073741824 clocks"),
         ("nRP = 3", "nRP = nan", "E804", 11, "valid integer"),
-        ("nRP = 3", "nRP = 99999999999", "E805", 11, "a time is at least 0"),
+        ("nRP = 3", "nRP = 99999999999", "E805", 11, "clocks: addresses and clocks"),
+        ("nRP = 3", "nBL = 0", "E805", 11, "It is 0; a time is from 1 to 1073741824 clocks: data"),
+        ("rows = 8", "rows = 0", "E805", 7, "It is 0; it must be from 1 to 1073741824"),
+        ("rows = 8", "rows = 1_099_511_627_776", "E805", 7, "are counted in 64 bits"),
+        ("row_bytes = 64", "row_bytes = 2097152", "E805", 8, "from 1 to 1048576: each one is sim"),
+        ("access_bits = 256", "access_bits = 2147483648", "E805", 9, "from 1 to 1073741824: addr"),
+        ("channels = 2", "channels = 4096", "E805", 4, "from 1 to 64: each one is simulated"),
+        ("rows = 8", f"rows = 0x{'f' * 9000}", "E805", 7, "It is 2^35999 or more; it must be"),
+        ("clock_ns = 0.5", f"clock_ns = 0x{'f' * 9000}", "E805", 2, "from 1e-06"),
         ("nREFI = 100", "nREFI = 10", "E805", 15, "shorter than nRFC"),
         ("nRC = 9", "nRC = 4", "E805", 12, "shorter than nRAS"),
         ('"bank"', '"rank"', "E804", 17, "'channel', 'bankgroup' or 'bank'"),
@@ -142,6 +152,9 @@ def test_with_refuses_what_contradicts_itself(
         ('"nRAS"', '"nRAX"', "E804", 20, "did you mean 'nRAS'?"),
         ('"nRAS"', '"nRAS * 2"', "E804", 20, "'*' where + or - belongs"),
         ('"nRAS"', '"nRAS +"', "E804", 20, "no sum of parameters"),
+        ('"nRAS"', '"nRAS + 1073741820"', "E804", 20, "comes to 1073741825 clocks; a wait is 107"),
+        ('"nRAS"', f'"0 - {"9" * 99}"', "E804", 20, "comes to -2^328 or more clocks; a wait is"),
+        ('"nRAS"', f'"{"9" * 9000}"', "E804", 20, "at most 200 characters"),
         ('"nRAS"', "\"__import__('os')\"", "E804", 20, "no sum"),
         ('wait = "nRAS"', 'wiat = "nRAS"', "E804", 20, "Did you mean 'wait'?"),
         ("clock_ns = 0.5", 'constraints = "ami"\nclock_ns = 0.5', "E804", 2, "Did you mean 'aim'?"),
@@ -166,6 +179,46 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
     assert [one.code for one in found.value.errors] == ["E804", "E804", "E805", "E805", "E804"]
 
 
+def test_a_link_and_an_asic_that_are_too_slow_for_the_memory_s_clock(tmp_path: Path) -> None:
+    """Refreshes go on while one waits for them, so that this would take for ever."""
+    slow = """
+[link]
+channel_gb_per_s = 0.001
+latency_ns = 1e12
+source = "x"
+[asic]
+clock_ns = 1000000
+source = "x"
+"""
+    found = [str(one) for one in faults(tmp_path, "clock_ns = 0.5", "clock_ns = 1e-3", slow)]
+    for name, clocks in (
+        ("link.latency_ns", "1e+15"), ("link.channel_gb_per_s", "3.2e+07"),
+        ("asic.clock_ns", "1e+09"),
+    ):  # fmt: skip
+        assert [one for one in found if name in one and f"It makes {clocks} clocks" in one], found
+    assert len(found) == 3
+    huge = slow.replace("1e12", "9" * 400).replace("0.001", "1e-320")
+    told = "\n".join(
+        map(str, faults(tmp_path, "access_bits = 256", f"access_bits = {1 << 99}", huge))
+    )
+    assert "link.latency_ns" in told and "channel_gb_per_s" in told
+    with pytest.raises(PimError, match=r"link.latency_ns'. It makes 2e\+06 clocks of one; at most"):
+        with_(load("pim-gpt"), clock_ns=1e-6)
+
+
+def test_sizes_and_times_that_are_too_large_or_mean_nothing_come_at_once(tmp_path: Path) -> None:
+    text = SMALL.replace("rows = 8", f"rows = {1 << 40}").replace("nRP = 3", "nRP = 3\nnBL = 0")
+    text = text.replace("nRAS = 5", f"nRAS = {1 << 40}").replace("channels = 2", "channels = 99")
+    path = tmp_path / "small.toml"
+    path.write_text(text)
+    with pytest.raises(Problems) as found:
+        load(path)
+    said = "\n".join(map(str, found.value.errors))
+    assert len(found.value.errors) == 5, said  # nRC is shorter than that nRAS besides
+    for name in ("organization.channels", "organization.rows", "timing.nBL", "timing.nRAS"):
+        assert name in said
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -174,6 +227,7 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
         (b"\xff\xfe", "utf-8"),
         (b"a" * ((1 << 20) + 1), "over 1 MiB"),
         (b"a = " + b"[" * 10_000, "small.toml"),
+        (b"a = " + b"9" * 9000, "A number has more digits than are read"),
     ],
 )
 def test_what_is_no_toml(tmp_path: Path, content: bytes, says: str) -> None:

@@ -210,6 +210,16 @@ def test_out_of_capacity_says_what_fits() -> None:
         assert fits in message
 
 
+def test_out_of_capacity_of_a_small_memory_says_more_than_0_mib() -> None:
+    with pytest.raises(PimError) as caught:
+        lay(models.load("gpt2-small"), device.with_(PIM_GPT, rows=2, channels=1), tokens=1)
+    assert "Each of 1 channels holds 64 KiB; weights take 238 MiB and the cache" in str(
+        caught.value
+    )
+    with pytest.raises(PimError, match=r"channels holds 8,192 bytes; weights"):
+        lay(models.load("gpt2-small"), device.with_(PIM_GPT, rows=1, row_bytes=512), tokens=1)
+
+
 def test_what_an_error_says_fits_does_fit() -> None:
     small = device.with_(PIM_GPT, rows=13000)
     decoder = models.load("gpt2-xl")

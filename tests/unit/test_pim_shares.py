@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gateformer.hw.pim import functions
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.asic import COSTS
 from gateformer.hw.pim.functions import Alu
-from gateformer.hw.pim.shares import Share, merged
+from gateformer.hw.pim.shares import Share, exponentials, merged
 
 
 def attention(scores: np.ndarray, values: np.ndarray) -> Share:
@@ -59,6 +60,20 @@ def test_operations_are_those_that_are_priced() -> None:
     # the last multiplication, with the reciprocal, is the result's own
     assert alu.multiplications == 3 * priced.multiply + 1
     assert alu.additions == 3 * priced.add
+
+
+@pytest.mark.parametrize("tokens", [1, 16, 37])
+def test_exponentials_of_a_share(tokens: int) -> None:
+    """Weights are rounded, their sum is of what is not; a merge of one share is a softmax."""
+    rng = np.random.default_rng(tokens)
+    scores = to_bf16(rng.normal(size=(3, tokens)) * 4)
+    weights, m, l = exponentials(scores, 16)  # noqa: E741 - the field's letter
+    exact = functions.exp(Alu(), scores - m[:, None])
+    assert np.array_equal(m, scores.max(1))
+    assert np.array_equal(weights, to_bf16(exact))
+    assert np.array_equal(l, functions.total(exact, 16))
+    alone = merged([Share(m, l, exact)])
+    assert np.array_equal(alone, functions.softmax(scores, 16))
 
 
 def test_nothing_to_merge_is_refused() -> None:

@@ -185,6 +185,11 @@ def test_as_dict_is_plain_json(generation: Generation) -> None:
     assert whole["row_hit_bound"] == 63 / 64
 
 
+def test_rows_that_refreshes_close_unused_are_no_hits_below_none(generation: Generation) -> None:
+    assert 0 < generation.row_hit_rate < generation.row_hit_bound
+    assert replace(generation, counts={"ACT": 5, "RD": 2}).row_hit_rate == 0
+
+
 @pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
 def test_one_refresh_a_boundary_before_the_last_command(refresh: Any) -> None:
     device = devices.load("pim-gpt")
@@ -467,3 +472,13 @@ def test_prompt_tokens_would_not_move_the_head() -> None:
     cache = 2 * shape.kv_elements * (1 + 2 + 3 + 4 + 5)
     moved = 2 * (5 * shape.block_weights + 2 * shape.head.weights) + cache
     assert found.traffic_cut == moved / found.link_bytes
+
+
+def test_a_sequence_beyond_the_context_says_what_it_is_made_of() -> None:
+    with pytest.raises(
+        GateformerError, match=r"'tokens'. 20 behind 15 make 35; tiny's context"
+    ) as e:
+        simulate(TINY, 20, prompt=10, past=5, device=one_channel())
+    assert "has 32" in str(e.value)
+    with pytest.raises(GateformerError, match="It is 33; it must be from 1 to tiny's context, 32"):
+        simulate(TINY, 33, device=one_channel())
