@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from math import isfinite
 from types import MappingProxyType
 
 from gateformer.quant.errors import ConfigError
@@ -138,7 +139,7 @@ def parse(texts: Iterable[str]) -> dict[str, float]:
             value = float(number) if equals else known.default
         except ValueError:
             value = None
-        if value is None or value != value:
+        if value is None or not isfinite(value):
             fix = f"write {name}=NUMBER: {known.meaning}"
             faults.append(ConfigError("E005", "technique without a number", layer=text, fix=fix))
             continue

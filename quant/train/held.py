@@ -1,6 +1,6 @@
 """A training's folder: nobody else's files in the way, and one training at a time.
 
-Owns ``held``. Imports errors.
+Owns ``held`` and ``locked``. Imports errors.
 """
 
 from __future__ import annotations
@@ -46,10 +46,31 @@ def held(folder: Path, own: bool) -> Iterator[None]:
         E703 where files of others would be lost, E704 where another training holds it.
     """
     _refuse_strangers(folder, own)
+    fix = "Wait for it, or choose another folder with --out"
+    with locked(folder / LOCK, "Another training works in it", fix):
+        yield
+
+
+@contextmanager
+def locked(place: Path, cause: str, fix: str) -> Iterator[None]:
+    """Make a file's folder, and hold it by that file, which is removed at the end.
+
+    Parameters
+    ----------
+    place : Path
+        The lock's file.
+    cause, fix : str
+        What the user reads where another process holds it.
+
+    Raises
+    ------
+    RunError
+        E704 where another process holds it.
+    """
+    folder = place.parent
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / LOCK
-    lock = _locked(place)
+    lock = _locked(place, cause, fix)
     try:
         yield
     finally:
@@ -85,30 +106,30 @@ def _refuse_strangers(folder: Path, own: bool) -> None:
         )
 
 
-def _locked(place: Path) -> int:
+def _locked(place: Path, cause: str, fix: str) -> int:
     """Return the locked file; one that its last holder removed meanwhile is opened again."""
     while True:
         try:
             lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except IsADirectoryError:
-            raise _in_use(place.parent, f"'{LOCK}' is a folder") from None
+            raise _in_use(place.parent, f"'{place.name}' is a folder", fix) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(lock), place.stat()):
                 return lock
         except BlockingIOError:
             os.close(lock)
-            raise _in_use(place.parent, "Another training works in it") from None
+            raise _in_use(place.parent, cause, fix) from None
         except FileNotFoundError:
             pass
         os.close(lock)
 
 
-def _in_use(folder: Path, cause: str) -> RunError:
+def _in_use(folder: Path, cause: str, fix: str) -> RunError:
     return RunError(
         "E704",
         "folder is in use",
         layer=str(folder),
         cause=cause,
-        fix="Wait for it, or choose another folder with --out",
+        fix=fix,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
+from gateformer.quant.toml_faults import cause_of
 from gateformer.quant.train.pruning import Course
 
 
@@ -209,36 +210,29 @@ def tables_of(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ConfigError, Problems
-        E003 without the file, E004 where it is no TOML, E002 for numbers that are none.
+    ConfigError
+        E003 without the file, E004 where it is no TOML.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("E003", "no such recipe", layer=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
-    Problems.raise_if_any([*_numbers(tree, path.name, ())])
-    return tree
+    except (ValueError, RecursionError) as error:
+        cause = cause_of(error)
+        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=cause) from error
 
 
-def _numbers(value: Any, file: str, place: tuple[str, ...]) -> Iterator[ConfigError]:
-    """Yield an error for each number that nothing can be computed with."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _numbers(inner, file, (*place, key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _numbers(inner, file, place)
-    elif (isinstance(value, float) and not math.isfinite(value)) or (
-        isinstance(value, int) and not -(2**63) <= value < 2**63
-    ):
-        yield ConfigError(
-            "E002",
-            "invalid configuration value",
-            layer=f"{file}:{'.'.join(place)}",
-            cause="it is infinite, no number, or beyond 64 bits",
-        )
+def unusable(value: object) -> str:
+    """Return why nothing can be computed with a number, as TOML allows it; else nothing.
+
+    >>> unusable(float("nan")), unusable(1.5)
+    ('nan is no finite number', '')
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value!r} is no finite number"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "It is beyond 64 bits"
+    return ""
 
 
 def _table(kind: type[Table], values: Any, name: str, wrong: list[GateformerError]) -> Table | None:
@@ -254,6 +248,9 @@ def _table(kind: type[Table], values: Any, name: str, wrong: list[GateformerErro
         if isinstance(values[key], bool) or not isinstance(values[key], numbers):
             what = f"not a number of type {wanted[key]}"
             found.append(ConfigError("E002", what, layer=f"{name}.{key}"))
+        elif cause := unusable(values[key]):
+            what = "invalid configuration value"
+            found.append(ConfigError("E002", what, layer=f"{name}.{key}", cause=cause))
     if not found:
         try:
             return kind(**values)

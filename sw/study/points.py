@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gateformer.config.read import model_problems
 from gateformer.config.schema import Config
@@ -24,6 +24,9 @@ from gateformer.quant.train.brevitas.reading import checked
 from gateformer.quant.train.brevitas.recipe import Recipe
 from gateformer.quant.train.recipe import tables_of
 from gateformer.study.schema import Study, Variant, flat, merged
+
+FINITE = ConfigDict(allow_inf_nan=False)
+"""TOML knows inf and nan; no setting takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def _point(
     )
     design = {"synth": {"enabled": synthesize}}
     given = merged(merged(design, study.design), variant.design)
-    overrides = tuple(f"{key}={json.dumps(value)}" for key, value in flat(given))
+    overrides = tuple(f"{key}={json.dumps(value, default=str)}" for key, value in flat(given))
     return Point(study.name, variant.name, bits, seed, recipe, ptq, overrides, synthesize)
 
 
@@ -131,7 +134,7 @@ def _check_ptq(given: dict[str, Any], place: str) -> None:
         faults.append(ConfigError("E001", what, layer=f"{place}: ptq.{key}", fix=fix))
     for key in kinds.keys() & given.keys():
         try:
-            TypeAdapter(kinds[key]).validate_python(given[key], strict=True)
+            TypeAdapter(kinds[key], config=FINITE).validate_python(given[key], strict=True)
         except ValidationError as error:
             cause = "; ".join(found["msg"] for found in error.errors())
             what = "invalid configuration value"

@@ -14,14 +14,13 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from gateformer.hw.pim.functions import Alu, largest_groups
-from gateformer.hw.pim.lowering import kept_columns
 from gateformer.quant import language
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_file import Floats, Language
 from gateformer.quant.frontends.gguf_vocabulary import Words
 from gateformer.quant.language import Skip
 from gateformer.sim.pim import simulate
+from gateformer.sim.pim.keeping import kept
 from gateformer.study.language import perplexity, shipped_file
 
 LANES, TILE = 16, 1024
@@ -33,31 +32,6 @@ WINDOW, WINDOWS = 512, 4
 TOKENS, PAST = 16, 64
 """Tokens of a simulation, and tokens before them."""
 MODELS = ("gpt2-small", "gpt3-xl")
-
-
-def kept(hidden: Floats, lanes: int, keep: float) -> Floats:
-    """Return hidden numbers with zeros in the columns that the memory would skip.
-
-    Parameters
-    ----------
-    hidden : array of float32, (tokens, d_ff)
-        The numbers.
-    lanes : int
-        Numbers that are kept or skipped together.
-    keep : float
-        Share that is kept of each tile of ``TILE`` numbers, rounded up.
-    """
-    found = np.zeros_like(hidden)
-    for first in range(0, hidden.shape[1], TILE):
-        part = hidden[:, first : first + TILE]
-        columns = -(-part.shape[1] // lanes)
-        count = kept_columns(columns, keep)
-        for row, numbers in enumerate(part):
-            chosen = np.zeros(columns, bool)
-            chosen[largest_groups(Alu(), numbers, lanes, count)] = True
-            own = chosen.repeat(lanes)[: len(numbers)]
-            found[row, first : first + TILE] = np.where(own, numbers, 0)
-    return found
 
 
 def importance(model: Language, tokens: Sequence[int]) -> list[NDArray[np.int64]]:
@@ -90,14 +64,14 @@ def page() -> str:
     def ordered(keep: float) -> Skip:
         def skip(block: int, hidden: Floats) -> Floats:
             found = np.empty_like(hidden)
-            found[:, orders[block]] = kept(hidden[:, orders[block]], LANES, keep)
+            found[:, orders[block]] = kept(hidden[:, orders[block]], LANES, keep, TILE)
             return found
 
         return skip
 
     ways: tuple[Callable[[float], Skip], ...] = (
-        lambda keep: lambda _, hidden: kept(hidden, 1, keep),
-        lambda keep: lambda _, hidden: kept(hidden, LANES, keep),
+        lambda keep: lambda _, hidden: kept(hidden, 1, keep, TILE),
+        lambda keep: lambda _, hidden: kept(hidden, LANES, keep, TILE),
         ordered,
     )
     whole = perplexity(model, stretches, lambda _, hidden: hidden)

@@ -5,19 +5,20 @@ Owns ``study``. Imports points, running, rows and the page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from gateformer.flow.files import write_whole
 from gateformer.quant.errors import GateformerError, Problems
+from gateformer.quant.train.held import locked
 from gateformer.study import page, pareto
 from gateformer.study.points import Point, points
 from gateformer.study.rows import Row, read_rows, rows_text
 from gateformer.study.running import TOOLS, Place, point_key, run_point
 from gateformer.study.schema import Study, read
 from gateformer.study.training import PACKAGES, training_key, versions
+from gateformer.study.workers import rows_of
 
 Say = Callable[[str], None]
 
@@ -51,10 +52,30 @@ def study(
     Raises
     ------
     Problems or GateformerError
-        All that is wrong with any study, before anything runs; E705 for damaged rows.
+        All that is wrong with any study, before anything runs; E704 where another study works in
+        a folder, E705 for damaged rows.
     """
     wanted = _checked(files)
-    out.mkdir(parents=True, exist_ok=True)
+    alone = "Another study works in it"
+    with (
+        locked(out / ".rows.lock", alone, "Wait for it, or choose another folder with --out"),
+        nullcontext()
+        if recorded
+        else locked(
+            work / ".study.lock", alone, "Wait for it, or choose another folder with --work"
+        ),
+    ):
+        return _study(wanted, out, work, jobs, say, recorded)
+
+
+def _study(
+    wanted: Sequence[tuple[Study, list[Point]]],
+    out: Path,
+    work: Path,
+    jobs: int,
+    say: Say,
+    recorded: bool,
+) -> list[Row]:
     done: list[tuple[Study, list[Row], dict[str, str]]] = []
     for one, todo in wanted:
         place = Place(Path(one.data), work)
@@ -99,13 +120,14 @@ def _run(
             say(f"{point.study}/{point.slug}: recorded")
         else:
             left.append(point)
-    for point, row in _made(left, keys, place, jobs, say):
-        rows[point.slug] = row
-        told = row.failed or f"{row['integer']} right, {row['lut']} LUT, {row['latency']} clocks"
-        say(f"{point.study}/{point.slug}: {told}")
-        # Written after each point, so that an interrupted study loses none.
-        kept = [rows[one.slug] for one in todo if one.slug in rows]
-        write_whole(store, rows_text(kept, versions(PACKAGES + TOOLS)))
+    with closing(_made(left, keys, place, jobs, say)) as made:
+        for point, row in made:
+            rows[point.slug] = row
+            figures = f"{row['integer']} right, {row['lut']} LUT, {row['latency']} clocks"
+            say(f"{point.study}/{point.slug}: {row.failed or figures}")
+            # Written after each point, so that an interrupted study loses none.
+            kept = [rows[one.slug] for one in todo if one.slug in rows]
+            write_whole(store, rows_text(kept, versions(PACKAGES + TOOLS)))
     found = [rows[point.slug] for point in todo]
     write_whole(store, rows_text(found, versions(PACKAGES + TOOLS)))
     return found
@@ -113,7 +135,7 @@ def _run(
 
 def _made(
     left: Sequence[Point], keys: dict[str, str], place: Place, jobs: int, say: Say
-) -> Iterator[tuple[Point, Row]]:
+) -> Generator[tuple[Point, Row]]:
     """Yield points with their rows; points of one training stay in one process."""
     groups: dict[str, list[Point]] = {}
     for point in left:
@@ -123,16 +145,5 @@ def _made(
             for point in group:
                 yield point, run_point(point, keys[point.slug], place, say)
         return
-    # Spawned, not forked: torch has threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        started = [pool.submit(_group, group, keys, place) for group in groups.values()]
-        for future in started:
-            yield from future.result()
-
-
-def _group(group: list[Point], keys: dict[str, str], place: Place) -> list[tuple[Point, Row]]:
-    return [(point, run_point(point, keys[point.slug], place, _nothing)) for point in group]
-
-
-def _nothing(line: str) -> None:
-    """Say nothing: lines of several processes would mix."""
+    with closing(rows_of([*groups.values()], keys, place, jobs, run_point)) as rows:
+        yield from rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,7 +32,9 @@ da4ml = pytest.mark.skipif(find_spec("da4ml") is None, reason="da4ml is not inst
 
 def told_of(package: str, program: Program, folder: Path) -> measure.Row:
     """A rival's row without yosys: generated, and compared in Icarus."""
-    return measure.theirs(program, package, sys.executable, folder, None, 2)
+    found = measure.theirs(program, package, sys.executable, folder, None, 2)
+    assert isinstance(found, measure.Row), found
+    return found
 
 
 @pytest.fixture
@@ -134,8 +137,38 @@ def test_a_loss_is_told_as_one() -> None:
     assert "alkaid" not in told
 
 
-def test_what_fails_is_left_out_by_name_alone() -> None:
-    assert {name for name, _ in command.FAILS} <= {program.name for program in subjects()}
+def rival_that(folder: Path, does: str) -> str:
+    """An interpreter that does something in the folder that it is given."""
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nfolder="$5"\n{does}\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_what_a_rival_does_not_finish_is_kept_as_it_said_it(tmp_path: Path) -> None:
+    started = """echo '{"version": "7.8"}' > "$folder/started.json\""""
+    told = "echo 'Traceback:' >&2; echo 'KeyError: `x`' >&2; exit 1"
+    python = rival_that(tmp_path, f"{started}\n{told}")
+    found = measure.theirs(SMALL[0], "alkaid", python, tmp_path, None, 2)
+    today = date.today().isoformat()
+    assert found == measure.Failure("small", "alkaid 7.8", "KeyError: `x`", today)
+    rows = [asdict(measure.Row("small", "gateformer, joint", 1, 3, 30, 10, 0, 1.0))]
+    kept = {"yosys": "1", "frames": 2, "rows": rows, "failed": measure.plain([found])}
+    assert f"alkaid 7.8 made nothing of it ({today}): `KeyError: 'x'`." in page(kept, SMALL)
+
+
+def test_failures_are_kept_beside_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [program.name for program in subjects()]
+    failures = [measure.Failure(name, "alkaid 7.8", "no", "2026-01-01") for name in names]
+    monkeypatch.setattr(command, "KEPT", tmp_path / "rivals.json")
+    monkeypatch.setattr("gateformer.toolchains.yosys.yosys_version", lambda: "1")
+    monkeypatch.setattr(command, "each", lambda program, *_: [failures[names.index(program.name)]])
+    told = command.measured(Namespace(only=None, cache=None))
+    assert (told["rows"], told["failed"]) == ([], [asdict(one) for one in failures])
+    command.KEPT.write_text(json.dumps(told), encoding="utf-8")
+    monkeypatch.setattr(command, "each", lambda *_: [])
+    left = command.measured(Namespace(only=[names[0]], cache=None))
+    assert left["failed"] == told["failed"][1:]
 
 
 def test_rows_of_another_yosys_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,23 @@
 """Studies: files and their faults, points, caching, what is gained, and the page of the records."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
+from multiprocessing import active_children
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from gateformer import cli
 from gateformer.quant.errors import ConfigError, GateformerError, Problems, RunError, ToolError
+from gateformer.quant.train.held import locked
 from gateformer.study import page, running, studying, training
 from gateformer.study.pareto import frontier, plot
 from gateformer.study.points import Point, points
@@ -16,6 +25,7 @@ from gateformer.study.rows import Row, read_rows, rows_text
 from gateformer.study.running import Place, point_key, run_point
 from gateformer.study.schema import Study, Variant, read
 from gateformer.study.summary import against, lut_per_dsp, summaries
+from gateformer.study.workers import rows_of
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "fpga_projects" / "studies"
@@ -142,6 +152,31 @@ def test_faults_of_recipes_and_designs_are_told_at_once_and_once(tmp_path: Path)
     assert any("reuse_fctor" in one and "Did you mean 'reuse_factor'" in one for one in told)
 
 
+def test_numbers_that_are_none_are_refused_wherever_they_stand(tmp_path: Path) -> None:
+    text = STUDY.replace(
+        "{techniques = {log_sqrt2 = 4}}", "{training = {float_rate = inf, decay = nan}}"
+    )
+    text = text.replace("token_parallelism = 2", "clock_ns = nan\n[design.build]\ntimeout_s = inf")
+    recipe = RECIPE.replace("quantized_rate = 1e-3", "quantized_rate = nan")
+    with pytest.raises(Problems) as caught:
+        points(read(written(tmp_path, text, recipe)))
+    told = "\n".join(str(error) for error in caught.value.errors)
+    for key, value in (
+        ("log-sqrt2 softmax:training.float_rate", "inf is no finite"),
+        ("log-sqrt2 softmax:training.decay", "nan is no finite"),
+        ("plain:training.quantized_rate", "nan is no finite"),
+        ("PTQ: design:schedule.clock_ns", "nan should be a finite"),
+        ("PTQ: design:build.timeout_s", "inf should be a finite"),
+    ):
+        assert f"'small: {key}'. {value} number." in told
+
+
+def test_a_date_in_a_design_is_a_wrong_value(tmp_path: Path) -> None:
+    text = STUDY.replace("token_parallelism = 2", "clock_ns = 2026-01-01")
+    with pytest.raises(Problems, match=r"E002.*schedule.clock_ns.*valid number"):
+        points(read(written(tmp_path, text)))
+
+
 @pytest.mark.parametrize(
     ("ptq", "told"),
     [
@@ -150,6 +185,8 @@ def test_faults_of_recipes_and_designs_are_told_at_once_and_once(tmp_path: Path)
         ('percentile = "x"', r"E002.*ptq.percentile"),
         ("correct_bias = 3", r"E002.*ptq.correct_bias"),
         ("activations = 99", "E022"),
+        ("percentile = nan", r"E002.*PTQ: ptq.percentile.*finite number"),
+        ("techniques = {clipped_softmax = inf}", r"E005.*clipped_softmax=inf"),
         ("techniques = 3", r"E002.*ptq.techniques"),
         ("techniques = {repque = 1}", r"E005.*Did you mean 'repq'"),
         ('techniques = {prune = "much"}', "E005"),
@@ -460,3 +497,169 @@ def test_a_variant_may_stand_alone() -> None:
         variants=[Variant(name="a"), Variant(name="b", against="b"), Variant(name="c")],
     )  # fmt: skip
     assert [study.base(variant) for variant in study.variants] == [None, None, "a"]
+
+
+# Interruptions
+
+
+POINTS = """
+import os, time
+from gc import get_objects
+from multiprocessing.connection import Connection
+from pathlib import Path
+from gateformer.study.rows import Row
+
+def do(point, key, place, say):
+    Path(place.work, point.slug).write_text("")
+    if point.variant == "dies":
+        os._exit(3)
+    if point.variant == "torn":
+        pipe = next(one for one in get_objects() if isinstance(one, Connection) and one.writable)
+        os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"no whole row")
+        os._exit(3)
+    if point.variant == "wrong":
+        raise RuntimeError("a defect")
+    if point.variant == "long":
+        try:
+            time.sleep(60)
+        except BaseException:
+            Path(place.work, f"{point.slug}-cleared").write_text("")
+            raise
+    return Row(point.variant, point.bits, point.seed, key)
+"""
+
+
+@pytest.fixture
+def do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What makes rows, of a module that other processes find."""
+    (tmp_path / "made_points.py").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return import_module("made_points").do
+
+
+def made(tmp_path: Path, do: Any, *names: str, jobs: int = 2) -> Generator[tuple[Point, Row]]:
+    """Rows of points of these variants, each in a group of its own."""
+    (tmp_path / "work").mkdir()
+    first = points(small(tmp_path))[0]
+    every = [replace(first, variant=name, seed=seed) for seed, name in enumerate(names)]
+    keys = {point.slug: f"key of {point.slug}" for point in every}
+    place = Place(tmp_path, tmp_path / "work")
+    return rows_of([[point] for point in every], keys, place, jobs, do)
+
+
+def test_rows_come_from_processes_of_their_own(tmp_path: Path, do: Any) -> None:
+    found = list(made(tmp_path, do, "a", "dies", "b"))
+    assert {point.slug for point, _ in found} == {"a-6-0", "dies-6-1", "b-6-2"}
+    for point, one in found:
+        assert (one.variant, one.key) == (point.variant, f"key of {point.slug}")
+        died = (
+            "E502 process ended: 'dies-6-1'. It ended with exit code 3, without a row. "
+            "Give it more memory, or the study fewer --jobs."
+        )
+        assert one.failed == (died if point.variant == "dies" else "")
+
+
+def test_a_process_that_dies_within_a_row_is_told(tmp_path: Path, do: Any) -> None:
+    told = {point.variant: row.failed for point, row in made(tmp_path, do, "torn", "a")}
+    assert told["a"] == "" and "exit code 3, without a row" in told["torn"]
+
+
+def test_a_defect_in_a_process_is_raised_with_its_place(tmp_path: Path, do: Any) -> None:
+    with pytest.raises(RuntimeError, match="a defect") as caught:
+        list(made(tmp_path, do, "wrong", "long"))
+    assert any("made_points.py" in note for note in caught.value.__notes__)
+    assert not active_children()
+
+
+def test_processes_are_stopped_and_clear_up(tmp_path: Path, do: Any) -> None:
+    work = tmp_path / "work"
+    start = monotonic()
+    with closing(made(tmp_path, do, "a", "long", "b", "c")) as rows:
+        for point, _ in rows:
+            if point.variant == "c":
+                break
+        while not (work / "long-6-1").exists():
+            sleep(0.01)
+    assert not active_children()
+    assert (work / "long-6-1-cleared").exists()
+    assert monotonic() - start < 50
+
+
+def test_processes_of_a_killed_study_stop(tmp_path: Path, do: Any) -> None:
+    """Nothing that Python does at its end is done there."""
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        f"sys.path[:0] = {[str(Path(__file__).parent), str(tmp_path)]}\n"
+        "if __name__ == '__main__':\n"
+        "    import test_study, made_points\n"
+        "    list(test_study.made(Path(sys.argv[1]), made_points.do, 'long'))\n"
+    )
+    place = tmp_path / "killed"
+    place.mkdir()
+    begun, cleared = (place / "work" / name for name in ("long-6-0", "long-6-0-cleared"))
+    with subprocess.Popen([sys.executable, str(script), str(place)]) as study:
+        while not begun.exists():
+            assert study.poll() is None
+            sleep(0.01)
+        study.kill()
+    end = monotonic() + 30
+    while not cleared.exists() and monotonic() < end:
+        sleep(0.01)
+    assert cleared.exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupted_command_says_so_and_goes_on(
+    tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch, jobs: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def interrupted(*arguments: Any) -> Generator[tuple[Point, Row]]:
+        groups, keys, place, _, do = arguments
+        for group in groups:
+            for point in group:
+                yield point, do(point, keys[point.slug], place, silent)
+                raise KeyboardInterrupt
+
+    usual = studying.run_point
+
+    def second(point: Point, key: str, place: Place, say: Any) -> Row:
+        if counted:
+            raise KeyboardInterrupt
+        return usual(point, key, place, say)
+
+    path, out, work = written(tmp_path), tmp_path / "study", tmp_path / "work"
+    asked = ["study", str(path), "--out", str(out), "--work", str(work), "--jobs", str(jobs)]
+    with monkeypatch.context() as patch:
+        patch.setattr(studying, "rows_of", interrupted)
+        patch.setattr(studying, "run_point", second if jobs == 1 else usual)
+        assert cli.main(asked) == 130
+    told = "E707 interrupted. Nothing is half-written: the same command goes on with what is whole."
+    assert told in capsys.readouterr().err
+    assert [one.variant for one in read_rows(out / "small.json")[0]] == ["plain"]
+    assert sorted(path.name for path in out.iterdir()) == ["small.json"]
+    counted.clear()
+    assert cli.main([*asked[:-1], "1"]) == 1  # points of 4 bits fail
+    assert len(counted) == 7
+
+
+def test_one_study_at_a_time_works_in_a_folder(
+    tmp_path: Path, counted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out, work = written(tmp_path), tmp_path / "study", tmp_path / "work"
+    asked = ["study", str(path), "--out", str(out), "--work", str(work)]
+    assert cli.main(asked) == 1
+    before = read_rows(out / "small.json")
+    counted.clear()
+    for place, option in ((work / ".study.lock", "--work"), (out / ".rows.lock", "--out")):
+        with locked(place, "", ""):
+            capsys.readouterr()
+            assert cli.main(asked) == 9
+        told = capsys.readouterr().err
+        assert f"E704 folder is in use: '{place.parent}'. Another study works in it. " in told
+        assert f"Wait for it, or choose another folder with {option}." in told
+    assert counted == []
+    assert read_rows(out / "small.json") == before
+    with locked(work / ".study.lock", "", ""):
+        assert cli.main([*asked, "--recorded"]) == 1

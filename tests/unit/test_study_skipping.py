@@ -12,9 +12,10 @@ from gateformer.quant.errors import ToolError
 from gateformer.quant.frontends.gguf_file import Language
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary
 from gateformer.quant.language import logits
+from gateformer.sim.pim.keeping import kept
 from gateformer.study import language
 from gateformer.study.language import perplexity
-from gateformer.study.skipping import importance, kept
+from gateformer.study.skipping import importance
 
 SHAPE = Decoder(
     "small", 2, 12, 3, 1, 4, 40, 50, 64, "rms", "silu", True, "rotary", False, False, False
@@ -61,7 +62,7 @@ def test_perplexity_by_hand(model: Language) -> None:
 @pytest.mark.parametrize(("lanes", "keep"), [(1, 0.5), (16, 0.5), (16, 0.01), (4, 1.0)])
 def test_the_largest_columns_of_each_tile_stay(lanes: int, keep: float) -> None:
     hidden = np.random.default_rng(1).normal(size=(5, 1500)).astype(np.float32)
-    found = kept(hidden, lanes, keep)
+    found = kept(hidden, lanes, keep, 1024)
     assert np.array_equal(found[found != 0], hidden[found != 0])
     for first, last in ((0, 1024), (1024, 1500)):
         columns = -(-(last - first) // lanes)

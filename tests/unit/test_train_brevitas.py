@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gateformer.quant.datasets.labelled import Labelled, Sample
-from gateformer.quant.errors import DataError, ModelError
+from gateformer.quant.errors import ConfigError, DataError, ModelError
 from gateformer.quant.execute import run_reals
 from gateformer.quant.frontends import load
 from gateformer.quant.train.brevitas import checkpoint
@@ -469,3 +469,67 @@ def test_recipes_without_refinement_keep_their_identity() -> None:
     # As a version without the table computed it.
     assert identity(old, sample()).startswith("250cccb96bf78380")
     assert identity(new, sample()) != identity(old, sample())
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_fit_that_diverges_names_its_epoch_and_keeps_the_one_before(
+    tmp_path: Path, stage: int
+) -> None:
+    from gateformer.quant.train.brevitas.fitting import Plan, fit
+    from gateformer.quant.train.brevitas.network import build
+    from gateformer.quant.train.brevitas.packages import seeded
+
+    def network() -> Any:
+        seeded(1)
+        return build(recipe(), SHAPE, 3, quantized=stage == 1)
+
+    plan = Plan(stage, 1, 16, 4, 1e-3, 0.0, 0.0, False)
+    path, said = tmp_path / "fit.npz", list[str]()
+
+    def interrupt(line: str) -> None:
+        said.append(line)
+        if len(said) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # in its second epoch: the first is kept
+        fit(network(), plan, sample(), path, "one", interrupt)
+    before = path.read_bytes()
+    wild = replace(plan, rate=1e30)
+    with pytest.raises(ConfigError) as caught:
+        fit(network(), wild, sample(), path, "one", said.append)
+    kind, key = (("in floating point", "float"), ("with quantizers", "quantized"))[stage]
+    text = str(caught.value)
+    assert text.startswith(f"E009 training that diverges: 'training.{key}_rate'. The fit {kind} ")
+    assert "gave a loss of nan in step 2 of 6, epoch 2 of 4, at a rate of 1e+30. " in text
+    assert text.endswith(
+        f"The checkpoint keeps epoch 1. Lower training.{key}_rate, and run the command again."
+    )
+    assert caught.value.exit_code == 2
+    assert path.read_bytes() == before
+    assert not [one for one in said if "nan" in one]
+    del said[:]
+    fit(network(), plan, sample(), path, "one", said.append)
+    assert [line.split(":")[0] for line in said] == ["epoch 2/4", "epoch 3/4", "epoch 4/4"]
+
+
+def test_the_last_step_of_an_epoch_may_diverge(tmp_path: Path) -> None:
+    from gateformer.quant.train.brevitas.fitting import Plan, fit
+    from gateformer.quant.train.brevitas.network import build
+
+    plan = Plan(0, 1, 96, 4, 1e30, 0.0, 0.0, False)  # one step an epoch
+    with pytest.raises(ConfigError, match=r"E009 .* no numbers after epoch 1 of 4.* No epoch was "):
+        fit(build(recipe(), SHAPE, 3, quantized=False), plan, sample(), tmp_path / "fit.npz", "one")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_checkpoint_without_a_best_epoch_is_begun_anew(tmp_path: Path) -> None:
+    from gateformer.quant.train.brevitas.fitting import Plan, fit
+    from gateformer.quant.train.brevitas.network import build
+
+    plan = Plan(0, 1, 16, 2, 1e-3, 0.0, 0.0, False)
+    network = build(recipe(), SHAPE, 3, quantized=False)
+    state = checkpoint.State(2, -np.inf, {}, network.state_dict(), {})
+    checkpoint.save(tmp_path / "fit.npz", "one", state)
+    said: list[str] = []
+    fit(network, plan, sample(), tmp_path / "fit.npz", "one", said.append)
+    assert len(said) == 2

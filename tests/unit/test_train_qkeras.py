@@ -84,8 +84,8 @@ def test_all_that_is_wrong_with_a_recipe_is_told_at_once(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("key", "value", "code", "said"),
     [
-        ("float_rate", "inf", "E002", "infinite"),
-        ("quantized_rate", "nan", "E002", "infinite"),
+        ("float_rate", "inf", "E002", "training.float_rate'. inf is no finite number"),
+        ("quantized_rate", "nan", "E002", "training.quantized_rate"),
         ("seed", "99999999999999999999999", "E002", "beyond 64 bits"),
         ("batch", "999999999", "E006", "a batch of 999999999"),
     ],

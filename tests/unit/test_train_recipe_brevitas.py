@@ -89,6 +89,8 @@ def test_the_shipped_file_computes_what_brevitas_computed() -> None:
         ("[training]", "[refinement]\nfixed_norms = 0.5\n[training]", "E006", "norm = 'batch'"),
         ("[training]", "[other]\n[training]", "E001", "recipe.toml:other"),
         ("[training]", "training = ", "E004", "recipe.toml"),
+        ("blocks = 2", "blocks = " + "2" * 5000, "E004", "more digits than are read"),
+        ('norm = "layer"', "norm = 0x" + "f" * 5000, "E002", "beyond 64 bits"),
     ],
 )
 def test_wrong_recipes_are_refused(
@@ -110,6 +112,36 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = str(refused(path))
     assert "network.heads" in told
     assert "recipe.toml:data" in told
+
+
+def test_numbers_that_are_none_are_told_with_all_other_faults(tmp_path: Path) -> None:
+    text = RECIPE.read_text()
+    for old, new in (
+        ("float_rate = 4e-3", "float_rate = inf\ndecay = nan"),
+        ("quantized_rate = 1e-3", "quantized_rate = 1e999"),
+        ("width = 16", "width = 99999999999999999999"),
+        ("heads = 2", "head_count = 2"),
+        ("[training]", "[techniques]\nclipped_softmax = [-0.1, nan]\nprunning = nan\n[training]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(Problems) as caught:
+        read(path)
+    told = [str(error) for error in caught.value.errors]
+    assert [one for one in told if "finite" in one or "64 bits" in one] == [
+        "E002 invalid configuration value: 'recipe.toml:network.width'. It is beyond 64 bits.",
+        "E002 invalid configuration value: 'recipe.toml:techniques.clipped_softmax'. "
+        "nan is no finite number.",
+        *(
+            f"E002 invalid configuration value: 'recipe.toml:training.{key}'. {value} is no "
+            "finite number."
+            for key, value in (("float_rate", "inf"), ("quantized_rate", "inf"), ("decay", "nan"))
+        ),
+    ]
+    others = {error.layer for error in caught.value.errors if error.code == "E001"}
+    assert others == {"recipe.toml:network.head_count", "recipe.toml:techniques.prunning"}
 
 
 def test_a_number_may_be_written_without_its_point(tmp_path: Path) -> None:

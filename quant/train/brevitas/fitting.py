@@ -1,6 +1,6 @@
 """One fit of a network: steps, epochs, the best of them, and going on after an interruption.
 
-Owns ``Plan``, ``fit``, ``renew`` and ``judge``. Imports torch on demand.
+Owns ``Plan``, ``fit``, ``diverged``, ``renew`` and ``judge``. Imports torch on demand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateformer.quant.datasets.labelled import Labelled, Sample
+from gateformer.quant.errors import ConfigError
 from gateformer.quant.metrics import accuracy
 from gateformer.quant.train.brevitas import checkpoint
 from gateformer.quant.train.brevitas.checkpoint import State, Weights
@@ -92,8 +93,15 @@ def fit(
         Takes a line an epoch.
     wanted : ndarray of float32, (n, classes), optional
         Shares of the classes that another network gives the training samples, to distill.
+
+    Raises
+    ------
+    ConfigError
+        E009 where the loss is no number; the checkpoint is then the one before that epoch.
     """
     found = checkpoint.restore(path, identity)
+    if found is not None and found.epoch == plan.epochs and not found.best:
+        found = None  # a fit without a best epoch diverged, and nothing goes on from it
     state = found or State(0, -math.inf, {}, {}, {})
     if found is not None:
         network.load_state_dict(state.now)
@@ -114,6 +122,8 @@ def fit(
             fix(network)
         loss = _epoch(network, optimizer, plan, (sample.train, wanted), epoch, clear)
         reached, words = judge(network, sample.valid)
+        if not math.isfinite(reached):
+            raise diverged(plan, epoch, f"outputs that are no numbers after epoch {epoch + 1}")
         say(f"epoch {epoch + 1}/{plan.epochs}: loss {loss:.4f}, {words}")
         ripe = not plan.settles or part >= SETTLED or epoch + 1 == plan.epochs
         now = network.state_dict()
@@ -123,6 +133,21 @@ def fit(
         state = State(epoch + 1, reached, best, now, checkpoint.moments(optimizer))
         checkpoint.save(path, identity, state)
     network.load_state_dict(state.best)
+
+
+def diverged(plan: Plan, epoch: int, seen: str) -> ConfigError:
+    """Return E009: what was `seen` in an epoch, counted from 0, and where the fit still stood."""
+    fit_, key = (("in floating point", "float_rate"), ("with quantizers", "quantized_rate"))[
+        plan.stage
+    ]
+    kept = f"The checkpoint keeps epoch {epoch}" if epoch else "No epoch was done before"
+    return ConfigError(
+        "E009",
+        "training that diverges",
+        layer=f"training.{key}",
+        cause=f"The fit {fit_} gave {seen} of {plan.epochs}, at a rate of {plan.rate:g}. {kept}",
+        fix=f"Lower training.{key}, and run the command again",
+    )
 
 
 def renew(network: Any, sample: Sample) -> None:
@@ -180,10 +205,14 @@ def _epoch(
             soft = torch().nn.functional.cross_entropy(logits, torch().from_numpy(wanted[drawn]))
             loss = (1.0 - plan.distill) * loss + plan.distill * soft
         optimizer.zero_grad()
+        value = loss.item()
+        if not math.isfinite(value):
+            seen = f"a loss of {value:g} in step {step + 1} of {steps}, epoch {epoch + 1}"
+            raise diverged(plan, epoch, seen)
         loss.backward()
         optimizer.step()
         clear()
-        total += loss.item()
+        total += value
     return total / steps
 
 

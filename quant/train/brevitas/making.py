@@ -67,14 +67,15 @@ def make(
         load(package)  # what is missing is told before anything takes time
     sample = samples(recipe.task, recipe.data, folder, workers)
     out.mkdir(parents=True, exist_ok=True)
-    first = None if shared is None else _shared(recipe, sample, shared)
+    own = _float_identity(recipe, sample)
+    # In the design's own folder it outlives a change of the fit with quantizers, too.
+    first = (shared / f"float-{own[:16]}.npz" if shared else out / CHECKPOINTS / "float.npz", own)
+    first[0].parent.mkdir(parents=True, exist_ok=True)
     if quantized:
-        own = identity(recipe, sample)
-        trained = train(recipe, sample, out / CHECKPOINTS, own, say, first)
+        kept = out / CHECKPOINTS
+        trained = train(recipe, sample, kept, identity(recipe, sample), say, first)
     else:
-        place = first or (out / CHECKPOINTS / "float.npz", identity(recipe, sample))
-        place[0].parent.mkdir(parents=True, exist_ok=True)
-        trained = _real(fitted(recipe, sample, *place, say), sample)
+        trained = _real(fitted(recipe, sample, *first, say), sample)
     shape = (sample.train.x.shape[1], sample.train.x.shape[2])
     export(trained.network, shape, out / "model.onnx")
     calibration = sample.train[: recipe.data.calibration]
@@ -97,8 +98,8 @@ def _real(network: Any, sample: Sample) -> Trained:
     return Trained(network, found, reached, reached)
 
 
-def _shared(recipe: Recipe, sample: Sample, folder: Path) -> tuple[Path, str]:
-    """Return checkpoint and identity of the fit in floating point, quantizers left out of it."""
+def _float_identity(recipe: Recipe, sample: Sample) -> str:
+    """Return the identity of the fit in floating point, quantizers left out of it."""
     techniques = replace(recipe.techniques, log_sqrt2=None, accumulator_bits=None)
     training = replace(recipe.training, quantized_epochs=1, quantized_rate=1.0)
     data = replace(recipe.data, calibration=1)
@@ -110,9 +111,7 @@ def _shared(recipe: Recipe, sample: Sample, folder: Path) -> tuple[Path, str]:
         training=training,
         refinement=None,
     )
-    own = identity(first, sample)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"float-{own[:16]}.npz", own
+    return identity(first, sample)
 
 
 def identity(recipe: Recipe, sample: Sample) -> str:

@@ -23,7 +23,7 @@ from gateformer.quant.train.brevitas.recipe import (
     Training,
 )
 from gateformer.quant.train.brevitas.tasks import TASKS
-from gateformer.quant.train.recipe import tables_of
+from gateformer.quant.train.recipe import tables_of, unusable
 
 TABLES: Mapping[str, type[Any]] = {
     "data": Samples,
@@ -110,6 +110,8 @@ def _value(hint: Any, value: Any) -> Any:
     if origin in (Union, UnionType):
         (hint,) = (one for one in inside if one is not NoneType)
         return _value(hint, value)
+    if cause := unusable(value):  # first: Python does not write numbers of thousands of digits
+        raise _Wrong(cause)
     if origin is Literal:
         if value not in inside:
             raise _Wrong(f"{value!r} is none of {', '.join(map(repr, inside))}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import ConfigError
-from gateformer.study.rivals.measure import FRAMES, LEVELS, Row, ours, plain, theirs
+from gateformer.study.rivals.measure import FRAMES, LEVELS, Failure, Row, ours, plain, theirs
 from gateformer.study.rivals.page import OURS, page
 from gateformer.study.rivals.program import Program, subjects
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return the rows of all programs; of those not asked for, as kept.
+    """Return the rows of all programs, and what failed; of those not asked for, as kept.
 
     Raises
     ------
@@ -46,9 +46,12 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
 
     names = asked.only or [program.name for program in subjects()]
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"rows": []}
-    rows = [row for row in kept["rows"] if row["program"] not in names]
+    rows, failed = (
+        [row for row in kept.get(part, []) if row["program"] not in names]
+        for part in ("rows", "failed")
+    )
     made_with = {"yosys": yosys_version(), "frames": FRAMES}
-    if rows and any(kept[name] != now for name, now in made_with.items()):
+    if (rows or failed) and any(kept[name] != now for name, now in made_with.items()):
         told = " and ".join(f"{name} {kept[name]}, not {now}" for name, now in made_with.items())
         raise ConfigError(
             "E006",
@@ -60,13 +63,15 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     for program in subjects():
         if program.name in names:
             with tempfile.TemporaryDirectory() as folder:
-                rows += plain(each(program, asked, Path(folder)))
-    return {**made_with, "rows": rows}
+                found = each(program, asked, Path(folder))
+            rows += plain(one for one in found if isinstance(one, Row))
+            failed += plain(one for one in found if isinstance(one, Failure))
+    return {**made_with, "rows": rows, "failed": failed}
 
 
-def each(program: Program, asked: argparse.Namespace, work: Path) -> list[Row]:
+def each(program: Program, asked: argparse.Namespace, work: Path) -> list[Row | Failure]:
     """Return one program's rows: ours apart and together, at II = T too, then the rivals'."""
-    rows = []
+    rows: list[Row | Failure] = []
     for joint, how in ((False, "each, in twos"), (True, "joint, in threes")):
         for lanes in dict.fromkeys((program.tokens, 1)):
             settings = Settings(
@@ -75,13 +80,9 @@ def each(program: Program, asked: argparse.Namespace, work: Path) -> list[Row]:
             place = work / f"{joint}{lanes}"
             rows.append(ours(program, settings, f"{OURS}, {how}", place, asked.cache))
     for package, python in (("da4ml", asked.da4ml), ("alkaid", asked.alkaid)):
-        if python and (program.name, package) not in FAILS:
+        if python:
             rows.append(theirs(program, package, python, work, asked.cache, LEVELS))
     return rows
-
-
-FAILS = (("attention", "alkaid"),)
-"""What a rival does not finish: alkaid 0.8.2's tracer raises KeyError in ``attention``."""
 
 
 if __name__ == "__main__":

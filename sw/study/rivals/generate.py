@@ -1,8 +1,9 @@
 """A rival's Verilog of a program: run as a script, in an environment that has the rival.
 
 ``python generate.py da4ml|alkaid PROGRAM.json FOLDER LEVELS`` writes its project and ``told.json``:
-the widths of what enters and leaves. Imports numpy, the rival and nothing of gateformer, so that
-rivals that cannot share an environment with it run in their own.
+the widths of what enters and leaves. Before, ``started.json`` takes the rival's version: what fails
+from there on is the rival's. Imports numpy, the rival and nothing of gateformer, so that rivals
+that cannot share an environment with it run in their own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+STARTED = "started.json"
 NAMES = {
     "da4ml": ("FixedVariableArrayInput", "comb_trace"),
     "alkaid": ("FVArrayInput", "trace"),
@@ -29,6 +31,9 @@ def main(package: str, program: Path, folder: Path, levels: int) -> None:
     trace = import_module(f"{package}.trace")
     ops = import_module(f"{package}.trace.ops")
     model = import_module(f"{package}.codegen").RTLModel
+    folder.mkdir(parents=True, exist_ok=True)
+    started = json.dumps({"version": version(package)})
+    (folder / STARTED).write_text(started, encoding="utf-8")
     array, tracer = (getattr(trace, name) for name in NAMES[package])
     tokens, features = asked["shape"]
     x = array((tokens, features), hwconf=trace.HWConfig(1, -1, -1))

@@ -59,10 +59,8 @@ Ours, each matrix by itself, in twos, at II = 1:
 ATTENTION = """\
 - The rivals' circuits are unrolled. What works on tokens one by one can be fed a token a clock by
   hand; attention, which gathers keys and values, cannot, so that II = T is ours alone.
-- alkaid 0.8.2 does not finish the attention: its tracer raises `KeyError` where a truncated product
-  is multiplied again.
 - Neither rival has a division, so attention here rectifies its scores. yosys gives DSP slices to
-  the products of ours and of da4ml's alike.
+  the products of all alike.
 """
 
 
@@ -72,7 +70,7 @@ def page(told: dict[str, Any], programs: Sequence[Program]) -> str:
     Parameters
     ----------
     told : dict
-        ``yosys``, ``frames`` and ``rows``, as ``measure`` writes them.
+        ``yosys``, ``frames``, ``rows`` and ``failed``, as ``measured`` returns them.
     programs : sequence of Program
         What the rows are of, in the page's order.
     """
@@ -81,12 +79,18 @@ def page(told: dict[str, Any], programs: Sequence[Program]) -> str:
         rows = [row for row in told["rows"] if row["program"] == program.name]
         if rows:
             parts.append(f"\n## {program.about}\n\n{_table(rows)}")
+        parts += [_failed(one) for one in told["failed"] if one["program"] == program.name]
     about = ATTENTION if any(row["program"] == "attention" for row in told["rows"]) else ""
     return "".join(parts) + TAIL.format(
         threes=verdict(told["rows"], "joint, in threes"),
         twos=verdict(told["rows"], "each, in twos"),
         attention=about,
     )
+
+
+def _failed(one: dict[str, Any]) -> str:
+    cause = one["cause"].replace("`", "'") or "no message"
+    return f"\n{one['by']} made nothing of it ({one['date']}): `{cause}`.\n"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
