@@ -20,7 +20,7 @@ from gateformer.quant.ops.base import Value
 from gateformer.quant.ops.cast import Cast, Constant, Rescale
 from gateformer.quant.ops.dense import Dense
 from gateformer.quant.ops.elementwise import Add
-from gateformer.quant.ops.layout import Layout, Reshape, Transpose
+from gateformer.quant.ops.layout import Concat, Layout, Reshape, Transpose
 from gateformer.quant.ops.lookup import Lookup
 from gateformer.quant.ops.matmul import MatMul
 from gateformer.quant.ops.reduce import Reduce
@@ -227,7 +227,7 @@ def _layout_kind(facts: Facts, node: Node, op: Layout, value: Value) -> Kind:
             single = len(facts.bases(source)) == 1
             leaves = node.output in facts.graph.outputs
             return "wire" if only_dense and single and not leaves else "gather"
-        raise _unsupported(value, op, "a vector cannot be spread over tokens")
+        raise _spread(facts, node, value)
     moves_tokens = isinstance(op, Transpose) and op.order[0] != 0
     if not now and (moves_tokens or facts.tokens(source) != facts.tokens(node.output)):
         raise _unsupported(value, op, "it moves elements from token to token")
@@ -291,6 +291,60 @@ def is_cheap(node: Node) -> bool:
 def is_sum(node: Node) -> bool:
     """Whether a node's elements are sums of its operands', by constant weights."""
     return isinstance(node.op, (Add, Dense))
+
+
+def _spread(facts: Facts, node: Node, value: Value) -> ScheduleError:
+    """E310 for a vector that becomes tokens: by its name where that is how tokens are joined."""
+    tokens = facts.tokens(node.output)
+    size = int(np.prod(value.shape)) // tokens
+    joint = _joined_constants(facts, node.inputs[0])
+    if joint is None or joint[1] % size:
+        return ScheduleError(
+            "E310",
+            "no hardware for this operation",
+            layer=value.layer,
+            kind="Reshape",
+            cause=f"It spreads a vector over {tokens} tokens, which a pipeline that takes them "
+            "one after the other does not do",
+            fix="Keep the tokens apart up to there, without a Flatten or a Reshape of them all",
+        )
+    layer, constants = facts.graph.values[joint[0]].layer, joint[1]
+    added = constants // size
+    words = "a token" if added == 1 else f"{added} tokens"
+    what = "a class token" if added == 1 else "class or register tokens"
+    return ScheduleError(
+        "E310",
+        "tokens joined inside the network",
+        layer=layer,
+        kind="Concat",
+        cause=f"It joins {words} of constants ({what}) to {tokens - added} others, and a pipeline "
+        f"that takes {tokens - added} tokens a frame has no place for {tokens}: '{value.layer}' "
+        "reads them all",
+        fix="Leave it out, pool the tokens (their mean or maximum) where the network picks it, and "
+        f"train again; or export the network from behind '{layer}' on, with {tokens} tokens as its "
+        "input, of which the host sends the constant ones too",
+    )
+
+
+def _joined_constants(facts: Facts, name: str) -> tuple[str, int] | None:
+    """The vector before which constants were joined to what moves, and how many numbers."""
+    moving = set(facts.graph.inputs)
+    for node in facts.graph.nodes:
+        if moving.intersection(node.inputs):
+            moving.add(node.output)
+    waiting, seen = [name], {name}
+    while waiting:
+        found = facts.producers.get(waiting.pop())
+        if found is None or not facts.is_vector(found.output):
+            continue
+        if isinstance(found.op, Concat):
+            still = (facts.graph.values[n].shape[-1] for n in found.inputs if n not in moving)
+            if constants := sum(still):
+                return found.output, constants
+        new = [one for one in found.inputs if one not in seen]
+        seen.update(new)
+        waiting += new
+    return None
 
 
 def _unsupported(value: Value, op: object, cause: str) -> ScheduleError:

@@ -24,6 +24,10 @@ from gateformer.quant.types import IntArray
 MOST_WEIGHTS = 1 << 14
 """Most weights of matrices that are solved as one: it takes minutes beyond."""
 
+NEAR = 32
+"""Stages before a stage, and after it, that it is tried with in vain: all of them where a value has
+up to so many readers, and beyond that the time grows with their number and not with its square."""
+
 Row = tuple[dict[int, int], int]
 """A sum over a stage's elements: weight of each by number, and a constant."""
 
@@ -32,6 +36,7 @@ def merged(facts: Facts, found: list[Cluster]) -> list[Cluster]:
     """Stages that read the same values, as one where their matrices then take fewer adders.
 
     Values that enter a stage are made before it, so none of two such stages waits for the other.
+    Each takes in one after the other of its neighbours among them, until `NEAR` gained nothing.
     """
     alike: dict[object, list[Cluster]] = {}
     for cluster in found:
@@ -40,31 +45,68 @@ def merged(facts: Facts, found: list[Cluster]) -> list[Cluster]:
                facts.tokens(last))  # fmt: skip
         alike.setdefault(key, []).append(cluster)
     place = {node.output: number for number, node in enumerate(facts.graph.nodes)}
+    costs = _Costs(facts)
     gone: set[int] = set()
     for group in alike.values():
-        for first in group:
-            for other in group:
-                if other is first or {id(first), id(other)} & gone:
-                    continue
-                if _gains(facts, first.nodes, other.nodes):
-                    first.nodes = sorted(first.nodes + other.nodes, key=lambda n: place[n.output])
+        # Without a matrix there is nothing to share.
+        left = [cluster for cluster in group if by_operand(cluster.nodes)]
+        at = 0
+        while at < len(left):
+            first, refused = left[at], 0
+            other = max(0, at - NEAR)
+            while other < len(left) and refused < NEAR:
+                if left[other] is first:
+                    at, other = other, other + 1
+                elif costs.gains(first.nodes, left[other].nodes):
+                    nodes = first.nodes + left[other].nodes
+                    first.nodes = sorted(nodes, key=lambda n: place[n.output])
                     first.cheap = False
-                    gone.add(id(other))
+                    gone.add(id(left.pop(other)))
+                else:
+                    refused += other > at
+                    other += 1
+            at += 1
     return [cluster for cluster in found if id(cluster) not in gone]
 
 
-def _gains(facts: Facts, first: Sequence[Node], other: Sequence[Node]) -> bool:
-    """Whether any matrices of two stages take fewer adders together."""
-    mine, its = by_operand(first), by_operand(other)
-    return any(_share(facts, mine[name], its[name]) for name in mine.keys() & its.keys())
+class _Costs:
+    """Adders of matrices, each set of them solved once.
 
+    Parameters
+    ----------
+    facts : Facts
+        The graph.
+    """
 
-def _share(facts: Facts, *groups: Sequence[Node]) -> bool:
-    """Whether matrices that read one value take fewer adders as one; large ones are not tried."""
-    every = [node for group in groups for node in group]
-    if sum(_scaled(facts, node)[0].size for node in every) > MOST_WEIGHTS:
-        return False
-    return _together(facts, every) < sum(_together(facts, group) for group in groups)
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.weights: dict[str, IntArray] = {}
+        self.known: dict[tuple[str, ...], int] = {}
+
+    def gains(self, first: Sequence[Node], other: Sequence[Node]) -> bool:
+        """Whether any matrices of two stages take fewer adders together."""
+        mine, its = by_operand(first), by_operand(other)
+        return any(self.share(mine[name], its[name]) for name in mine.keys() & its.keys())
+
+    def share(self, *groups: Sequence[Node]) -> bool:
+        """Whether matrices of one value take fewer adders as one; large ones are not tried."""
+        every = [node for group in groups for node in group]
+        if sum(self._weight(node).size for node in every) > MOST_WEIGHTS:
+            return False
+        return self._together(every) < sum(self._together(group) for group in groups)
+
+    def _together(self, nodes: Sequence[Node]) -> int:
+        """Adders of matrices solved as one."""
+        key = tuple(node.output for node in nodes)
+        if key not in self.known:
+            whole = np.concatenate([self._weight(node) for node in nodes])
+            self.known[key] = _adders(self.facts, whole)
+        return self.known[key]
+
+    def _weight(self, node: Node) -> IntArray:
+        if node.output not in self.weights:
+            self.weights[node.output] = _scaled(self.facts, node)[0]
+        return self.weights[node.output]
 
 
 def by_operand(nodes: Iterable[Node]) -> dict[str, list[Node]]:
@@ -74,11 +116,6 @@ def by_operand(nodes: Iterable[Node]) -> dict[str, list[Node]]:
         if isinstance(node.op, Dense):
             found.setdefault(node.inputs[0], []).append(node)
     return found
-
-
-def _together(facts: Facts, nodes: Sequence[Node]) -> int:
-    """Adders of matrices solved as one."""
-    return _adders(facts, np.concatenate([_scaled(facts, node)[0] for node in nodes]))
 
 
 def _adders(facts: Facts, weight: IntArray, more: int = 0) -> int:
@@ -144,9 +181,10 @@ class Joint:
 
     def _group(self) -> None:
         """Matrices that read one value: together where that takes fewer adders."""
-        nodes = [n for n in self.cluster.nodes if n.output not in {*self.chained, *self.skipped}]
+        costs, chains = _Costs(self.facts), {*self.chained, *self.skipped}
+        nodes = [node for node in self.cluster.nodes if node.output not in chains]
         for name, group in by_operand(nodes).items():
-            if len(group) > 1 and _share(self.facts, *([node] for node in group)):
+            if len(group) > 1 and costs.share(*([node] for node in group)):
                 self.groups[name] = group
 
     # Chains

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from gateformer.config.schema import SAFE_NAME, Config
 from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.toml_faults import cause_of
 
 MODEL_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".json", ".onnx"})
 """Files that are taken for a model, not for a configuration."""
@@ -84,8 +85,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         if len(raw) > LARGEST:
             raise ConfigError("E004", "malformed TOML", layer=str(path), cause="It is over 1 MiB")
         return tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=str(error)) from error
+    except (ValueError, RecursionError) as error:
+        cause = cause_of(error)
+        raise ConfigError("E004", "malformed TOML", layer=str(path), cause=cause) from error
 
 
 def override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ def toml_value(text: str) -> Any:
     """Return a text read as a TOML value, or itself where it is none."""
     try:
         tree = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
     return tree["value"] if len(tree) == 1 else text
 

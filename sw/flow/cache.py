@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gateformer.config.schema import Config
+from gateformer.quant.caching import user_cache
 
 
 def cache_folder(config: Config, part: str) -> Path:
@@ -19,9 +19,3 @@ def cache_folder(config: Config, part: str) -> Path:
         The kind.
     """
     return user_cache(part) if config.cache is None else Path(config.cache) / part
-
-
-def user_cache(part: str) -> Path:
-    """Return the folder of one kind of results in the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "gateformer" / part

@@ -64,6 +64,27 @@ def test_a_recipe_becomes_a_design_and_twice_the_same(
 
 
 @pytest.mark.brevitas
+def test_a_training_that_diverges_writes_no_design_and_goes_on_at_a_lower_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "out"
+    rate = "quantized_rate = 1e-3"
+    wild = shortened("digits_encoder", tmp_path, {**SHORT, rate: "quantized_rate = 1e30"})
+    assert cli.main(["train", str(wild), "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "E009 training that diverges: 'training.quantized_rate'" in told
+    assert "No epoch was done before. Lower training.quantized_rate" in told
+    assert [path.name for path in out.rglob("*")] == ["checkpoints", "float.npz"]
+    tamed = shortened("digits_encoder", tmp_path, SHORT)
+    assert cli.main(["train", str(tamed), "--out", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert told.count("epoch 1/1") == 1  # with quantizers: the fit in floating point was kept
+    assert (out / "model.onnx").is_file()
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.brevitas
 def test_a_design_that_is_there_stays(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     recipe = shortened("digits_encoder", tmp_path, SHORT)

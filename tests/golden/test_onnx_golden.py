@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateformer.hw.dataflow.plan import plan
+from gateformer.hw.settings import Settings
+from gateformer.quant.errors import ScheduleError
 from gateformer.quant.execute import run_reals
 from gateformer.quant.expand import LayerNorm, Linear, ScaledQuantize, Softmax
+from gateformer.quant.expand.context import Types
 from gateformer.quant.frontends import load
 from gateformer.quant.graph import Graph
+from gateformer.quant.lower import lower
 from gateformer.quant.ops.layout import Transpose
 from gateformer.quant.ops.matmul import MatMul
+from gateformer.quant.types import Fixed
 
 pytestmark = pytest.mark.onnx
 
@@ -53,6 +59,17 @@ def test_attention_streams(name: str) -> None:
     )
     assert not any(isinstance(op, Transpose) for op in ops)
     assert ("score" in " ".join(graph.values)) and ("context" in " ".join(graph.values))
+
+
+def test_a_class_token_is_refused_by_the_name_of_its_join() -> None:
+    graph = lower(load(FOLDER / "torch_encoder.onnx"), Types(default=Fixed.parse("fixed<12,5>")))
+    with pytest.raises(ScheduleError) as caught:
+        plan(graph, Settings())
+    assert str(caught.value).startswith(
+        "E310 tokens joined inside the network: 'concat' (Concat). It joins a token of constants "
+        "(a class token) to 5 others, and a pipeline that takes 5 tokens a frame has no place for "
+        "6: 'encoder/layers0/self_attn/matmul' reads them all. Leave it out, pool the tokens"
+    )
 
 
 def test_weights_stay_whole_steps() -> None:

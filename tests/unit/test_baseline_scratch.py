@@ -77,4 +77,4 @@ def test_a_link_in_a_folder_s_place_is_left_alone(place: Path) -> None:
 def test_nothing_runs_in_an_unknown_folder(place: Path) -> None:
     began = time.monotonic()
     assert end_all(place / "nowhere") == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,51 @@ def test_a_failing_tool_shows_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="some error: bad") as caught:
         tools.run_tool(command, tmp_path, os.environ, tmp_path / "log")
     assert caught.value.code == "E502" and "exit code 4" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)]
+)
+def test_a_tool_ends_with_what_started_it(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """And so does what it has started itself."""
+    inner = "echo $$ >> ../pids; sleep 300 & echo $! >> ../pids; wait"
+    outer = (
+        "import os, sys, pathlib\nfrom gateformer.sim.rtl.tools import run_tool\n"
+        "run_tool(['sh', '-c', sys.argv[1]], pathlib.Path('work'), os.environ, pathlib.Path('log'))"
+    )
+    (tmp_path / "work").mkdir()
+    reset = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {one: signal.signal(one, handler) for one, handler in reset.items()}
+    try:
+        begun = subprocess.Popen(
+            [sys.executable, "-c", outer, inner], cwd=tmp_path, stderr=subprocess.DEVNULL
+        )
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    pids: list[int] = []
+    until = time.monotonic() + 60
+    while len(pids) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+        if (tmp_path / "pids").exists():
+            pids = [int(one) for one in (tmp_path / "pids").read_text().split()]
+    begun.send_signal(number)
+    assert begun.wait(60) == code
+    assert len(pids) == 2
+    until = time.monotonic() + 10
+    while any(map(_runs, pids)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(map(_runs, pids))
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 @pytest.mark.icarus

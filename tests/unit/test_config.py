@@ -119,6 +119,7 @@ def test_a_table_left_out_is_named_and_blamed_on_who_wrote_it(design: Path) -> N
         ('model = "net.h5"\n[generate]\nadders = "magic"', "'csd'"),
         ('model = "net.h5"\nmodel = "net.h5"', "E004"),
         ("a = " + "[" * 5000, "E004"),
+        ("a = " + "1" * 5000, "more digits than are read"),
     ],
 )
 def test_hostile_files_are_named_errors(design: Path, text: str, words: str) -> None:
@@ -155,6 +156,7 @@ def test_malformed_overrides(text: str) -> None:
         ('"3"', "3"),
         ("[1, 2]", [1, 2]),
         ("1\nother = 2", "1\nother = 2"),
+        pytest.param("1" * 5000, "1" * 5000, id="digits"),
         ("", ""),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -131,13 +130,8 @@ def test_inputs_of_different_lengths_wait_for_the_schedule() -> None:
 
 def test_work_grows_linearly_with_the_frames() -> None:
     design = attention(tokens=15)
-    counts, seconds = [], []
-    for frames in (200, 400):
-        started = time.perf_counter()
-        counts.append(simulate_clocks(design, frames).events)
-        seconds.append(time.perf_counter() - started)
-    assert counts[1] < 2.01 * counts[0]
-    assert seconds[1] < 6 * seconds[0] + 0.5
+    few, many = (simulate_clocks(design, frames).events for frames in (200, 400))
+    assert many < 2.01 * few
 
 
 def test_a_trace_whose_slices_add_up() -> None:

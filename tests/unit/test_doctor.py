@@ -193,6 +193,8 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     [
         ("gateformer doctor --json > /dev/full", 9, "E701 disk full."),
         ("gateformer doctor --json | true; exit ${PIPESTATUS[0]}", 141, ""),
+        ("gateformer doctor | true; exit ${PIPESTATUS[0]}", 141, ""),
+        ("gateformer pim devices | true; exit ${PIPESTATUS[0]}", 141, ""),
     ],
 )
 def test_output_that_cannot_be_written(tmp_path: Path, line: str, code: int, message: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from equiv.networks import NETWORKS, Maker, bench, network
 
 from gateformer.hw import cmvm
+from gateformer.hw.dataflow import joint
+from gateformer.hw.dataflow.classify import classify
+from gateformer.hw.dataflow.clusters import Cluster, clusters
 from gateformer.hw.dataflow.plan import plan
 from gateformer.hw.dataflow.stages import LaneStage
 from gateformer.hw.settings import Settings
@@ -100,6 +105,79 @@ def test_matrices_that_read_one_value_share_a_stage_where_that_saves(
             assert luts(graph, settings) < luts(graph, APART)
     stage = next(s for s in plan(siblings(3), JOINT).stages if len(s.outputs) == 3)
     assert set(stage.outputs) == {"query", "key", "gate"}
+
+
+def readers(count: int) -> Graph:
+    """So many matrices on one value."""
+    builder = Builder("readers")
+    x = builder.input("x", (2, 2), Fixed(True, 6, 2))
+    for number in range(count):
+        op = Dense(np.array([[1, 3], [2, 1]]), 0, np.zeros(2, np.int64), 0, (2,))
+        builder.output(builder.add(op, x, name=f"r{number}", layer=f"r{number}"))
+    return builder.build()
+
+
+def stages(found: list[Cluster]) -> list[list[int]]:
+    """Stages by the readers in them."""
+    return [[int(node.output.removeprefix("r")) for node in one.nodes] for one in found]
+
+
+def all_pairs(count: int, gains: Callable[[list[int], list[int]], bool]) -> list[list[int]]:
+    """What trying every pair of `count` stages gives."""
+    found = [[number] for number in range(count)]
+    gone: set[int] = set()
+    for i, first in enumerate(found):
+        for k, other in enumerate(found):
+            if i != k and not {i, k} & gone and gains(first, other):
+                first[:] = sorted(first + other)
+                gone.add(k)
+    return [one for i, one in enumerate(found) if i not in gone]
+
+
+Rule = Callable[[list[int], list[int]], bool]
+RULES: dict[str, Rule] = {
+    "never": lambda a, b: False,
+    "always": lambda a, b: True,
+    "of a kind": lambda a, b: a[0] % 7 == b[0] % 7,
+    "few": lambda a, b: len(a) + len(b) < 6 and (3 * a[0] + b[-1]) % 5 == 0,
+    "later first": lambda a, b: a[0] > b[0] and sum(a + b) % 3 == 0,
+}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, rule: Rule, count: int) -> tuple[list[list[int]], int]:
+    """What `merged` makes of `count` readers under a rule, and how often it asked."""
+    asked = 0
+
+    def gains(self: object, first: Any, other: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        return rule(*([int(n.output.removeprefix("r")) for n in nodes] for nodes in (first, other)))
+
+    monkeypatch.setattr(joint._Costs, "gains", gains)
+    facts = classify(readers(count), JOINT)
+    return stages(joint.merged(facts, clusters(facts))), asked
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_neighbours_that_gain_are_found_as_among_all_pairs(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in (2, 9, joint.NEAR + 1):
+        found, _ = counted(monkeypatch, RULES[rule], count)
+        assert found == all_pairs(count, RULES[rule])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_thousand_readers_are_not_tried_in_all_pairs(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, asked = counted(monkeypatch, RULES[rule], 1000)
+    assert sorted(number for one in found for number in one) == [*range(1000)]
+    assert asked <= 1000 * (2 * joint.NEAR + 1)
+    _, half = counted(monkeypatch, RULES[rule], 500)
+    assert asked < 2.2 * half
+    if rule in ("never", "always", "of a kind"):
+        assert sorted(map(sorted, found)) == sorted(all_pairs(1000, RULES[rule]))
 
 
 @pytest.mark.icarus

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from equiv.networks import NETWORKS, Maker, hundred_tokens, network
+from equiv.networks import NETWORKS, Maker, bench, hundred_tokens, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +18,9 @@ from gateformer.hw.dataflow.stages import DotStage
 from gateformer.hw.netlist.net import Net
 from gateformer.hw.settings import Settings
 from gateformer.quant.errors import ConfigError, ScheduleError
-from gateformer.quant.expand import Pool
+from gateformer.quant.expand import Parameter, Pool
 from gateformer.quant.graph import Graph
-from gateformer.quant.ops.layout import Reshape, Transpose
+from gateformer.quant.ops.layout import Concat, Reshape, Slice, Transpose
 from gateformer.sim.dataflow import simulate_clocks
 
 GRAPHS: dict[tuple[str, str], Graph] = {}
@@ -107,6 +108,63 @@ def test_tokens_that_change_places_have_no_hardware() -> None:
     with pytest.raises(ScheduleError, match=r"E310 .*'turned' \(Transpose\)") as caught:
         plan(network(net), Settings())
     assert "from token to token" in str(caught.value)
+
+
+def classified(m: Maker, constants: int, behind: bool = False) -> None:
+    """Dense, constants joined before its tokens, attention, and the first token's classes."""
+    if behind:
+        tokens = m.builder.input("x", (5, 3))
+    else:
+        x = m.builder.input("x", (4, 3))
+        flat = m.one(Reshape((12,)), m.linear(x, 3, "embed"), name="flat")
+        token = m.one(Parameter(m.weights(constants)), name="token")
+        tokens = m.one(Concat(), token, flat, name="joined")
+        tokens = m.one(Reshape((-(-(12 + constants) // 3), 3)), tokens, name="tokens")
+    mixed = m.attention(tokens, tokens, "mix", 1, 2)
+    flat = m.one(Reshape((int(np.prod(m.builder.values[mixed].shape)),)), mixed, name="row")
+    m.builder.output(m.linear(m.one(Slice(0, 2), flat, name="first"), 3, "logits"))
+
+
+@pytest.mark.parametrize("p", [1, 4, 16])
+@pytest.mark.parametrize(
+    ("constants", "told"),
+    [
+        (3, "It joins a token of constants (a class token) to 4 others, and a pipeline that takes "
+            "4 tokens a frame has no place for 5: "),
+        (6, "It joins 2 tokens of constants (class or register tokens) to 4 others, and a pipeline "
+            "that takes 4 tokens a frame has no place for 6: "),
+    ],
+)  # fmt: skip
+def test_a_class_token_joined_inside_is_named_with_what_to_do(
+    p: int, constants: int, told: str
+) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        plan(network(lambda m: classified(m, constants)), Settings(token_parallelism=p))
+    text = str(caught.value)
+    assert text.startswith("E310 tokens joined inside the network: 'joined' (Concat). " + told)
+    assert text.endswith(
+        "reads them all. Leave it out, pool the tokens (their mean or maximum) where the network "
+        "picks it, and train again; or export the network from behind 'joined' on, with "
+        f"{4 + constants // 3} tokens as its input, of which the host sends the constant ones too."
+    )
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("p", [1, 2, 5])
+def test_a_class_token_that_the_host_sends_has_hardware(p: int, tmp_path: Path) -> None:
+    graph = network(lambda m: classified(m, 3, behind=True))
+    bench(graph, tmp_path, Settings(token_parallelism=p), count=5)
+
+
+def test_a_vector_has_no_tokens() -> None:
+    def net(m: Maker) -> None:
+        x = m.builder.input("x", (4, 3))
+        flat = m.one(Reshape((12,)), x, name="flat")
+        m.builder.output(m.linear(m.one(Reshape((6, 2)), flat, name="split"), 2, "logits"))
+
+    with pytest.raises(ScheduleError, match=r"E310 .*'split' \(Reshape\). It spreads a vector over "
+                       r"6 tokens.* Keep the tokens apart up to there"):  # fmt: skip
+        plan(network(net), Settings())
 
 
 def test_an_output_without_an_input() -> None:
