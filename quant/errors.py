@@ -183,12 +183,20 @@ class BoardError(GateformerError):
 
 
 class Interrupted(RunError):  # noqa: N818 - names the event, as KeyboardInterrupt does
-    """The user stopped the run; it resumes where it stood."""
+    """The user stopped the run, or a signal did; it resumes where it stood."""
 
     exit_code = 130
 
-    def __init__(self, code: str = "E707", what: str = "interrupted", *, fix: str = "") -> None:
+    def __init__(
+        self,
+        code: str = "E707",
+        what: str = "interrupted",
+        *,
+        fix: str = "",
+        exit_code: int = exit_code,
+    ) -> None:
         super().__init__(code, what, fix=fix)
+        self.exit_code = exit_code  # type: ignore[misc] # an instance's own
 
 
 class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of its own

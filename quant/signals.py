@@ -1,14 +1,19 @@
 """Requests to end this process, heeded so that what it started ends with it.
 
-Owns ``heeding_signals``. Imports the standard library alone.
+Owns ``heeding_signals`` and ``Ended``. Imports the standard library alone.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+class Ended(SystemExit):
+    """A request to end, as by ``kill``; its code is 128 and the signal's number."""
 
 
 @contextmanager
@@ -23,7 +28,12 @@ def heeding_signals() -> Iterator[None]:
         return
 
     def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        # Whoever waits for a pool's processes would wait for what they have begun. Only a process
+        # that imported multiprocessing has any.
+        if pools := sys.modules.get("multiprocessing"):
+            for child in pools.active_children():
+                child.terminate()
+        raise Ended(128 + number)
 
     heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, leave) for number in heeded}

@@ -11,6 +11,7 @@ from importlib import import_module
 import typer
 
 from gateformer.cli import failures
+from gateformer.quant.signals import Ended, heeding_signals
 
 COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed and what each missing piece would enable.",
@@ -50,19 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     try:
-        app = typer.main.get_command(build_app(wanted))
-        with app.make_context("gateformer", arguments) as context:
-            result = app.invoke(context)
-        sys.stdout.flush()
+        # Asked to end, a command removes what is half-written, as on Ctrl-C.
+        with heeding_signals():
+            app = typer.main.get_command(build_app(wanted))
+            with app.make_context("gateformer", arguments) as context:
+                result = app.invoke(context)
+            sys.stdout.flush()
     except typer.Exit as end:
         return end.exit_code
+    except (Exception, KeyboardInterrupt, Ended) as error:
+        return failures.report(failures.explain(error), as_json="--json" in arguments)
     except SystemExit as end:
         # rich ends the process itself where the output's reader went away, with another code.
         if not isinstance(end.__context__, BrokenPipeError):
             raise
         return failures.report(end.__context__, as_json=False)
-    except (Exception, KeyboardInterrupt) as error:
-        return failures.report(failures.explain(error), as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from gateformer.quant.errors import ConfigError, GateformerError, Interrupted, RunError
+from gateformer.quant.signals import Ended
 
 INTERNAL = 70
 """Exit code of a defect of gateformer's own (EX_SOFTWARE)."""
@@ -24,10 +25,11 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 def explain(error: BaseException) -> BaseException:
     """Turn what the user can act upon into a `GateformerError`; leave a defect as it is."""
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted(
-            fix="Nothing is half-written: the same command goes on with what is whole"
-        )
+    if isinstance(error, KeyboardInterrupt | typer.Abort | Ended):
+        fix = "Nothing is half-written: the same command goes on with what is whole"
+        if isinstance(error, Ended):
+            return Interrupted(fix=fix, exit_code=int(error.code or 0))
+        return Interrupted(fix=fix)
     if isinstance(error, typer.TyperException):
         cause = error.format_message().replace("Value error, ", "")
         return ConfigError("E005", "invalid command line", cause=cause)

@@ -12,6 +12,7 @@ import typer
 
 from gateformer import cli
 from gateformer.errors import Interrupted, ModelError, ToolError
+from gateformer.quant.signals import Ended
 from gateformer.quant.tools import TOOLS, Tool, find_tool, require_tool
 from gateformer.toolchains.find import PACKAGES, version_of
 
@@ -123,6 +124,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (OSError(errno.ENOTDIR, "Not a directory", "a"), 9, "E706 file system error: 'a'. Not a"),
         (KeyboardInterrupt(), 130, "E707 interrupted. "),
         (Interrupted(), 130, "E707 interrupted."),
+        (Ended(143), 143, "E707 interrupted. Nothing is half-written"),
         (typer.Abort(), 130, "E707 interrupted. "),
         (typer.Exit(5), 5, ""),
     ],
