@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from gateformer.hw.pim.isa import COMMANDS
 from gateformer.hw.pim.lines import MOST_PROBLEMS, lines_of
 from gateformer.quant.errors import PimError, Problems
+from gateformer.quant.replacing import replacing
 
 Column: TypeAlias = NDArray[np.int64]
 
@@ -68,18 +68,12 @@ class CommandLog:
         The file appears whole or not at all, and the same log gives the same bytes.
         """
         path = Path(path)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as raw:
-                if path.suffix == ".gz":
-                    with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
-                        self._write(stream)
-                else:
-                    self._write(raw)
-            part.replace(path)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        with replacing(path) as own, own.open("wb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
+                    self._write(stream)
+            else:
+                self._write(raw)
 
     def _write(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         block: list[str] = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from gzip import GzipFile
 from io import TextIOWrapper
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from gateformer.flow.files import disk_full
+from gateformer.quant.replacing import replacing
 from gateformer.sim.pim.parts import Slice
 
 
@@ -55,9 +55,8 @@ def write(path: Path, slices: Iterable[Slice], clock_ns: float, about: Mapping[s
     RunError
         E701 where the disk is full; the file is then not there.
     """
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with temporary.open("wb") as raw:
+        with replacing(path) as own, own.open("wb") as raw:
             if path.suffix == ".gz":
                 # No name and no time inside: the same slices give the same bytes.
                 with GzipFile("", "wb", 5, raw, mtime=0) as packed, _text(packed) as file:
@@ -65,14 +64,10 @@ def write(path: Path, slices: Iterable[Slice], clock_ns: float, about: Mapping[s
             else:
                 with _text(raw) as file:
                     tally = _write(file, slices, clock_ns, about)
-        temporary.replace(path)
     except OSError as error:
         if full := disk_full(path.parent, error):
             raise full from error
         raise
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return tally
 
 

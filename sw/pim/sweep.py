@@ -11,7 +11,6 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from gateformer.pim.row import row
 from gateformer.pim.screen import Answer, Block, Cell, percent
 from gateformer.pim.waiting import waiting
 from gateformer.quant.errors import ConfigError, Problems, ToolError
+from gateformer.quant.replacing import replacing
 
 WHOLE = ("channels", "batch")
 """Lists of whole numbers."""
@@ -196,15 +196,10 @@ def store(out: Path, rows: Sequence[Point]) -> None:
         write_whole(out, text.getvalue())
         return
     arrow, parquet = _parquet()
-    temporary = out.with_name(f".{out.name}.partial")
-    try:
+    with replacing(out) as own:
         parquet.write_table(
-            arrow.table({key: [one.get(key) for one in rows] for key in heads}), temporary
+            arrow.table({key: [one.get(key) for one in rows] for key in heads}), own
         )
-        temporary.replace(out)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _parquet() -> tuple[Any, Any]:
