@@ -33,7 +33,8 @@ def units(lanes: int) -> dict[str, Unit]:
 
     Rotary counts a head's both halves, each of whole words; accumulate takes a head a vector, its
     ``elements`` being those of all weighted vectors, each of whole words; add takes an addition a
-    vector, merge a share of a head, a head being a result.
+    vector, merge a share of a head, a head being a result; rescale takes a tile's sums or the bias
+    a vector, a tile being a result.
     """
     add, multiply = ADD_LATENCY, MULTIPLY_LATENCY
     exp, reciprocal = _row(EXP), _row(RECIPROCAL)
@@ -51,8 +52,10 @@ def units(lanes: int) -> dict[str, Unit]:
     quantize = (MAXIMUM + reciprocal + multiply, multiply + add + 1)
     merge = (MAXIMUM, below + multiply + 1 + reciprocal, multiply + 1 + multiply)
 
-    def flowing(clocks: int, *, passes: int = 1, vector_latency: int = 0, lead: int = 0) -> Unit:
-        return Unit(1 + clocks + STEP, lanes, "", passes, vector_latency, lead)
+    def flowing(
+        clocks: int, *, passes: int = 1, vector_latency: int = 0, lead: int = 0, result: int = 0
+    ) -> Unit:
+        return Unit(1 + clocks + STEP, lanes, "", passes, vector_latency, lead, result)
 
     def phased(passes: int, *phases: int) -> Unit:
         return Unit(1, lanes, passes=passes, vector_latency=sum(phases) + STEP * len(phases))
@@ -73,6 +76,8 @@ def units(lanes: int) -> dict[str, Unit]:
         "select": phased(1, tree + 1 + BF16_BITS + _bits(WORDS * lanes)),
         "share": phased(2, MAXIMUM, below + total),
         # m and l of each share are read twice
+        # the scales are read before the sums, and a step of each tile before both
+        "rescale": flowing(2 * multiply + 1, lead=1, result=1),
         "merge": Unit(1, lanes, vector_latency=2, result_latency=sum(merge) + STEP * len(merge)),
     }
 

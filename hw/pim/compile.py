@@ -102,7 +102,8 @@ class Compiler:
         self.turns = parts > 1 and batch > 1 and each >= scores
         if self.turns:
             free = each
-        self.lowering = Lowering(self.layout, free, v_batch, parts, ffn_keep)
+        rescales = device.asic.lanes if device.asic and "rescale" in device.asic.units else 0
+        self.lowering = Lowering(self.layout, free, v_batch, parts, ffn_keep, rescales)
         self._blocks = [_Blocks(self.layout) for _ in range(batch)]
 
     def token(self, position: int, *, logits: bool = True, word: int = 0) -> Program:

@@ -2,10 +2,10 @@
 
 Owns ``Alu``, the functions of one number (``exp``, ``reciprocal``, ``rsqrt``, ``gelu``, ``silu``,
 ``relu``) and of vectors (``total``, ``mean``, ``maximum``, ``softmax``, ``layernorm``, ``rmsnorm``,
-``rotary``, ``accumulate``, ``quantize``, ``largest_groups`` and others). Imports the arithmetic;
-``asic`` prices the counts. The Verilog in ``rtl`` gives the same bits. Vectors are BF16 numbers,
-kept as FP32, along the last axis; results are FP32, which the ASIC rounds to BF16 where it stores
-them.
+``rotary``, ``accumulate``, ``quantize``, ``rescale``, ``largest_groups`` and others). Imports the
+arithmetic; ``asic`` prices the counts. The Verilog in ``rtl`` gives the same bits. Vectors are BF16
+numbers, kept as FP32, along the last axis; results are FP32, which the ASIC rounds to BF16 where it
+stores them.
 
 Every addition and multiplication is FP32, rounded to nearest even, with subnormal numbers,
 infinities and NaN as IEEE 754 has them. A change of a number's exponent, its rounding to a whole
@@ -26,6 +26,9 @@ far out        +infinity from 89,  rounded      as elsewhere  gelu: -0 up to -10
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -335,6 +338,43 @@ def quantize(x: ArrayLike, alu: Alu | None = None) -> tuple[Floats, Floats]:
     exact = np.clip(alu.multiply(x, scale[..., None]), np.float32(-127), np.float32(127))
     whole = alu.whole(np.where(np.isnan(exact), np.float32(0), exact))
     return whole, Alu().multiply(largest, np.float32(1 / 127))
+
+
+def rescaled(sums: ArrayLike, scales: ArrayLike, step: ArrayLike) -> Floats:
+    """Return a tile's sums, as RD_MAC gives them, times (a row's scale times the tile's step)."""
+    alu = Alu()
+    return alu.multiply(sums, alu.multiply(scales, step))
+
+
+def added(tiles: Iterable[Floats], bias: Floats | None = None) -> Floats:
+    """Return what the tiles of a matrix give, added in their order, and the bias behind them."""
+    found = reduce(Alu().add, tiles)
+    return found if bias is None else Alu().add(found, bias)
+
+
+def rescale(
+    sums: ArrayLike, scales: ArrayLike, steps: ArrayLike, bias: Floats | None = None
+) -> Floats:
+    """Return rows of whole numbers times a vector, from the sums of the vector's tiles.
+
+    Parameters
+    ----------
+    sums : array of float32, shape (tiles, rows)
+        What RD_MAC gives: BF16 numbers.
+    scales : array of float32, shape (rows,)
+        What 1 stands for in a row's whole numbers, BF16.
+    steps : array of float32, shape (tiles,)
+        What 1 stands for in a tile's whole numbers (``quantize``).
+    bias : array of float32, shape (rows,), optional
+        BF16 numbers.
+
+    Returns
+    -------
+    array of float32, shape (rows,)
+        ``rescaled`` tiles, ``added`` and not rounded before all are.
+    """
+    tiles = zip(np.asarray(sums, np.float32), np.asarray(steps, np.float32), strict=True)
+    return added([rescaled(own, scales, step) for own, step in tiles], bias)
 
 
 def largest_groups(alu: Alu, x: Floats, lanes: int, keep: int) -> NDArray[np.int64]:

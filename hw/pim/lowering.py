@@ -49,13 +49,22 @@ class Lowering:
         As ``Compiler`` says.
     ffn_keep : float
         Likewise.
+    rescales : int
+        Tiles whose sums the ASIC's unit ``rescale`` scales and adds at once; 0 without such a unit.
     """
 
     def __init__(
-        self, layout: Layout, free: int, v_batch: int, parts: int, ffn_keep: float = 1.0
+        self,
+        layout: Layout,
+        free: int,
+        v_batch: int,
+        parts: int,
+        ffn_keep: float = 1.0,
+        rescales: int = 0,
     ) -> None:
         self.layout = layout
         self.ffn_keep = ffn_keep
+        self.rescales = rescales
         self.grid = layout.grid
         self.parts = parts
         self.policy = policy(layout.mapping)
@@ -231,15 +240,33 @@ class Lowering:
         work = self._segment(key, name, lambda: self.product(placed, outputs, tiles, kept))
         useful = sum(self._multiplied(placed.tiles[number], kept) for number in tiles)
         done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * useful),)
+        last = inputs.stop == matrix.inputs
+        if self.quantized and len(placed.tiles) <= self.rescales:
+            done += scales
+            if not last:
+                return done
+            done += drafts.ends[name] if carry else ()
+            return (self._rescale(one, drafts, done, len(outputs), len(placed.tiles)),)
         if self.quantized:  # a row's scale times the tile's step, and the sum times that
             scaled = 2 * len(outputs) * len(tiles)
             done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done + scales),)
-        last = inputs.stop == matrix.inputs
         sums = len(tiles) - (not carry) + (matrix.bias and last)
         if sums:
             waits = done + (drafts.ends["parameters"] if matrix.bias and last else ())
             done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits, sums),)
         return done
+
+    def _rescale(
+        self, one: Linear, drafts: Drafts, after: tuple[int, ...], outputs: int, tiles: int
+    ) -> int:
+        """Add the one step that scales the sums of all tiles, and adds them and the bias.
+
+        Nothing is rounded in between, so it waits for the last part of the inputs.
+        """
+        operands = tiles + one.matrix.bias
+        waits = after + (drafts.ends["parameters"] if one.matrix.bias else ())
+        work = (f"{one.name}/rescale", "rescale", outputs * operands)
+        return drafts.asic(*work, waits, operands, tiles)
 
     def _spread(self, tile: Tile) -> Sequence[int]:
         """As many columns as are kept, spread evenly: which ones they are, the data decides."""

@@ -1,7 +1,7 @@
 // Runs operations on gf_pim_asic: asic_rtl MEMORY OPERATIONS CLOCKS
 //
 // MEMORY: WORDS x LANES numbers of 16 bits, written through the host's port first and read back
-// at the end. OPERATIONS: 11 numbers of 32 bits each, in the order of the fields below. CLOCKS: gets
+// at the end. OPERATIONS: 12 numbers of 32 bits each, in the order of the fields below. CLOCKS: gets
 // a number of 32 bits for each, from start to done.
 
 #include <cstdint>
@@ -51,7 +51,7 @@ int main(int, char **names) {
     tick();
   }
   top.host_write = 0;
-  for (size_t at = 0; at < operations.size(); at += 11) {
+  for (size_t at = 0; at < operations.size(); at += 12) {
     const uint32_t *field = &operations[at];
     top.unit = field[0];
     top.source_a = field[1];
@@ -64,6 +64,7 @@ int main(int, char **names) {
     top.vectors = field[8];
     top.inverse_width = field[9];
     top.epsilon = field[10];
+    top.bias = field[11];
     top.start = 1;
     tick();
     top.start = 0;
@@ -77,7 +78,7 @@ int main(int, char **names) {
       top.eval();
     } while (clock < most);
     if (clock == most) {
-      std::fprintf(stderr, "operation %zu never ends\n", at / 11);
+      std::fprintf(stderr, "operation %zu never ends\n", at / 12);
       return 1;
     }
     clocks.push_back(clock);

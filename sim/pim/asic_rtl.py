@@ -25,7 +25,7 @@ from gateformer.sim.rtl.tools import Simulator, run_tool, tool_version, verilato
 
 UNITS = (
     "add", "multiply", "accumulate", "rotary", "relu", "gelu", "silu", "softmax", "layernorm",
-    "rmsnorm", "quantize", "maximum", "select", "merge", "share",
+    "rmsnorm", "quantize", "maximum", "select", "merge", "share", "rescale",
 )  # fmt: skip
 """Units of ``gf_pim_asic`` by their numbers."""
 UNARY = {"exp": 27, "reciprocal": 23, "rsqrt": 24, "gelu": 66, "silu": 55}
@@ -34,6 +34,9 @@ OPTIONS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast",
            "--x-initial", "unique")  # fmt: skip
 COMPILER = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 """Quick to compile; what it runs is short."""
+
+FIELDS = 12
+"""Numbers of an operation, as the benches read it."""
 
 Bits16 = NDArray[np.uint16]
 Bits32 = NDArray[np.uint32]
@@ -53,6 +56,8 @@ class Operation:
         Operands, numbers of a vector, vectors.
     inverse_width, epsilon : float
         Rounded to FP32.
+    bias : bool
+        Whether a bias is added to rescaled sums.
     """
 
     unit: str
@@ -66,11 +71,13 @@ class Operation:
     vectors: int = 1
     inverse_width: float = 0.0
     epsilon: float = 0.0
+    bias: bool = False
 
     def fields(self) -> list[int]:
         """Return its numbers, in order."""
         own = [UNITS.index(self.unit), *astuple(self)[1:9]]
-        return own + np.array([self.inverse_width, self.epsilon], "<f4").view("<u4").tolist()
+        scalars = np.array([self.inverse_width, self.epsilon], "<f4").view("<u4").tolist()
+        return [*own, *scalars, int(self.bias)]
 
 
 def sources(*tops: str) -> dict[str, str]:
@@ -155,7 +162,7 @@ def _interpreted(
 ) -> tuple[Bits16, list[int]]:
     """Do the same on Icarus Verilog, which needs no build."""
     words, lanes = memory.shape
-    values = {"lanes": lanes, "words": words, "operations": len(fields) // 11}
+    values = {"lanes": lanes, "words": words, "operations": len(fields) // FIELDS}
     lines = ["".join(f"{number:04x}" for number in word[::-1]) for word in memory.tolist()]
     (work / "memory.hex").write_text("\n".join(lines))
     (work / "operations.hex").write_text("\n".join(f"{one:08x}" for one in fields))

@@ -27,7 +27,6 @@ from gateformer.hw.pim.program import Program, Segment, Step
 from gateformer.sim.pim import words
 from gateformer.sim.pim.attending import Attender
 from gateformer.sim.pim.banks import Banks
-from gateformer.sim.pim.products import scaled
 from gateformer.sim.pim.weights import Numbers, Weights, Whole
 
 
@@ -226,7 +225,10 @@ class Executor:
         scales = self._fetch(step, table, step.block, some=places)
         sent = [functions.quantize(tile) for tile in tiles]
         reads = self._read(next(steps), [numbers for numbers, _ in sent], len(some), form)
-        return [scaled(sums, scales, one) for sums, (_, one) in zip(reads, sent, strict=True)]
+        steps = [step for _, step in sent]
+        return [
+            functions.rescaled(sums, scales, step) for sums, step in zip(reads, steps, strict=True)
+        ]
 
     def _read(self, step: Step, sent: list[Floats], outputs: int, form: str) -> list[Floats]:
         reads = self.banks.run(step.expand(), iter(sent), form)
@@ -323,7 +325,4 @@ def _scales(matrix: Numbers) -> Floats:
 
 def _added(tiles: Sequence[Floats], bias: Floats | None = None) -> Floats:
     """Add what the tiles of a matrix give, ascending, then the bias, in FP32; round once."""
-    found = tiles[0]
-    for one in (*tiles[1:], *(() if bias is None else (bias,))):
-        found = Alu().add(found, one)
-    return to_bf16(found)
+    return to_bf16(functions.added(tiles, bias))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from gateformer.hw.pim import functions
 from gateformer.hw.pim.arithmetic import accumulate, read, to_bf16
-from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Floats
 from gateformer.sim.pim import words
 from gateformer.sim.pim.compiled import compiled as translated
@@ -58,10 +57,7 @@ def product(
         tiles = whole_tiles(matrix, vectors, widest)
     else:
         tiles = float_tiles(matrix, vectors, widest, lanes, compiled)
-    found = next(tiles)
-    for one in tiles:
-        found = Alu().add(found, one)
-    return to_bf16(found if bias is None else Alu().add(found, bias))
+    return to_bf16(functions.added(tiles, bias))
 
 
 def float_tiles(
@@ -101,12 +97,7 @@ def whole_tiles(matrix: Whole, vectors: Floats, widest: int) -> Iterator[Floats]
         numbers = matrix.numbers[:, first : first + widest]
         sent, step = functions.quantize(vectors[:, first : first + widest])
         sums = read(_exact(numbers, sent).astype(np.float32))
-        yield scaled(sums, matrix.scales, step[:, None])
-
-
-def scaled(sums: Floats, scales: Floats, step: Floats) -> Floats:
-    """Return what RD_MAC gives of INT32 sums times (a row's scale times the vector's step)."""
-    return Alu().multiply(sums, Alu().multiply(scales, step))
+        yield functions.rescaled(sums, matrix.scales, step[:, None])
 
 
 def _exact(numbers: NDArray[np.int8], sent: Floats) -> NDArray[np.float64]:

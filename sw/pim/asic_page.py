@@ -45,6 +45,7 @@ def page() -> str:
     own, other = _asic(OURS), _asic(ASSUMED)
     return environment.get_template("page").render(
         own=own,
+        own_name=OURS,
         other=other,
         past=PAST,
         vectors=VECTORS,
@@ -107,7 +108,8 @@ def _formula(unit: Unit) -> str:
     words = "w" if unit.passes == 1 else f"{unit.passes} w"
     each = f"v ({words} + {unit.vector_latency})" if unit.vector_latency else f"v {words}"
     lead = " + w" if unit.lead else ""
-    results = f" + {unit.result_latency} r" if unit.result_latency else ""
+    latency = unit.result_latency
+    results = f" + {latency} r" if latency > 1 else " + r" if latency else ""
     return f"{each}{lead}{results} + {unit.latency}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gateformer.hw.pim import device
+from gateformer.hw.pim import device, functions
 from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.mapping import names
@@ -36,6 +36,7 @@ LLAMA = replace(
 )
 OPT = replace(GPT, activation="relu", d_model=1100, heads=11, kv_heads=11, d_head=100, layers=1)
 
+WIDE = replace(GPT, layers=1, d_ff=4000)
 TWO_TILES = replace(LLAMA, layers=1, d_model=72, d_ff=2100, tied=True)
 
 
@@ -224,6 +225,41 @@ def test_what_holds_no_data_is_refused() -> None:
         compiler = Compiler(GPT, memory, tokens=20, **changes)
         with pytest.raises(ValueError, match="one sequence"):
             Executor(compiler, random_weights(GPT))
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_a_matrix_of_several_tiles_is_rescaled_as_the_asic_s_unit_does(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``down`` has two tiles, each in a part of its own; sums, scales and steps are the banks'."""
+    memory = device.with_(device.load("pim-rtl"), channels=2)
+    compiler = Compiler(WIDE, memory, tokens=4, weights=weights, parts=2)
+    numbers = quantized(random_weights(WIDE), weights)
+    executor = Executor(compiler, numbers)
+    seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    made: list[tuple[int, np.ndarray | None, np.ndarray]] = []
+    rescaled, added = functions.rescaled, functions.added
+
+    def scale(sums: np.ndarray, scales: np.ndarray, step: np.ndarray) -> np.ndarray:
+        seen.append((sums, scales, step))
+        return rescaled(sums, scales, step)
+
+    def add(tiles: list[np.ndarray], bias: np.ndarray | None = None) -> np.ndarray:
+        made.append((len(tiles), bias, found := added(tiles, bias)))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions, "rescaled", scale)
+        patch.setattr(functions, "added", add)
+        executor.token(0, 7)
+    assert sorted({tiles for tiles, _, _ in made}) == [1, 2]
+    left = iter(seen)
+    for tiles, bias, found in made:
+        own = [next(left) for _ in range(tiles)]
+        sums, steps = np.array([one for one, _, _ in own]), np.array([one[2] for one in own])
+        unit = functions.rescale(sums, own[0][1], steps, bias)
+        assert np.array_equal(unit.view(np.uint32), found.view(np.uint32))
+    assert next(left, None) is None
 
 
 @pytest.mark.parametrize("compiled", [None, False], ids=["compiled", "numpy"])

@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
-from rtl import pim_asic_bench, test_pim_fp32, test_pim_mac
+from rtl import pim_asic_bench, pim_rescale_bench, test_pim_fp32, test_pim_mac
 from rtl.pim_fault_memory_benches import MEMORY_BENCHES
 from rtl.pim_fault_place import Place, altered
 from rtl.pim_operands import random_pairs, special_pairs
@@ -210,6 +210,15 @@ def merge(place: Place) -> None:
     bench.run(place)
 
 
+def rescale(place: Place) -> None:
+    """Tiles' sums with and without a bias: usual ones, any bits, ties, zeros of both signs."""
+    bench = Some(("rescale",))
+    for sums, scales, steps, bias in pim_rescale_bench.rescaled_of_all_kinds(3, 6):
+        pim_rescale_bench.add_rescale(bench, sums, scales, steps, bias)
+        pim_rescale_bench.add_rescale(bench, sums, scales, steps)
+    bench.run(place)
+
+
 def zeros(bench: pim_asic_bench.Bench, width: int) -> None:
     """Add weighted sums and sums of zeros of both signs."""
     values = np.full((2, 1, width), -0.0, np.float32)
@@ -251,6 +260,7 @@ BENCHES: Mapping[str, Callable[[Place], None]] = {
     "share": partial(asic, ("share",), 6, True),
     "select": select,
     "merge": merge,
+    "rescale": rescale,
     "relu": partial(asic, ("relu",), 6, True),
     "activation": partial(asic, ("gelu", "silu"), 6, False),
     **MEMORY_BENCHES,

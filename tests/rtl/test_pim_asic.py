@@ -18,6 +18,7 @@ from rtl.pim_asic_bench import (
     shares_of_all_kinds,
     vectors_of_all_kinds,
 )
+from rtl.pim_rescale_bench import add_rescale, rescaled_of_all_kinds
 
 from gateformer.hw.pim import device
 from gateformer.hw.pim.asic_units import units
@@ -35,6 +36,7 @@ def test_four_lanes(tmp_path: Path, builds: Path) -> None:
             several_operands(bench, 3, 8 if length == 4 else length, count)
         in_place(bench, 2, length)
         add_merge(bench, next(shares_of_all_kinds(2, length, 3)))
+        add_rescale(bench, *next(rescaled_of_all_kinds(3, length)))
     assert {one.unit for one in bench.operations} == {*UNITS}
     bench.check("verilator", tmp_path, builds)
 
@@ -48,12 +50,25 @@ def test_shares_are_merged(width: int, count: int, tmp_path: Path, builds: Path)
     bench.check("verilator", tmp_path, builds)
 
 
+@pytest.mark.verilator
+@pytest.mark.parametrize("rows", [1, 4, 9, 33])
+@pytest.mark.parametrize("tiles", [1, 2, 4])
+def test_sums_are_rescaled(tiles: int, rows: int, tmp_path: Path, builds: Path) -> None:
+    """With and without a bias; an operation in front of each leaves its steps and sums behind."""
+    bench = Bench(4, 4096)
+    for sums, scales, steps, bias in rescaled_of_all_kinds(tiles, rows):
+        add_rescale(bench, sums, scales, steps, bias)
+        add_rescale(bench, sums, scales, steps)
+    bench.check("verilator", tmp_path, builds)
+
+
 @pytest.mark.icarus
 def test_four_lanes_interpreted(tmp_path: Path, builds: Path) -> None:
     bench = Bench(4, 128)
     reduce_and_map(bench, next(vectors_of_all_kinds(6)))
     several_operands(bench, 2, 4, 3)
     add_merge(bench, next(shares_of_all_kinds(2, 6, 3)))
+    add_rescale(bench, *next(rescaled_of_all_kinds(2, 6)))
     assert {one.unit for one in bench.operations} == {*UNITS}
     bench.check("icarus", tmp_path, builds)
 
@@ -71,6 +86,9 @@ def test_four_lanes_interpreted(tmp_path: Path, builds: Path) -> None:
         {"unit": "merge", "count": 0},
         {"unit": "merge", "count": 17},
         {"unit": "select", "count": 1, "length": 65},
+        {"unit": "rescale", "count": 0},
+        {"unit": "rescale", "count": 5},
+        {"unit": "rescale", "count": 1, "vectors": 2},
     ],
 )
 def test_what_no_unit_can_do_ends_the_simulation(
@@ -93,6 +111,9 @@ def test_sixteen_lanes(length: int, tmp_path: Path, builds: Path) -> None:
         reduce_and_map(bench, x if length < 1000 else x[::3])
     for count in (2, 3, 16):
         several_operands(bench, 3, 64, count)
+    for tiles in (1, 16):
+        for one in islice(rescaled_of_all_kinds(tiles, min(length, 100)), 4):
+            add_rescale(bench, *one)
     bench.check("verilator", tmp_path, builds)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateformer.hw.pim import device
 from gateformer.hw.pim.arithmetic import accumulate, product, read, to_bf16
-from gateformer.hw.pim.asic import COSTS
+from gateformer.hw.pim.asic import COSTS, clocks
 from gateformer.hw.pim.compile import Compiler, compile_token
 from gateformer.hw.pim.isa import Instruction
 from gateformer.hw.pim.layout import Address, Layout
@@ -507,6 +507,41 @@ def test_work_of_all_units_is_known() -> None:
                     if isinstance(step.work, AsicWork):
                         assert step.work.unit in COSTS
                         assert step.work.elements > 0
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_whole_numbers_are_rescaled_once_where_the_asic_has_a_unit_for_it(parts: int) -> None:
+    """All tiles in one step, behind the last product; clocks: its reads, and 9."""
+    wide = replace(models.load("gpt2-small"), layers=1, d_ff=5000)
+    memory = device.load("pim-rtl")
+    steps = compile_token(wide, memory, "pim-gpt", 20, weights="int8", parts=parts).steps
+    found = [step.work.name for step in steps]
+    assert not {"ffn/down/sum", "qkv/sum", "head/sum"} & {*found}
+    own = steps[found.index("ffn/down/rescale")]
+    assert found.count("ffn/down/rescale") == 1
+    assert own.work == AsicWork("ffn/down/rescale", "rescale", 768 * (3 + 1), 3 + 1, 3)
+    products = [place for place, name in enumerate(found) if name == "ffn/down"]
+    assert len(products) == parts and {*products} < {*own.after}
+    assert memory.asic is not None
+    assert clocks(own.work, memory.asic) == 3 + (768 // 16) * (1 + 3 + 1) + 9
+    head = steps[found.index("head/rescale")]
+    assert head.work == AsicWork("head/rescale", "rescale", wide.vocab, 1, 1)
+
+
+@pytest.mark.parametrize(("name", "d_ff"), [("pim-gpt", 5000), ("pim-rtl", 16 * 2048 + 1)])
+def test_rescaling_without_the_unit_is_two_multiplications_and_sums(name: str, d_ff: int) -> None:
+    """So it is where a matrix has more tiles than the unit takes."""
+    decoder = replace(models.load("gpt2-small"), layers=1, d_ff=d_ff)
+    memory = device.with_(device.load(name), rows=32768)
+    assert memory.asic is not None
+    memory = replace(memory, asic=replace(memory.asic, sram_bytes=1 << 20))
+    steps = compile_token(decoder, memory, "pim-gpt", 20, weights="int8").steps
+    tiles = -(-d_ff // 2048)
+    works = [one.work for one in steps if one.work.name in ("ffn/down/rescale", "ffn/down/sum")]
+    assert works == [
+        AsicWork("ffn/down/rescale", "multiply", 2 * 768 * tiles),
+        AsicWork("ffn/down/sum", "add", 768 * tiles, tiles),
+    ]
 
 
 def test_scores_that_do_not_fit_are_worked_through_in_parts() -> None:

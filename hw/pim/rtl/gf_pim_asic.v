@@ -19,15 +19,18 @@
 //         where word c is one of them, of 4 LANES
 //   13    shares of attention merged                 source_b (m, l), stride, count (1 to 4 LANES)
 //   14    a share's exponentials: exp(x - m), and behind the vector m and l
+//   15    sum of count (1 to LANES) tiles' sums,     source_b (scales), source_c (bias), bias,
+//         each times (scale x the tile's step); and  stride, count; of one vector
+//         with bias the bias
 //
 // Where operands and results stand, and the clocks from start to done: see gf_pim_asic_sequencer
-// and the units' headers. Results of 0 to 9, 13 and 14 are rounded to BF16 once, where they are
+// and the units' headers. Results of 0 to 9 and 13 to 15 are rounded to BF16 once, where they are
 // written. The host's port works while busy is low; its reads take a clock. Results may take an
 // operand's place, but for those of quantize, maximum, select and shares, whose vectors are of
 // another length.
 //
-// An operation of no unit, without a number, or with more or fewer operands or words than may be,
-// and a start while busy, end a simulation.
+// An operation without a number, or with more or fewer operands, vectors or words than may be, and
+// a start while busy, end a simulation.
 //
 // LANES  a power of two, from 4 to 128
 
@@ -49,6 +52,7 @@ module gf_pim_asic #(
   input  wire [AddressBits-1:0] destination,
   input  wire [AddressBits-1:0] stride,
   input  wire [7:0]             count,
+  input  wire                   bias,
   input  wire [LengthBits-1:0]  length,
   input  wire [AddressBits-1:0] vectors,
   input  wire [31:0]            inverse_width,
@@ -80,7 +84,8 @@ module gf_pim_asic #(
   wire select = unit == 4'd12;
   wire merge = unit == 4'd13;
   wire share = unit == 4'd14;
-  wire elementwise = sum || multiply || weighted || relu;
+  wire rescale = unit == 4'd15;
+  wire elementwise = sum || multiply || weighted || relu || rescale;
 
   wire [AddressBits-1:0] read_address;
   wire [AddressBits-1:0] write_address;
@@ -104,6 +109,7 @@ module gf_pim_asic #(
   ) sequencer (
     .clk(clk), .rst(rst), .start(start),
     .sum(sum), .multiply(multiply), .weighted(weighted), .merge(merge), .rotary(rotary),
+    .rescale(rescale), .bias(bias),
     .word_behind(quantize || share), .one_word(maximum || select),
     .softmax(softmax), .layernorm(layernorm), .rmsnorm(rmsnorm),
     .source_a(source_a), .source_b(source_b), .source_c(source_c), .destination(destination),
@@ -133,6 +139,7 @@ module gf_pim_asic #(
   wire [16*LANES-1:0] elementwise_out;
   gf_pim_elementwise #(.LANES(LANES)) elementwise_unit (
     .clk(clk), .rst(rst), .multiply(multiply), .accumulate(weighted), .relu(relu),
+    .rescale(rescale), .bias(bias),
     .in_weights(in_weights), .in_valid(in_valid && elementwise), .in_operand(in_operand),
     .in_last_operand(in_last_operand), .in_last(in_last), .in(elementwise ? in : still),
     .ready(elementwise_ready), .out_valid(elementwise_out_valid), .out(elementwise_out)
@@ -236,15 +243,16 @@ module gf_pim_asic #(
   localparam [31:0] MostWeights = LANES;
   localparam [31:0] MostNumbers = Columns * LANES;
   localparam [31:0] MostShares = Shares;
-  wire no_unit = unit > 4'd14;
   wire empty = length == {LengthBits{1'b0}} || vectors == {AddressBits{1'b0}};
   wire miscounted =
-    (sum && count < 8'd2) || (weighted && (count == 8'd0 || count > MostWeights[7:0]))
+    (sum && count < 8'd2)
+    || ((weighted || rescale) && (count == 8'd0 || count > MostWeights[7:0]))
+    || (rescale && vectors != {{(AddressBits-1){1'b0}}, 1'b1})
     || (select && (count == 8'd0 || {{(32-LengthBits){1'b0}}, length} > MostNumbers))
     || (merge && (count == 8'd0 || {24'd0, count} > MostShares));
 
   always @(posedge clk) begin
-    if (start && !rst && (busy || no_unit || empty || miscounted)) begin
+    if (start && !rst && (busy || empty || miscounted)) begin
       $display("FATAL %m: illegal operation: unit %0d, length %0d, vectors %0d, count %0d%0s",
                unit, length, vectors, count, busy ? ", while busy" : "");
       $finish;

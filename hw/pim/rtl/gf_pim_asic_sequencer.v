@@ -7,8 +7,9 @@
 //   clocks from start to done  1 + vectors x sum over phases of (reads + clocks until ready + 1)
 //   with one phase             1 + all reads + clocks until ready + 1
 //
-// where reads are words x operands, and one more a vector with weights; a unit's header tells how
-// many clocks after its last operand it is ready. That operand comes one clock after its read.
+// where reads are words x operands, and one more a vector with weights, count more with rescale; a
+// unit's header tells how many clocks after its last operand it is ready. That operand comes one
+// clock after its read.
 //
 // Operand 0 is at source_a. The next ones are at
 //   sum        source_b, then source_b + stride, ...          multiply  source_b
@@ -16,6 +17,8 @@
 //   merge      source_a + stride, ...; in phases 0 and 1 source_b + vector, and stride, ... behind
 //   rotary     the half behind source_a's, source_b (cosines), source_c (sines)
 //   norms      source_b (gain), source_c (bias), the same for all vectors
+//   rescale    source_a + stride, ..., each a vector and behind it its step's word; all steps are
+//              read first. In front of them operand 0 is at source_b, a bias behind at source_c
 // A vector's words follow one another, and vectors one another; source_a and, with sum or multiply,
 // source_b move on with them. Results stand likewise from destination on; with
 // word_behind, for which there are two phases, there is one more word behind each vector, and with
@@ -37,6 +40,8 @@ module gf_pim_asic_sequencer #(
   input  wire                   weighted,
   input  wire                   merge,
   input  wire                   rotary,
+  input  wire                   rescale,
+  input  wire                   bias,
   input  wire                   word_behind,
   input  wire                   one_word,
   input  wire                   softmax,
@@ -95,6 +100,7 @@ module gf_pim_asic_sequencer #(
 
   wire [7:0] last_operand =
     (sum || weighted || merge) ? count - 8'd1
+    : rescale ? count + {7'd0, bias}
     : multiply ? 8'd1
     : rotary ? 8'd3
     : (layernorm && phase == 2'd2) ? 8'd2
@@ -106,25 +112,29 @@ module gf_pim_asic_sequencer #(
   wire last_vector = vector == vectors - 1'b1;
   wire walk_ends = operand_ends && word_ends && (!flows || last_vector);
   wire reads = walking && !weights_next;
-  wire strides = !operand_ends && (weighted || merge || (sum && operand != 8'd0));
+  wire strides = !operand_ends && (weighted || merge || ((sum || rescale) && operand != 8'd0));
+  wire weights_end = !rescale || operand == count - 8'd1;
+  wire tiles_next = rescale && operand != 8'd0 && operand <= count;
 
   wire [AddressBits-1:0] vector_words = rotary ? words + words : words;
   wire [AddressBits-1:0] place_a = source_a + vector_offset + word;
 
   always @* begin
-    if (weights_next) begin
+    if (weights_next && rescale) begin
+      read_address = source_a + words + operand_offset;
+    end else if (weights_next) begin
       read_address = source_b + vector;
     end else if (heads_words) begin
       read_address = source_b + vector + operand_offset;
-    end else if (weighted || merge) begin
+    end else if (weighted || merge || tiles_next) begin
       read_address = place_a + operand_offset;
-    end else if (operand == 8'd0) begin
+    end else if (operand == 8'd0 && !rescale) begin
       read_address = place_a;
     end else if (sum || multiply) begin
       read_address = source_b + vector_offset + word + operand_offset;
     end else if (rotary && operand == 8'd1) begin
       read_address = place_a + words;
-    end else if (operand == (rotary ? 8'd2 : 8'd1)) begin
+    end else if (operand == (rotary ? 8'd2 : rescale ? 8'd0 : 8'd1)) begin
       read_address = source_b + word;
     end else begin
       read_address = source_c + word;
@@ -139,7 +149,7 @@ module gf_pim_asic_sequencer #(
     end else if (start && !busy) begin
       busy <= 1'b1;
       walking <= 1'b1;
-      weights_next <= weighted;
+      weights_next <= weighted || rescale;
       phase <= first_phase;
       operand <= 8'd0;
       word <= {AddressBits{1'b0}};
@@ -147,7 +157,11 @@ module gf_pim_asic_sequencer #(
       vector_offset <= {AddressBits{1'b0}};
       operand_offset <= {AddressBits{1'b0}};
     end else if (walking) begin
-      weights_next <= 1'b0;
+      if (weights_next) begin
+        weights_next <= !weights_end;
+        operand <= weights_end ? 8'd0 : operand + 8'd1;
+        operand_offset <= weights_end ? {AddressBits{1'b0}} : operand_offset + stride;
+      end
       if (reads) begin
         operand <= operand_ends ? 8'd0 : operand + 8'd1;
         operand_offset <= strides ? operand_offset + stride : {AddressBits{1'b0}};
