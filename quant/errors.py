@@ -206,37 +206,42 @@ class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of i
     ----------
     errors : Iterable[GateformerError]
         At least one error; the first decides the code and the exit code.
+    more : int
+        How many more there are, of which nothing is told.
     """
 
-    def __init__(self, errors: Iterable[GateformerError]) -> None:
+    def __init__(self, errors: Iterable[GateformerError], more: int = 0) -> None:
         self.errors = tuple(errors)
+        self.more = more
         if not self.errors:
             raise ValueError("Problems needs at least one error")
-        super().__init__(self.errors[0].code, f"{len(self.errors)} problems")
+        super().__init__(self.errors[0].code, f"{len(self.errors) + more} problems")
         self.exit_code = self.errors[0].exit_code  # type: ignore[misc] # an instance's own
 
     def __str__(self) -> str:
-        """Return one line an error."""
-        return "\n".join(str(error) for error in self.errors)
+        """Return one line an error, and one that counts those of which nothing is told."""
+        more = [f"and {self.more:,} more"] if self.more else []
+        return "\n".join([*map(str, self.errors), *more])
 
-    def __reduce__(  # type: ignore[override] # built from its errors alone
+    def __reduce__(  # type: ignore[override] # built from its errors and a number
         self,
-    ) -> tuple[type[Self], tuple[tuple[GateformerError, ...]]]:
+    ) -> tuple[type[Self], tuple[tuple[GateformerError, ...], int]]:
         """Support pickling."""
-        return type(self), (self.errors,)
+        return type(self), (self.errors, self.more)
 
     def as_dict(self) -> dict[str, object]:
         """Return the errors as JSON values."""
-        return {"code": self.code, "errors": [error.as_dict() for error in self.errors]}
+        told = {"code": self.code, "errors": [error.as_dict() for error in self.errors]}
+        return {**told, "more": self.more} if self.more else told
 
     @classmethod
-    def raise_if_any(cls, errors: Iterable[GateformerError]) -> None:
-        """Raise nothing, the only error, or all of them together."""
+    def raise_if_any(cls, errors: Iterable[GateformerError], more: int = 0) -> None:
+        """Raise nothing, the only error, or all of them together, and how many more there are."""
         found = tuple(errors)
-        if len(found) == 1:
+        if len(found) == 1 and not more:
             raise found[0]
         if found:
-            raise cls(found)
+            raise cls(found, more)
 
 
 def visible(text: str) -> str:

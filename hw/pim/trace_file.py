@@ -79,7 +79,8 @@ def read(path: str | Path, device: Device) -> list[Instruction]:
     Raises
     ------
     PimError or Problems
-        E801, E802, E803 as ``file:line``, the first twenty at once; E809 for an endless line.
+        E801, E802, E803 as ``file:line``, the first twenty at once and how many more; E809 for an
+        endless line.
     """
     path = Path(path)
     sizes = device.organization
@@ -87,26 +88,30 @@ def read(path: str | Path, device: Device) -> list[Instruction]:
     found: list[Instruction] = []
     problems: list[PimError] = []
     masks: dict[int, int] = {}
-    ended, number = False, 0
+    ended, number, more = False, 0, 0
     for number, raw in enumerate(lines_of(path, "E802"), 1):
         words = raw.split(b"#", 1)[0].decode("utf-8", "replace").split()
         if not words or words == ["AiM"]:
+            continue
+        if len(problems) == MOST_PROBLEMS and _split(words)[0] not in FIELDS:
+            more += 1  # to look for names like it takes as long as hundreds of lines
             continue
         try:
             if ended:
                 raise PimError("E802", "instruction after EOC", fix="End the trace at its EOC")
             one = parse(words, bounds, number, masks, sizes.channels)
         except PimError as error:
-            problems.append(error.at(f"{path}:{number}"))
-            if len(problems) == MOST_PROBLEMS:
-                break
+            if len(problems) < MOST_PROBLEMS:
+                problems.append(error.at(f"{path}:{number}"))
+            else:
+                more += 1
             continue
         found.append(one)
         ended = one.op == "EOC"
     if not ended and not problems:
         cause = "It ends without EOC" if found else "It holds no instruction"
         problems.append(PimError("E802", "truncated trace", layer=f"{path}:{number}", cause=cause))
-    Problems.raise_if_any(problems)
+    Problems.raise_if_any(problems, more)
     return found
 
 
@@ -133,15 +138,10 @@ def parse(
     PimError
         E801, E802 or E803, without a place.
     """
-    first = 1 if words[0] == "AiM" else 0
-    name = words[first].removeprefix("ISR_") if len(words) > first else ""
-    if name in ("R", "W") and len(words) > first + 1:
-        first += 1
-        name = f"{name} {words[first]}"
+    name, values = _split(words)
     fields = FIELDS.get(name)
     if fields is None:
         raise _unknown(name)
-    values = words[first + 1 :]
     if len(values) != len(fields):
         raise _malformed(name, f"It has {len(values)} of {len(fields)} fields")
     given = {"size": 1, "bank": -1, "row": -1, "value": 0, "address": 0, "mask": 1}
@@ -177,6 +177,16 @@ def parse(
         given["address"],
         line,
     )
+
+
+def _split(words: list[str]) -> tuple[str, list[str]]:
+    """Return a line's name and its fields."""
+    first = 1 if words[0] == "AiM" else 0
+    name = words[first].removeprefix("ISR_") if len(words) > first else ""
+    if name in ("R", "W") and len(words) > first + 1:
+        first += 1
+        name = f"{name} {words[first]}"
+    return name, words[first + 1 :]
 
 
 def _unknown(name: str) -> PimError:

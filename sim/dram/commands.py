@@ -92,13 +92,14 @@ def read(path: str | Path) -> CommandLog:
     Raises
     ------
     PimError or Problems
-        E810 for malformed lines (the first twenty at once), E809 for an endless one.
+        E810 for malformed lines (the first twenty at once and how many more), E809 for an endless
+        one.
     """
     path = Path(path)
     rows: list[tuple[int, ...]] = []
     blocks: list[Column] = []
     problems: list[PimError] = []
-    number = 0
+    number = more = 0
     for number, line in enumerate(lines_of(path, "E810"), 1):
         try:
             clock, channel, name, group, bank, row, column = line.split()
@@ -106,19 +107,20 @@ def read(path: str | Path) -> CommandLog:
             if b"_" in line:  # which Python reads in numbers, and other readers cut off
                 raise ValueError
             numbers = [int(one) for one in fields_]
-            rows.append((*numbers[:2], NUMBER[name.decode("ascii")], *numbers[2:]))
             if max(numbers) >= 1 << 62 or min(numbers) < -1:
                 raise ValueError
+            rows.append((*numbers[:2], NUMBER[name.decode("ascii")], *numbers[2:]))
         except (ValueError, KeyError):
-            problems.append(_malformed(path, number, line))
-            if len(problems) == MOST_PROBLEMS:
-                break
+            if len(problems) < MOST_PROBLEMS:
+                problems.append(_malformed(path, number, line))
+            else:
+                more += 1
         if len(rows) == BLOCK:
             blocks.append(np.array(rows, np.int64))
             rows.clear()
     if number == 0:
         problems.append(PimError("E810", "empty command log", layer=str(path)))
-    Problems.raise_if_any(problems)
+    Problems.raise_if_any(problems, more)
     blocks.append(np.array(rows, np.int64).reshape(-1, 7))
     whole = np.concatenate(blocks)
     return CommandLog(*(np.ascontiguousarray(whole[:, one]) for one in range(7)))

@@ -14,7 +14,7 @@ from equiv.pim_ticks import Command, tick
 
 from gateformer.hw.pim.device import Constraint, Device, load, with_
 from gateformer.hw.pim.isa import COMMANDS, SCOPES, Instruction
-from gateformer.quant.errors import GateformerError
+from gateformer.quant.errors import GateformerError, Problems
 from gateformer.sim.dram.check import Report, check
 from gateformer.sim.dram.check_log import Columns
 from gateformer.sim.dram.check_refresh import slack
@@ -347,6 +347,14 @@ def test_a_file_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_text("1 0 ACT 0 0 0 0\n2 0 ACT 0 0\n")
     with pytest.raises(GateformerError, match="E810"):
         check(path, AIM)
+
+
+def test_faults_of_a_log_beyond_the_first_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "broken.cmds"
+    path.write_text(f"{1 << 80} 0 ACT16 0 0 0 0\n" * 70_000)
+    with pytest.raises(Problems, match=r"(?s)broken.cmds:20'.*\nand 69,980 more$") as found:
+        check(path, AIM)
+    assert len(found.value.errors) == 20
 
 
 def test_a_long_log_takes_little_time() -> None:

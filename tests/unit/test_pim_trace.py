@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -122,9 +124,32 @@ def test_faults_name_file_line_and_cause(
     assert f"{path}:2" in str(found) and says in str(found)
 
 
-def test_the_first_twenty_faults_come_at_once(aim: Device, tmp_path: Path) -> None:
-    found = faults(trace(tmp_path, *["AiM BAD"] * 30), aim)
-    assert [one.layer for one in found] == [f"{tmp_path}/some.trace:{n}" for n in range(1, 21)]
+@pytest.mark.parametrize("line", ["AiM BAD", "AiM RD_MAC", "AiM RD_MAC 0 0"])
+def test_the_first_twenty_faults_come_at_once_and_the_others_are_counted(
+    line: str, aim: Device, tmp_path: Path
+) -> None:
+    path = trace(tmp_path, *[line, "AiM SYNC"] * 1030)
+    found = faults(path, aim)
+    assert [one.layer for one in found] == [f"{path}:{n}" for n in range(1, 41, 2)]
+    with pytest.raises(Problems) as caught:
+        read(path, aim)
+    assert str(caught.value).endswith("\nand 1,010 more")
+    assert caught.value.as_dict()["more"] == 1010
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_twenty_faults_leave_none_to_count(aim: Device, tmp_path: Path) -> None:
+    with pytest.raises(Problems) as caught:
+        read(trace(tmp_path, *["AiM BAD"] * 20), aim)
+    assert "more" not in str(caught.value) and "more" not in caught.value.as_dict()
+
+
+def test_a_hundred_thousand_faults_take_little_time(aim: Device, tmp_path: Path) -> None:
+    path = trace(tmp_path, *(f"AiM WR_GBB{n}" for n in range(100_000)))
+    begun = time.process_time()
+    with pytest.raises(Problems, match="and 99,980 more"):
+        read(path, aim)
+    assert time.process_time() - begun < 5  # to look for names like each takes longer
 
 
 @pytest.mark.parametrize(
