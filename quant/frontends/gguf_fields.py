@@ -11,7 +11,7 @@ from typing import Any
 
 from gateformer.quant.errors import GateformerError, ModelError, PimError
 from gateformer.quant.frontends.hf_config import LIMITS
-from gateformer.quant.frontends.plain_json import HEADLINES, shorten
+from gateformer.quant.frontends.plain_json import HEADLINES, shorten, shorten_name
 
 ARCHITECTURE = "llama"
 KNOWN = {
@@ -81,7 +81,7 @@ class Fields:
         for key in sorted(self.held):
             if key.startswith(prefix) and key.removeprefix(prefix) not in KNOWN:
                 self.wrong(
-                    shorten(key)[1:-1], "It is not known, and could change what the model computes"
+                    shorten_name(key), "It is not known, and could change what the model computes"
                 )
         d_model = self._size("d_model", "embedding_length")
         heads = self._size("heads", "attention.head_count")

@@ -21,7 +21,7 @@ from gateformer.quant.errors import GateformerError, ModelError, Problems, ToolE
 from gateformer.quant.frontends import gguf_header, gguf_places
 from gateformer.quant.frontends.gguf_fields import Fields, error
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary
-from gateformer.quant.frontends.plain_json import shorten
+from gateformer.quant.frontends.plain_json import shorten_name
 
 Floats = NDArray[np.float32]
 LARGEST = 1 << 31
@@ -187,7 +187,7 @@ class _Tensors:
         if more:
             others = f", nor {len(more) - 1} others that it holds" if more[1:] else ""
             cause = f"A decoder of this kind has no such tensor{others}; it would be left out"
-            name = shorten(more[0])[1:-1]
+            name = shorten_name(more[0])
             found.append(error("E811", self.path, name, cause, "Convert a plain LLaMA model"))
         for name, shape in expected.items():
             if name not in self.held:

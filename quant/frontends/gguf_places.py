@@ -14,7 +14,7 @@ from pathlib import Path
 from gateformer.quant.errors import GateformerError, Problems
 from gateformer.quant.frontends.gguf_fields import error
 from gateformer.quant.frontends.gguf_header import Header
-from gateformer.quant.frontends.plain_json import shorten
+from gateformer.quant.frontends.plain_json import shorten_name
 
 TOLD = 20
 """Tensors of which a message is given."""
@@ -52,7 +52,7 @@ def _wrong(
     held: list[tuple[int, int, str]] = []
     beyond: list[tuple[str, int, int]] = []
     for one in header.tensors:
-        name, row = shorten(one.name)[1:-1], one.sizes[0] if one.sizes else 1
+        name, row = shorten_name(one.name), one.sizes[0] if one.sizes else 1
         if one.kind not in formats:
             yield _error(path, name, f"Its format {one.kind} is none that gguf knows")
             continue

@@ -178,5 +178,13 @@ class Config(Mapping[str, Any]):
 
 def shorten(value: object) -> str:
     """Text of a value for a message, at most 60 characters."""
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def shorten_name(name: str) -> str:
+    """Name for a message that puts it between quotes, at most 60 characters, none of control."""
+    return _cut(repr(name)[1:-1])
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."

@@ -410,6 +410,15 @@ def test_alignments_that_cannot_be(value: int, tmp_path: Path) -> None:
     assert ("no multiple of 2147483648" if power else f"It is {value}, no power of two") in told
 
 
+@pytest.mark.parametrize("length", [59, 60, 61, 4000])
+def test_long_names_end_in_a_whole_ellipsis(length: int, tmp_path: Path) -> None:
+    file = File()
+    file.fields |= {"llama." + "y" * (length - 6): 1}
+    (told,) = told_of(tmp_path / "a.gguf", file.write(tmp_path / "a.gguf").read_bytes())
+    shown = "y" * 51 + "..." if length > 60 else "y" * (length - 6)
+    assert f"llama.{shown}'" in told
+
+
 def test_names_in_a_file_are_names_alone(tmp_path: Path) -> None:
     file = File()
     file.numbers |= {
