@@ -22,7 +22,7 @@ from gateformer.toolchains.yosys import yosys_version
 
 OPERATORS = ("gf_pim_fp32_add", "gf_pim_fp32_multiply", "gf_pim_bf16_multiply")
 UNITS = {
-    "gf_pim_elementwise": "sums, products, weighted sums, ReLU",
+    "gf_pim_elementwise": "sums, products, weighted and rescaled sums, ReLU",
     "gf_pim_rotary": "rotary positions",
     "gf_pim_activation": "GELU, SiLU",
     "gf_pim_softmax": "softmax, shares of attention",
