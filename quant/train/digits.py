@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +72,10 @@ def train(recipe: Recipe[DigitsData], sample: Sample, say: Print = print) -> tup
     keras().utils.set_random_seed(plan.seed)
     real = build(None, plan.score_limit)
     techniques = recipe.techniques
-    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))
+    fit(real, sample, plan, "float", say, techniques.course(grows=True))
     quantized = build(recipe.quantization, plan.score_limit)
     quantized.set_weights(real.get_weights())
-    epochs, rate = plan.quantized_epochs, plan.quantized_rate
-    fit(quantized, sample, plan, epochs, rate, say, techniques.course(grows=False))
+    fit(quantized, sample, plan, "quantized", say, techniques.course(grows=False))
     x, y = sample.test.x, sample.test.y
     return quantized, Report(
         real=accuracy(real.predict(x, 4096, verbose=0), y),
@@ -89,8 +88,7 @@ def fit(
     model: Any,
     sample: Sample,
     plan: Training,
-    epochs: int,
-    rate: float,
+    stage: Literal["float", "quantized"],
     say: Print,
     course: Course | None = None,
 ) -> None:
@@ -107,6 +105,10 @@ def fit(
         likelihood = float(output[np.arange(len(y)), y].astype(np.float64).clip(1e-9).mean())
         return likelihood, f"accuracy {accuracy(output, y):.4f}, likelihood {likelihood:.4f}"
 
-    steps = len(sample.train) // plan.batch
-    valid = sample.valid.x
-    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, valid, judge, say, course)
+    epochs, rate = (
+        (plan.float_epochs, plan.float_rate)
+        if stage == "float"
+        else (plan.quantized_epochs, plan.quantized_rate)
+    )
+    steps, key, valid = len(sample.train) // plan.batch, f"{stage}_rate", sample.valid.x
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, key, valid, judge, say, course)

@@ -34,6 +34,7 @@ def fit(
     epochs: int,
     steps: int,
     rate: float,
+    key: str,
     valid: NDArray[np.float32],
     judge: Judge,
     say: Print,
@@ -51,6 +52,8 @@ def fit(
         Samples a step, epochs to fit, and steps an epoch; samples beyond are left out.
     rate:
         Adam's initial learning rate.
+    key:
+        Its name in a recipe, for messages.
     valid, judge:
         Inputs after each epoch, and what tells the best.
     say:
@@ -85,9 +88,9 @@ def fit(
             raise ConfigError(
                 "E009",
                 "training that diverges",
-                layer="training",
-                cause=f"the loss is {loss:g} after epoch {epoch + 1}",
-                fix="Lower the learning rate",
+                layer=f"training.{key}",
+                cause=f"the loss is {loss:g} after epoch {epoch + 1}, at a rate of {rate:g}",
+                fix=f"Lower training.{key}, and run the command again",
             )
         ripe = course is None or course.settled(epoch / epochs) or epoch + 1 == epochs
         if ripe and reached > best:

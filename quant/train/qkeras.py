@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +78,10 @@ def train(recipe: Recipe[Data], sample: Sample, say: Print = print) -> tuple[Any
     keras().utils.set_random_seed(plan.seed)
     real = build(None, plan.score_limit)
     techniques = recipe.techniques
-    fit(real, sample, plan, plan.float_epochs, plan.float_rate, say, techniques.course(grows=True))
+    fit(real, sample, plan, "float", say, techniques.course(grows=True))
     quantized = build(recipe.quantization, plan.score_limit)
     quantized.set_weights(real.get_weights())
-    epochs, rate = plan.quantized_epochs, plan.quantized_rate
-    fit(quantized, sample, plan, epochs, rate, say, techniques.course(grows=False))
+    fit(quantized, sample, plan, "quantized", say, techniques.course(grows=False))
     x, y = sample.test.x, sample.test.y
     return quantized, Report(
         real=separation(real.predict(x, 4096, verbose=0), y),
@@ -95,8 +94,7 @@ def fit(
     model: Any,
     sample: Sample,
     plan: Training,
-    epochs: int,
-    rate: float,
+    stage: Literal["float", "quantized"],
     say: Print = print,
     course: Course | None = None,
 ) -> None:
@@ -112,9 +110,13 @@ def fit(
         reached = separation(output, sample.valid.y)
         return reached.macro, describe(reached)
 
-    steps = len(sample.train) // plan.batch
-    valid = sample.valid.x
-    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, valid, judge, say, course)
+    epochs, rate = (
+        (plan.float_epochs, plan.float_rate)
+        if stage == "float"
+        else (plan.quantized_epochs, plan.quantized_rate)
+    )
+    steps, key, valid = len(sample.train) // plan.batch, f"{stage}_rate", sample.valid.x
+    fitting.fit(model, shuffled(), plan.batch, epochs, steps, rate, key, valid, judge, say, course)
 
 
 def quantize_inputs(sample: Jets, quantization: Quantization) -> Jets:

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -113,8 +115,28 @@ def test_a_training_that_diverges_is_told() -> None:
     def judge(outputs: np.ndarray) -> tuple[float, str]:
         return float(outputs.mean()), ""
 
-    with pytest.raises(ConfigError, match="E009 training that diverges"):
-        fit(model, iter([(np.full_like(x, np.inf), y)]), 4, 1, 2, 0.1, x, judge, lambda line: None)
+    data = iter([(np.full_like(x, np.inf), y)])
+    with pytest.raises(ConfigError, match=r"E009 .* 'training.float_rate'.* Lower training.float_"):
+        fit(model, data, 4, 1, 2, 0.1, "float_rate", x, judge, lambda line: None)
+
+
+@pytest.mark.parametrize("module", ["qkeras", "digits"])
+@pytest.mark.parametrize("stage", ["float", "quantized"])
+def test_each_stage_has_its_epochs_and_its_rate(
+    module: str, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = import_module(f"gateformer.quant.train.{module}")
+    given: list[Any] = []
+    monkeypatch.setattr(trainer.fitting, "fit", lambda *words: given.extend(words))
+    plan = Training(0, 4, 3, 0.3, 5, 0.5, 8.0)
+    sample = SimpleNamespace(train=range(9), valid=SimpleNamespace(x=None))
+    trainer.fit(None, sample, plan, stage, print)
+    _, _, batch, epochs, steps, rate, key, *_ = given
+    assert (batch, steps) == (4, 2)
+    assert (epochs, rate, key) == {
+        "float": (3, 0.3, "float_rate"),
+        "quantized": (5, 0.5, "quantized_rate"),
+    }[stage]
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
