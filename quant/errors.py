@@ -231,7 +231,10 @@ class Problems(GateformerError):  # noqa: N818 - a list of errors, no error of i
 
     def as_dict(self) -> dict[str, object]:
         """Return the errors as JSON values."""
-        told = {"code": self.code, "errors": [error.as_dict() for error in self.errors]}
+        told: dict[str, object] = {
+            "code": self.code,
+            "errors": [error.as_dict() for error in self.errors],
+        }
         return {**told, "more": self.more} if self.more else told
 
     @classmethod
