@@ -194,7 +194,7 @@ def _fitting(
         middle = (low + high) // 2
         low, high = (middle, high) if fits(device, middle, weights) else (low, middle)
     if low:
-        yield f"{low} tokens fit"
+        yield "1 token fits" if low == 1 else f"{low} tokens fit"
     channels = device.organization.channels * 2
     while channels <= MOST_CHANNELS:
         if fits(with_(device, channels=channels), tokens, weights):

@@ -12,6 +12,7 @@ from gateformer.hw.pim.device import Policy
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
 from gateformer.quant.errors import PimError
+from gateformer.quant.words import counted
 from gateformer.sim.dram.check import check as checked
 
 SHOWN = 20
@@ -54,7 +55,7 @@ def check(
         )
     data = report.as_dict()
     if report.legal:
-        return Answer(data, (), (f"{commands}: {report.commands:,} commands, all legal.",))
+        return Answer(data, (), (f"{commands}: {counted(report.commands, 'command')}, all legal.",))
     rows = tuple(report.counts.items())
     notes = [
         str(PimError("E808", "illegal command", layer=place, cause=f"{text[:1].upper()}{text[1:]}"))
@@ -64,7 +65,7 @@ def check(
     if total > SHOWN:
         notes.append(f"{total - SHOWN:,} more; --json lists the first thousand.")
     breaches = "1 breach" if total == 1 else f"{total:,} breaches"
-    title = f"{commands}: {breaches} in {report.commands:,} commands"
+    title = f"{commands}: {breaches} in {counted(report.commands, 'command')}"
     block = Block(title, ("rule", "breaches"), rows)
     code = PimError.exit_code
     return Answer({**data, "exit_code": code}, (block,), tuple(notes), code)

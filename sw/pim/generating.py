@@ -17,6 +17,7 @@ from gateformer.quant import language
 from gateformer.quant.errors import ConfigError
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_vocabulary import Vocabulary, Words
+from gateformer.quant.words import counted
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.pim.speaking import Speech, check, fit, speak
 from gateformer.sim.pim.weights import of_language
@@ -82,7 +83,7 @@ def generate(
         given = words.encode(text)
         fit(found.decoder, len(given), tokens)
         numbers = of_language(found, weights)
-    with waiting(f"{found.decoder.name}: {tokens:,} tokens", tokens) as step:
+    with waiting(f"{found.decoder.name}: {counted(tokens, 'token')}", tokens) as step:
         speech = speak(
             found.decoder,
             numbers,

@@ -32,6 +32,7 @@ from gateformer.quant.errors import ConfigError, DataError, RunError
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_file import Floats, Language
 from gateformer.quant.frontends.gguf_vocabulary import Words
+from gateformer.quant.words import counted
 from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.vectors import ExactVectors
 from gateformer.sim.pim.weights import of_language
@@ -176,7 +177,7 @@ def perplexity(
         return exact[0]
 
     outcomes, new = [], 0
-    with waiting(f"{found.decoder.name}: {tokens:,} tokens", len(VARIANTS)) as step:
+    with waiting(f"{found.decoder.name}: {counted(tokens, 'token')}", len(VARIANTS)) as step:
         for variant in VARIANTS:
             place = kept / f"{_key(content, some, variant, memory)}.json"
             known = _known(place)
@@ -198,7 +199,8 @@ def perplexity(
             for variant, one in zip(VARIANTS, outcomes, strict=True)
         ],
     }
-    note = f"{tokens:,} tokens of {name}; {new} of {len(VARIANTS)} measured now, the others kept."
+    measured = f"{new} of {len(VARIANTS)} measured now, the others kept."
+    note = f"{counted(tokens, 'token')} of {name}; {measured}"
     return Answer(data, (_table(found.decoder.name, outcomes),), (note,))
 
 

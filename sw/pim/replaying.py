@@ -15,6 +15,7 @@ from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block, percent
 from gateformer.pim.waiting import waiting
 from gateformer.quant.caching import user_cache
+from gateformer.quant.words import counted
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.dram.replay import Replay
 from gateformer.sim.dram.replay import replay as replayed
@@ -103,17 +104,18 @@ def replay(
         for (text, name), clocks in stalls[:SHOWN]
     )
     blocks = (
-        Block(f"{trace}: {found.clocks:,} clocks", ("command", "times"), counts),
+        Block(f"{trace}: {counted(found.clocks, 'clock')}", ("command", "times"), counts),
         Block("Waits, all channels", ("constraint", "waiting", "clocks", "share"), waits),
     )
     notes = [
-        f"{whole.instructions:,} instructions, {total:,} commands, {found.distinct:,} distinct."
+        f"{counted(whole.instructions, 'instruction')}, {counted(total, 'command')}, "
+        f"{found.distinct:,} distinct."
     ]
     if held is not None:
         others = "" if len(held.channels) == channels else "; the other channels do as these do"
         notes.append(
-            f"Verilog: the same {held.commands:,} commands at the same clocks, of "
-            f"{len(held.channels)} of {channels} channels{others}."
+            f"Verilog: the same {counted(held.commands, 'command')} at the same clocks, of "
+            f"{len(held.channels)} of {counted(channels, 'channel')}{others}."
         )
     if commands is not None:
         notes.append(f"Log: {commands}")

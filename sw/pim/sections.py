@@ -15,6 +15,7 @@ from gateformer.pim.comparing import CLAIMS, Versus
 from gateformer.pim.page import Drawing, Section, Words
 from gateformer.pim.plots import Bar
 from gateformer.pim.screen import Block, amount, digits, percent
+from gateformer.quant.words import counted
 from gateformer.sim.pim.results import Generation
 from gateformer.sim.pim.tornado import Sensitivity
 
@@ -69,7 +70,8 @@ def latency(found: Generation) -> Section:
         parts.append(Drawing(drawn, caption))
     lead = (
         f"{found.clocks:,} clocks of {found.device.clock_ns:g} ns: {digits(found.seconds)} s for "
-        f"{found.settings.prompt:,} tokens of prompt and {found.settings.tokens:,} generated. "
+        f"{counted(found.settings.prompt, 'token')} of prompt "
+        f"and {found.settings.tokens:,} generated. "
         "Attention grows with the sequence; the matrices do not."
     )
     return Section("latency", "Latency", "simulated", lead, tuple(parts))

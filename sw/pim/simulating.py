@@ -20,6 +20,7 @@ from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.sections import sections
 from gateformer.pim.waiting import waiting
+from gateformer.quant.words import counted
 from gateformer.sim.pim import simulate as generate
 from gateformer.sim.pim.results import Generation
 
@@ -84,7 +85,7 @@ def simulate(
         refuse_strangers(out.absolute())
     if trace is not None:
         refuse_place(trace, model, str(settings["device"]))
-    with waiting(f"{model}: {settings['tokens']:,} tokens"):
+    with waiting(f"{model}: {counted(settings['tokens'], 'token')}"):
         found = generate(model, **settings)
     rows = versus(found)
     moved = move(model, settings) if sensitivity else None
@@ -142,8 +143,9 @@ def render_page(
     """Return the page's text."""
     batch = f", {settings['batch']} sequences" if settings["batch"] > 1 else ""
     lead = (
-        f"gateformer pim: {found.settings.tokens:,} tokens on {found.device.name}, "
-        f"{found.device.organization.channels} channels, mapping {found.settings.mapping}{batch}"
+        f"gateformer pim: {counted(found.settings.tokens, 'token')} on {found.device.name}, "
+        f"{counted(found.device.organization.channels, 'channel')}, "
+        f"mapping {found.settings.mapping}{batch}"
     )
     table = Block(
         "Settings",

@@ -22,6 +22,7 @@ from gateformer.pim.screen import Answer, Block, Cell, percent
 from gateformer.pim.waiting import waiting
 from gateformer.quant.errors import ConfigError, Problems, ToolError
 from gateformer.quant.replacing import replacing
+from gateformer.quant.words import counted
 
 WHOLE = ("channels", "batch")
 """Lists of whole numbers."""
@@ -74,11 +75,11 @@ def sweep(
     heads = tuple(RESULTS.get(key, key) for key in shown)
     alike = [key for key in lists if key not in varied and found[0][key] is not None]
     fixed = ", ".join(f"{key} {_cell(key, found[0][key])}" for key in alike)
-    notes = [f"{tokens:,} tokens each{f'; {fixed}' if fixed else ''}."]
+    notes = [f"{counted(tokens, 'token')} each{f'; {fixed}' if fixed else ''}."]
     if any(one["batch"] > 1 for one in points):
         notes.append("With a batch, what is a token's is a step's: one token of each sequence.")
     if out is not None:
-        notes.append(f"{out}: {len(found)} rows, all columns.")
+        notes.append(f"{out}: {counted(len(found), 'row')}, all columns.")
     notes += dict.fromkeys(one["error"] for one in found if one["error"] is not None)
     return Answer({"rows": found}, (Block("Sweep", heads, rows),), tuple(notes))
 
