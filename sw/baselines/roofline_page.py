@@ -7,7 +7,6 @@ package.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from statistics import median
 
 from gateformer.baselines import store
@@ -15,27 +14,20 @@ from gateformer.baselines.fitting import WITHIN, Law, Prediction, fit, predict
 from gateformer.baselines.machines import KNOWN, launches
 from gateformer.baselines.published import Point, points
 from gateformer.baselines.record import Record
+from gateformer.pages import filled
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.screen import Block, Cell, percent
 
 
 def page() -> str:
     """Return the page."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    text = (files("gateformer.baselines") / "templates" / "roofline.md.j2").read_text("utf-8")
-    environment = Environment(
-        loader=DictLoader({"page": text}),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     given = points()
     names = titles(given)
     found = predicted(records())
     held = firm(found)
-    return environment.get_template("page").render(
+    return filled(
+        "baselines",
+        "roofline",
         machines=markdown(machines()),
         sources=markdown(sources()),
         published=markdown(published(given)),

@@ -19,6 +19,7 @@ from gateformer.comparing.modelled import TIERS
 from gateformer.comparing.rows import FORMATS, Comparison, Ratio, Row, energy_ends, times_as_fast
 from gateformer.comparing.tables import figure, quantity, rounded, times_words
 from gateformer.energy.figure import Energy
+from gateformer.pages import filled
 from gateformer.pim.comparing import CLAIMS, Versus
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.replication_tables import published as as_range
@@ -46,20 +47,12 @@ def page(found: Comparison, beside: Beside, overrides: Sequence[str] = ()) -> st
     overrides : sequence of str
         Of the design, as on the command line.
     """
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    text = (files("gateformer.comparing") / "templates" / "seeds.md.j2").read_text("utf-8")
-    environment = Environment(
-        loader=DictLoader({"page": text}),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     networks = [one for one in found.subjects if one.kind == "network"]
     decoders = [one for one in found.subjects if one.kind == "decode"]
     ours = [row for one in networks for row in found.of(one.name, "FPGA")]
-    return environment.get_template("page").render(
+    return filled(
+        "comparing",
+        "seeds",
         command=" ".join(["python -m gateformer.comparing.seeds docs/seeds.md", *overrides]),
         networks=networks,
         network=markdown(trigger(found)),

@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from gateformer.flow.files import write_whole
 from gateformer.hw.pim.device import load
+from gateformer.pages import filled
 from gateformer.pim.area import Area, Library, sky130, synthesize
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.screen import Block, percent
@@ -82,23 +82,15 @@ def measure(work: Path) -> tuple[dict[str, Area], Area]:
 
 def page(work: Path) -> str:
     """Return the page's text; yosys runs in the folder."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    text = (files("gateformer.pim") / "templates" / "area.md.j2").read_text("utf-8")
-    environment = Environment(
-        loader=DictLoader({"page": text}),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     library, (macs, asic) = sky130(), measure(work)
     device, own = load("pim-gpt"), load("pim-rtl").asic
     if own is None:
         raise ValueError("pim-rtl has no ASIC")
     banks = device.organization.banks
     first = macs[MACS[0].label]
-    return environment.get_template("page").render(
+    return filled(
+        "pim",
+        "area",
         library=library,
         yosys=yosys_version(),
         sram_bytes=own.sram_bytes,

