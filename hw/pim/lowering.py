@@ -207,7 +207,7 @@ class Lowering:
         if not self.quantized:
             return after
         name, width = f"{one.name}/quantize", one.matrix.inputs
-        return (drafts.asic(name, "quantize", width, after),)
+        return (drafts.asic(name, "quantize", width, after, -(-width // self.grid.widest)),)
 
     def _linear(
         self,
@@ -230,7 +230,8 @@ class Lowering:
         inputs = inputs or range(matrix.inputs)
         tiles = range(inputs.start // self.grid.widest, -(-inputs.stop // self.grid.widest))
         if quantize and self.quantized:
-            after = (drafts.asic(f"{name}/quantize", "quantize", len(inputs), after),)
+            whole = (f"{name}/quantize", "quantize", len(inputs))
+            after = (drafts.asic(*whole, after, len(tiles)),)
         scales: tuple[int, ...] = ()
         if self.quantized:
             table, some = self.layout.scales(matrix, outputs)

@@ -225,10 +225,8 @@ class Executor:
         scales = self._fetch(step, table, step.block, some=places)
         sent = [functions.quantize(tile) for tile in tiles]
         reads = self._read(next(steps), [numbers for numbers, _ in sent], len(some), form)
-        steps = [step for _, step in sent]
-        return [
-            functions.rescaled(sums, scales, step) for sums, step in zip(reads, steps, strict=True)
-        ]
+        both = zip(reads, sent, strict=True)
+        return [functions.rescaled(sums, scales, one) for sums, (_, one) in both]
 
     def _read(self, step: Step, sent: list[Floats], outputs: int, form: str) -> list[Floats]:
         reads = self.banks.run(step.expand(), iter(sent), form)

@@ -524,6 +524,8 @@ def test_whole_numbers_are_rescaled_once_where_the_asic_has_a_unit_for_it(parts:
     assert len(products) == parts and {*products} < {*own.after}
     assert memory.asic is not None
     assert clocks(own.work, memory.asic) == 3 + (768 // 16) * (1 + 3 + 1) + 9
+    sent = [step.work for step in steps if step.work.name == "ffn/down/quantize"]
+    assert sum(one.vectors for one in sent if isinstance(one, AsicWork)) == 3  # a tile is a vector
     head = steps[found.index("head/rescale")]
     assert head.work == AsicWork("head/rescale", "rescale", wide.vocab, 1, 1)
 
