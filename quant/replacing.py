@@ -57,11 +57,13 @@ def _own(path: Path) -> tuple[Path, int]:
 
 def _sweep(path: Path) -> None:
     """Remove the temporary files of writers that are no more."""
-    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.partial")
+    start = f".{path.name}."
+    rest = re.compile(r"[0-9a-f]{8}\.partial")
     with suppress(OSError):
-        for other in path.parent.iterdir():
-            if left.fullmatch(other.name):
-                _remove_unheld(other)
+        # A plain comparison of each name: a folder may get thousands of files, one by one.
+        for name in os.listdir(path.parent):  # noqa: PTH208
+            if name.startswith(start) and rest.fullmatch(name, len(start)):
+                _remove_unheld(path.with_name(name))
 
 
 def _remove_unheld(temporary: Path) -> None:
