@@ -114,7 +114,8 @@ def exp(alu: Alu, x: ArrayLike) -> Floats:
 def reciprocal(alu: Alu, x: ArrayLike) -> Floats:
     """Return 1 / x: a line through |x|'s fraction as first guess, two Newton-Raphson steps."""
     x = np.asarray(x, np.float32)
-    fraction, power = np.frexp(np.abs(x))  # in [0.5, 1): a matter of wiring
+    with np.errstate(all="ignore"):  # some machines' frexp warns of a signalling NaN
+        fraction, power = np.frexp(np.abs(x))  # in [0.5, 1): a matter of wiring
     y = alu.add(np.float32(48 / 17), -alu.multiply(np.float32(32 / 17), fraction))
     for _ in range(2):
         y = alu.multiply(y, alu.add(np.float32(2), -alu.multiply(fraction, y)))
