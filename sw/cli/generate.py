@@ -68,7 +68,7 @@ def rtl(
     view = Memory(few_frames(config, BENCH_FRAMES))
     made = view.get(Schedule).design
     files = sources(view.get(Generate), made, view.get(Vectors)) | {RESOLVED: to_toml(config)}
-    folder = publish(files, out or Path(f"{config.name}_rtl"))
+    folder = publish(files, out or Path(f"{config.name}_rtl"), "generate rtl")
     if as_json:
         clocks = {"latency_cycles": made.latency_cycles, "interval_cycles": made.interval_cycles}
         print_json({"folder": str(folder), **clocks, "files": sorted(files)})
@@ -134,7 +134,7 @@ def hls(
     view = Memory(few_frames(config, FRAMES))
     project = benched(view, project_of(view))
     files = {**project.files, RESOLVED: to_toml(config)}
-    folder = publish(files, out or Path(f"{config.name}_hls"))
+    folder = publish(files, out or Path(f"{config.name}_hls"), "generate hls")
     chosen = project.settings
     if as_json:
         answer = {"folder": str(folder), "top": project.top, "files": sorted(files)}
@@ -181,7 +181,7 @@ def pim(
         strict=strict,
         weights=weights.value,
     )
-    folder = publish(files, out or Path(f"{found.name}_verilog"))
+    folder = publish(files, out or Path(f"{found.name}_verilog"), "generate pim")
     tops = [TOP, *([ASIC] if found.asic is not None else [])]
     sizes = found.organization
     if as_json:

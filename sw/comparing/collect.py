@@ -30,6 +30,7 @@ from gateformer.pim.waiting import waiting
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
 
+COMMAND = "compare"
 PAGE, TEXT, NUMBERS = "compare.html", "compare.md", "compare.json"
 PLATFORM: dict[Device, Platform] = {"cpu": "CPU", "cuda": "GPU"}
 Model = Decoder | Config
@@ -76,7 +77,7 @@ def compare(wanted: Sequence[str], options: Options, out: Path | None = None) ->
         other files; what a design's run found wrong.
     """
     if out is not None:
-        refuse_strangers(out.absolute())
+        refuse_strangers(out.absolute(), COMMAND)
     models = find(wanted, options.overrides)
     check(models, options)
     again = command(wanted, options)
@@ -89,7 +90,7 @@ def compare(wanted: Sequence[str], options: Options, out: Path | None = None) ->
             TEXT: page.markdown(found, again),
             NUMBERS: json.dumps(data, indent=1) + "\n",
         }
-        publish(files, out)
+        publish(files, out, COMMAND)
         data["page"] = str(out / PAGE)
         notes.append(f"Page: {out / PAGE}")
     return Answer(data, tuple(tables.all_blocks(found)), tuple(notes))

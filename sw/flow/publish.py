@@ -14,12 +14,14 @@ from gateformer.quant.errors import RunError
 MANIFEST = "sources.json"
 OWN = "written by gateformer"
 """Key of the manifest's list: a file of that name alone makes no folder ours."""
+WRITER = "command"
+"""Key of the command that wrote them: no other command may replace them."""
 COMPILED = "tb.vvp"
 """What the command in the testbench's comment makes; it goes with the sources."""
 
 
-def publish(files: Mapping[str, str], folder: Path) -> Path:
-    """Write files into a new folder, an empty one, or one that this function filled before.
+def publish(files: Mapping[str, str], folder: Path, command: str) -> Path:
+    """Write files into a new folder, an empty one, or one that the same command filled before.
 
     Parameters
     ----------
@@ -27,15 +29,17 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
         Text by path inside the folder.
     folder : Path
         Where to; a link is followed.
+    command : str
+        Who writes, as the user calls it: ``generate rtl``.
 
     Raises
     ------
     RunError
-        E703 where the folder holds other files; E701 where the disk is full. Nothing is then
-        changed.
+        E703 where the folder holds other files, or another command's; E701 where the disk is
+        full. Nothing is then changed.
     """
     folder = Path(os.path.realpath(folder))
-    refuse_strangers(folder)
+    refuse_strangers(folder, command)
     staging: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,8 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
         for name, text in files.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             write_whole(partial / name, text)
-        write_whole(partial / MANIFEST, json.dumps({OWN: sorted(files)}, indent=1) + "\n")
+        manifest = {OWN: sorted(files), WRITER: command}
+        write_whole(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
@@ -62,8 +67,8 @@ def publish(files: Mapping[str, str], folder: Path) -> Path:
     return folder
 
 
-def refuse_strangers(folder: Path) -> None:
-    """Raise where a folder holds files that were not published, or is something else."""
+def refuse_strangers(folder: Path, command: str) -> None:
+    """Raise where a folder holds files that the command did not publish, or is something else."""
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
@@ -73,9 +78,12 @@ def refuse_strangers(folder: Path) -> None:
             layer=str(folder),
             fix="Choose a new or an empty folder with --out",
         )
+    writer = None
     try:
-        known = set(json.loads((folder / MANIFEST).read_text("utf-8"))[OWN]) | {MANIFEST, COMPILED}
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        known = set(manifest[OWN]) | {MANIFEST, COMPILED}
         known |= {str(above) for name in known for above in PurePath(name).parents}
+        writer = manifest.get(WRITER)
     except (OSError, ValueError, TypeError, KeyError):
         known = set()
     if stranger := _stranger(folder, known):
@@ -85,6 +93,15 @@ def refuse_strangers(folder: Path) -> None:
             layer=str(folder),
             cause=f"'{stranger}' is none of gateformer's",
             fix="Choose a new or an empty folder with --out",
+        )
+    if known and writer != command:
+        said = f"says gateformer {writer}" if isinstance(writer, str) else "does not say who"
+        raise RunError(
+            "E703",
+            "output folder is another command's",
+            layer=str(folder),
+            cause=f"Its {MANIFEST} {said} wrote it; gateformer {command} would delete all of it",
+            fix="Choose another with --out, or delete this one if nothing in it is needed",
         )
 
 

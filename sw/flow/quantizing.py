@@ -31,6 +31,7 @@ from gateformer.quant.ptq.pipeline import Made, make
 from gateformer.quant.ptq.settings import Recipe
 from gateformer.quant.types import Fixed
 
+COMMAND = "quantize"
 MODEL = "model.json"
 
 
@@ -151,7 +152,7 @@ def quantize(
         E703 where the folder holds other files.
     """
     folder = out or Path(f"{config.name}_quantized")
-    refuse_strangers(Path(os.path.realpath(folder)))
+    refuse_strangers(Path(os.path.realpath(folder)), COMMAND)
     if config.data.file is None:
         raise DataError(
             "E604",
@@ -195,7 +196,7 @@ def quantize(
         accuracy=_accuracy(graph, _typed(config, made), test),
         sensitivity={place: dict(by) for place, by in made.sensitivity.items()},
     )
-    publish(_files(config, made, answer, folder), folder)
+    publish(_files(config, made, answer, folder), folder, COMMAND)
     return answer
 
 

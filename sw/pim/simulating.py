@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FEW = 4
 """Tokens of each simulation with a moved constant."""
+COMMAND = "pim simulate"
 PAGE, NUMBERS = "report.html", "simulation.json"
 OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch", "ffn_keep": "ffn-keep"}
 """Settings whose option is called otherwise."""
@@ -79,10 +80,10 @@ def simulate(
     Raises
     ------
     RunError
-        E703 where the folder holds other files; nothing is then simulated.
+        E703 where the folder holds other files, or another command's; nothing is then simulated.
     """
     if out is not None:
-        refuse_strangers(out.absolute())
+        refuse_strangers(out.absolute(), COMMAND)
     if trace is not None:
         refuse_place(trace, model, str(settings["device"]))
     with waiting(f"{model}: {counted(settings['tokens'], 'token')}"):
@@ -93,7 +94,7 @@ def simulate(
     notes = list(found.remarks)
     if out is not None:
         page = render_page(model, found, settings, rows, moved)
-        publish({PAGE: page, NUMBERS: json.dumps(data, indent=1) + "\n"}, out)
+        publish({PAGE: page, NUMBERS: json.dumps(data, indent=1) + "\n"}, out, COMMAND)
         data["page"] = str(out / PAGE)
         notes.append(f"Page: {out / PAGE}")
     if trace is not None:

@@ -53,6 +53,23 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_neither_command_deletes_the_other_s_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, verilog = str(tmp_path / "page"), str(tmp_path / "verilog")
+    simulate = ["pim", "simulate", "gpt2-small", "--tokens", "1", "--out"]
+    generate = ["generate", "pim", "--channels", "1", "--out"]
+    assert main([*simulate, page]) == main([*generate, verilog]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*simulate, verilog]) == 9
+    assert "E703" in (said := capsys.readouterr().err) and "gateformer generate pim wrote" in said
+    assert main([*generate, page]) == 9
+    assert "E703" in (said := capsys.readouterr().err) and "gateformer pim simulate wrote" in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert main([*simulate, page]) == main([*generate, verilog]) == 0
+
+
 @pytest.mark.parametrize("name", ["x; endmodule", "a\nmodule b", "..", "-f", "é"])
 def test_a_name_that_cannot_stand_in_verilog(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

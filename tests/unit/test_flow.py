@@ -393,6 +393,6 @@ def test_sources_go_where_a_link_points(tmp_path: Path) -> None:
     there.mkdir()
     link.symlink_to(there)
     for text in ("one", "two"):
-        assert publish({"a.v": text}, link) == there
+        assert publish({"a.v": text}, link, "generate rtl") == there
         assert (there / "a.v").read_text() == text
         assert link.is_symlink() and names(tmp_path) == {"there", "link"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -18,7 +19,7 @@ from gateformer.flow.cache import cache_folder
 from gateformer.flow.data import read_samples
 from gateformer.flow.fit import Found, Setting, fastest, settings_of
 from gateformer.flow.layers import layer_rows
-from gateformer.flow.publish import publish
+from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.flow.steps.accuracy import Outputs, unusable
 from gateformer.flow.steps.calibrating import given
 from gateformer.flow.steps.events import clocks_error
@@ -280,18 +281,18 @@ def test_fastest_setting_that_fits() -> None:
 
 def test_publish_is_whole_and_keeps_strangers(tmp_path: Path) -> None:
     folder = tmp_path / "rtl"
-    publish({"a.v": "1", "b.v": "2"}, folder)
-    publish({"a.v": "3"}, folder)
+    publish({"a.v": "1", "b.v": "2"}, folder, "generate rtl")
+    publish({"a.v": "3"}, folder, "generate rtl")
     assert {p.name for p in folder.iterdir()} == {"a.v", "sources.json"}
     (folder / "tb.vvp").write_text("compiled by the user")
-    publish({"a.v": "3"}, folder)
+    publish({"a.v": "3"}, folder, "generate rtl")
     assert {p.name for p in folder.iterdir()} == {"a.v", "sources.json"}
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"E703.*notes\.txt"):
-        publish({"a.v": "4"}, folder)
+        publish({"a.v": "4"}, folder, "generate rtl")
     assert (folder / "a.v").read_text() == "3"
     with pytest.raises(RunError, match="is no folder"):
-        publish({"a.v": "4"}, folder / "a.v")
+        publish({"a.v": "4"}, folder / "a.v", "generate rtl")
     assert {p.name for p in tmp_path.iterdir()} == {"rtl"}
 
 
@@ -302,16 +303,46 @@ def test_publish_takes_nobody_s_files_for_its_own(tmp_path: Path) -> None:
     for claim in ('["thesis.tex"]', '{"files": ["thesis.tex"]}', "{", "7"):
         (thesis / "sources.json").write_text(claim)
         with pytest.raises(RunError, match="E703"):
-            publish({"a.v": "1"}, thesis)
+            publish({"a.v": "1"}, thesis, "generate rtl")
     for neighbour in (".rtl.partial", ".rtl.old"):
         (tmp_path / neighbour).mkdir()
         (tmp_path / neighbour / "data").write_text("mine")
-    publish({"a.v": "1"}, tmp_path / "rtl")
-    publish({"a.v": "2"}, tmp_path / "rtl")
+    publish({"a.v": "1"}, tmp_path / "rtl", "generate rtl")
+    publish({"a.v": "2"}, tmp_path / "rtl", "generate rtl")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"o", "rtl", ".rtl.partial", ".rtl.old"}
     assert (tmp_path / ".rtl.old/data").read_text() == "mine"
     assert (thesis / "thesis.tex").read_text() == "mine"
+
+
+COMMANDS = ("generate rtl", "generate hls", "generate pim", "quantize", "compare", "pim simulate")
+
+
+@pytest.mark.parametrize("other", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_publish_leaves_another_command_s_files(tmp_path: Path, command: str, other: str) -> None:
+    publish({"a/b.v": "1"}, tmp_path / "out", command)
+    if other == command:
+        publish({"c.v": "2"}, tmp_path / "out", other)
+        assert not (tmp_path / "out/a").exists()
+        return
+    said = f"sources.json says gateformer {command} wrote it; gateformer {other} would"
+    with pytest.raises(RunError, match=rf"E703.*{said}"):
+        publish({"c.v": "2"}, tmp_path / "out", other)
+    with pytest.raises(RunError, match="E703"):
+        refuse_strangers(tmp_path / "out", other)
+    assert (tmp_path / "out/a/b.v").read_text() == "1"
+    assert not (tmp_path / "out/c.v").exists()
+
+
+def test_publish_leaves_files_of_nobody_knows_which_command(tmp_path: Path) -> None:
+    publish({"a.v": "1"}, tmp_path / "out", "generate rtl")
+    for more in ({}, {"command": None}, {"command": ["generate rtl"]}):
+        claim = {"written by gateformer": ["a.v"], **more}
+        (tmp_path / "out/sources.json").write_text(json.dumps(claim))
+        with pytest.raises(RunError, match=r"E703.*does not say who wrote it.*delete this one"):
+            publish({"a.v": "2"}, tmp_path / "out", "generate rtl")
+    assert (tmp_path / "out/a.v").read_text() == "1"
 
 
 @pytest.mark.parametrize("folder", ["pipe", "link"])
@@ -319,20 +350,20 @@ def test_publish_leaves_what_is_no_folder(tmp_path: Path, folder: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     with pytest.raises(RunError, match="E703"):
-        publish({"a.v": "1"}, tmp_path / folder)
+        publish({"a.v": "1"}, tmp_path / folder, "generate rtl")
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_publish_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish({"a.v": "1"}, tmp_path / "rtl")
+    publish({"a.v": "1"}, tmp_path / "rtl", "generate rtl")
 
     def refuse(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("gateformer.flow.publish.write_whole", refuse)
     with pytest.raises(RunError, match="E701"):
-        publish({"a.v": "2"}, tmp_path / "rtl")
+        publish({"a.v": "2"}, tmp_path / "rtl", "generate rtl")
     assert (tmp_path / "rtl/a.v").read_text() == "1"
     assert {p.name for p in tmp_path.iterdir()} == {"rtl"}
 
