@@ -146,6 +146,7 @@ def run(
     words, lanes = memory.shape
     files = files or sources("gf_pim_asic")
     fields = [field for one in operations for field in one.fields()]
+    work = work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     if simulator == "icarus":
         return _interpreted(files, fields, memory, work)
@@ -222,6 +223,7 @@ def unary(
         f"  gf_pim_{name} {name}_unit (.clk(clk), .x(x), .y({name}));\n" for name in UNARY
     )
     files = files or sources(*(f"gf_pim_{name}" for name in UNARY))
+    work = work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     if simulator == "icarus":
         values = {"units": units, "names": [*UNARY], "numbers": len(numbers)}
@@ -261,8 +263,7 @@ def _program(
         environment = dict(os.environ) | verilator_environment()
         run_tool(command, folder, environment, cache / f"{key}.log")
 
-    cached(cache / key, make)
-    return cache / key / "model" / "bench"
+    return cached(cache / key, make) / "model" / "bench"
 
 
 def _run(command: Sequence[str | Path], folder: Path) -> None:

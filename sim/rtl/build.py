@@ -93,7 +93,6 @@ def build(
     options = ICARUS_OPTIONS if simulator == "icarus" else VERILATOR_OPTIONS
     key = content_key(files, _FORMAT, simulator, tool_version(simulator), top, waves, *options)
     data = tuple(sorted(name for name in files if not name.endswith(".v")))
-    built = Build(simulator, top, cache / key, data, waves)
 
     def make(folder: Path) -> None:
         sources = write_sources(files, folder)
@@ -108,8 +107,7 @@ def build(
         }
         _worker(request, folder, environment, cache / f"{key}.log")
 
-    cached(built.folder, make)
-    return built
+    return Build(simulator, top, cached(cache / key, make), data, waves)
 
 
 def run_cocotb(built: Build, module: str, work: Path, settings: Mapping[str, str]) -> None:
@@ -131,6 +129,7 @@ def run_cocotb(built: Build, module: str, work: Path, settings: Mapping[str, str
     ToolError
         E502 where the simulator fails; its last lines are the cause.
     """
+    work = work.absolute()  # the worker runs elsewhere
     work.mkdir(parents=True, exist_ok=True)
     built.supply(work)
     log = work / "simulation.log"
@@ -164,13 +163,15 @@ def content_key(files: Mapping[str, str], *options: object) -> str:
 
 def cached(
     folder: Path, make: Callable[[Path], None], whole: Callable[[Path], bool] = Path.is_dir
-) -> None:
+) -> Path:
     """Have ``make`` fill a folder of another name, then give it this one.
 
-    Nothing is done where it is whole; what else bears its name is replaced.
+    Nothing is done where it is whole; what else bears its name is replaced. The folder that is
+    returned, and the one that ``make`` is given, are absolute: tools run in folders of their own.
     """
+    folder = folder.absolute()
     if whole(folder):
-        return
+        return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -184,6 +185,7 @@ def cached(
             raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    return folder
 
 
 def _remove(path: Path) -> None:

@@ -94,6 +94,7 @@ def send(
     window : tuple of int, optional
         First and last clock of the toggle count, for a bench that counts.
     """
+    work = work.absolute()  # the bench runs in it, and is told of it
     work.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         if not name.endswith(".v"):
@@ -163,8 +164,7 @@ def bench_program(
             tree += [*(o for o in OPTIONS if o.startswith("-W")), "-DSYNTHESIS", *sources]
             run_tool(tree, folder, environment, cache / f"{key}.log")
 
-    cached(cache / key, make)
-    return cache / key / "model" / "bench"
+    return cached(cache / key, make) / "model" / "bench"
 
 
 def _run(

@@ -164,7 +164,7 @@ def run_jobs(built: Build, jobs: Sequence[Job], work: Path) -> list[Record]:
     log = work / "simulation.log"
     failure: ToolError | None = None
     try:
-        run_cocotb(built, BENCH, work, {FOLDER: str(work)})
+        run_cocotb(built, BENCH, work, {FOLDER: str(work.absolute())})
     except ToolError as error:
         failure = error
     if (work / "records.json").exists():

@@ -162,6 +162,5 @@ def _program(simulator: Simulator, files: Mapping[str, str], cache: Path) -> lis
             command += ["-o", str(folder / "bench")]
         run_tool(command, folder, environment, cache / f"{key}.log")
 
-    cached(cache / key, make)
-    program = str(cache / key / "bench")
+    program = str(cached(cache / key, make) / "bench")
     return ["vvp", "-n", program] if simulator == "icarus" else [program]

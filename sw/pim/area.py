@@ -160,6 +160,7 @@ def synthesize(
     """
     yosys_version()
     library = library or sky130()
+    work = work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     texts = sources(top)
     for name, text in texts.items():

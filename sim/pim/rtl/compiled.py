@@ -93,8 +93,7 @@ def build_large(files: Mapping[str, str], device: Device, cache: Path) -> Build:
         command = [sys.executable, "-m", "gateformer.sim.rtl.build", str(asked)]
         run_tool(command, folder, environment, cache / f"{key}.log")
 
-    cached(cache / key, make)
-    return Build("verilator", TOP, cache / key, (), False)
+    return Build("verilator", TOP, cached(cache / key, make), (), False)
 
 
 def _library(
@@ -117,8 +116,7 @@ def _library(
         ]  # fmt: skip
         run_tool(command, folder, environment, cache / f"{key}.log")
 
-    cached(cache / key, make)
-    return cache / key
+    return cached(cache / key, make)
 
 
 def _shim(module: str, library: str, text: str) -> str:

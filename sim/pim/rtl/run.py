@@ -166,7 +166,7 @@ def run(
     save(work / "jobs.npz", jobs)
     told = work / "records.npz"
     told.unlink(missing_ok=True)
-    run_cocotb(built, BENCH, work, {FOLDER: str(work)})
+    run_cocotb(built, BENCH, work, {FOLDER: str(work.absolute())})
     if not told.exists():
         raise ToolError("E502", "the memory's bench failed", fix=f"See {work / 'simulation.log'}.")
     pairs = list(zip(works, load(told, Record), strict=True))

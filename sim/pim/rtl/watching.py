@@ -54,7 +54,7 @@ def watched(
     told.unlink(missing_ok=True)
     arrays = {str(number): stream for number, stream in enumerate(streams)}
     np.savez(work / "streams.npz", **arrays)  # type: ignore[arg-type]
-    run_cocotb(built, BENCH, work, {FOLDER: str(work)})
+    run_cocotb(built, BENCH, work, {FOLDER: str(work.absolute())})
     if not told.exists():
         raise ToolError("E502", "the watch's bench failed", fix=f"See {work / 'simulation.log'}.")
     found: list[list[int]] = [[] for _ in streams]
