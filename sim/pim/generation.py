@@ -100,7 +100,7 @@ def simulate(
     PimError, ConfigError or Problems
         E022 for a setting out of range; E804 to E807 and E811 as devices, models and layouts do.
     """
-    decoder = _decoder(model)
+    decoder = decoder_of(model)
     memory_device = _device(device, channels, asic_clock_ns)
     _check(decoder, tokens, prompt, past, method, refresh)
 
@@ -183,7 +183,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _decoder(model: str | Path | Decoder) -> Decoder:
+def decoder_of(model: str | Path | Decoder) -> Decoder:
+    """Return the decoder that a known name, or the path of a ``config.json``, stands for."""
     if isinstance(model, Decoder):
         return model
     if str(model) in models.names() or not str(model).endswith(".json"):

@@ -12,7 +12,7 @@ from gateformer.quant.errors import GateformerError
 
 
 def row(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Simulate and return the settings with what came out; a refusal is the row's ``error``.
+    """Simulate and return the settings with what came out; what refused it is its ``error``.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def row(point: Mapping[str, Any]) -> dict[str, Any]:
     try:
         found = simulate(point["model"], **settings)
     except GateformerError as error:
-        return {**point, **dict.fromkeys(NUMBERS), "error": str(error)}
+        return {**point, **dict.fromkeys(NUMBERS), "error": error}
     whole = found.as_dict()
     power = whole["energy"].get(whole["default_energy"] or "", {})
     numbers = {key: whole[key] for key in NUMBERS if key in whole}

@@ -20,13 +20,15 @@ from gateformer.pim.places import refuse_place
 from gateformer.pim.row import row
 from gateformer.pim.screen import Answer, Block, Cell, percent
 from gateformer.pim.waiting import waiting
-from gateformer.quant.errors import ConfigError, Problems, ToolError
+from gateformer.quant.errors import ConfigError, GateformerError, Problems, ToolError
 from gateformer.quant.replacing import replacing
 from gateformer.quant.words import counted
 
 WHOLE = ("channels", "batch")
 """Lists of whole numbers."""
 SWITCHES = {"on": True, "off": False}
+KNOWN = {"refresh": ("all-bank", "per-bank", "none"), "weights": ("bf16", "int8", "int4")}
+"""What lists of names may hold."""
 MOST = 10_000
 """Combinations of one sweep."""
 Point = dict[str, Any]
@@ -58,13 +60,17 @@ def sweep(
     Raises
     ------
     ConfigError or Problems
-        E005 for values that cannot be, all at once, before anything is simulated; a combination
-        that does not fit the memory is a row that says so.
+        E005 for values that cannot be, E807 for names that are none and E003, E804, E805 or E811
+        for files, all at once, before anything is simulated; a combination that does not fit the
+        memory is a row that says so. Where no row is anything else, the exit code is the first's.
     """
     points = list(combinations(models, lists, tokens))
     if out is not None:
         prepare(out)
     found = run(points, processes or os.cpu_count() or 1)
+    refusals = [one["error"] for one in found if one["error"] is not None]
+    code = refusals[0].exit_code if len(refusals) == len(found) else 0
+    found = [one | {"error": one["error"] and str(one["error"])} for one in found]
     if out is not None:
         store(out, found)
     varied = [key for key in (*lists, "model") if len({one[key] for one in found}) > 1]
@@ -80,8 +86,10 @@ def sweep(
         notes.append("With a batch, what is a token's is a step's: one token of each sequence.")
     if out is not None:
         notes.append(f"{out}: {counted(len(found), 'row')}, all columns.")
-    notes += dict.fromkeys(one["error"] for one in found if one["error"] is not None)
-    return Answer({"rows": found}, (Block("Sweep", heads, rows),), tuple(notes))
+    notes += ["Nothing could be simulated."] if code else []
+    notes += dict.fromkeys(map(str, refusals))
+    data = {"rows": found} | ({"exit_code": code} if code else {})
+    return Answer(data, (Block("Sweep", heads, rows),), tuple(notes), code)
 
 
 RESULTS = {
@@ -106,10 +114,11 @@ def combinations(
     models: Sequence[str], lists: Mapping[str, str | None], tokens: int
 ) -> Iterator[Point]:
     """Yield every combination, in the order given."""
-    problems: list[ConfigError] = []
+    problems: list[GateformerError] = []
     values: dict[str, list[Any]] = {"model": list(models)}
     for key, text in lists.items():
         values[key] = [None] if text is None else list(_values(key, text, problems))
+    problems += _strangers(values)
     Problems.raise_if_any(problems)
     count = 1
     for several in values.values():
@@ -122,7 +131,23 @@ def combinations(
         yield dict(zip(values, combination, strict=True), tokens=tokens)
 
 
-def _values(key: str, text: str, problems: list[ConfigError]) -> Iterator[Any]:
+def _strangers(values: Mapping[str, Sequence[Any]]) -> Iterator[GateformerError]:
+    """Yield what is wrong with models, devices and mappings, before hours of simulation."""
+    from gateformer.hw.pim import device, mapping
+    from gateformer.sim.pim.generation import decoder_of
+
+    looks = {"model": decoder_of, "device": device.load, "mapping": mapping.policy}
+    for key, look in looks.items():
+        for one in dict.fromkeys(values.get(key, ())):
+            try:
+                look(one)
+            except Problems as several:
+                yield from several.errors
+            except GateformerError as error:
+                yield error
+
+
+def _values(key: str, text: str, problems: list[GateformerError]) -> Iterator[Any]:
     for word in text.split(","):
         one = word.strip()
         if key in WHOLE:
@@ -135,6 +160,11 @@ def _values(key: str, text: str, problems: list[ConfigError]) -> Iterator[Any]:
                 yield SWITCHES[one]
                 continue
             cause = "It takes off, on or off,on"
+        elif key in KNOWN and one:
+            if one in KNOWN[key]:
+                yield one
+                continue
+            cause = f"It takes {', '.join(KNOWN[key][:-1])} and {KNOWN[key][-1]}"
         elif one:
             yield one
             continue

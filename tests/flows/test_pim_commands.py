@@ -272,6 +272,10 @@ HOSTILE = [
     (["sweep", "config.json", "--channels", "2,many"], 2, "E005", "many"),
     (["sweep", "config.json", "--overlap", "perhaps"], 2, "E005", "perhaps"),
     (["sweep", "config.json", "--mapping", "a,,b"], 2, "E005", "mapping"),
+    (["sweep", "config.json", "--refresh", "foo"], 2, "E005", "all-bank, per-bank and none"),
+    (["sweep", "config.json", "--device", "pim-gpt,foo"], 10, "E807", "foo"),
+    (["sweep", "config.json", "--device", "ok.toml,nan.toml"], 10, "E804", "nan.toml"),
+    (["sweep", "config.json", "heads.json"], 10, "E811", "n_head"),
     (["sweep", "config.json", "--out", "x.txt"], 2, "E005", "x.txt"),
     (["sweep", "config.json", "--out", "no/x.csv"], 2, "E003", "no"),
     (["sweep", "config.json", "--batch", ",".join(["1"] * 10_001)], 2, "E005", "10,001"),
@@ -414,22 +418,61 @@ def test_replay_writes_the_public_simulators_log(call: Call, tmp_path: Path) -> 
 
 def test_sweep_keeps_what_is_refused_as_a_row(call: Call, tmp_path: Path) -> None:
     code, answer, _ = call(
-        *("sweep", "config.json", "--tokens", "2", "--channels", "1,2", "--mapping"),
-        *("pim-gpt,nowhere", "--overlap", "off,on", "--processes", "1", "--out", "grid.csv"),
+        *("sweep", "config.json", "--tokens", "2", "--channels", "1,2", "--device"),
+        *("pim-gpt,ok.toml", "--overlap", "off,on", "--processes", "1", "--out", "grid.csv"),
     )
     assert code == 0
     assert len(answer["rows"]) == 8
     failed = [one for one in answer["rows"] if one["error"] is not None]
-    assert {one["mapping"] for one in failed} == {"nowhere"}
-    assert all("E807" in one["error"] for one in failed)
+    assert {one["device"] for one in failed} == {"ok.toml"}
+    assert all("E804" in one["error"] for one in failed)
+    assert "exit_code" not in answer
     rows = (tmp_path / "grid.csv").read_text().splitlines()
     assert len(rows) == 9
     assert rows[0].startswith("model,channels,mapping,")
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_sweep_in_which_nothing_runs_fails(call: Call, tmp_path: Path, processes: str) -> None:
+    words = ("sweep", "config.json", "--tokens", "200", "--batch", "1,2", "--out", "grid.csv")
+    code, answer, _ = call(*words, "--processes", processes)
+    assert code == answer["exit_code"] == 2
+    assert all(one["error"].startswith("E022") for one in answer["rows"])
+    assert len((tmp_path / "grid.csv").read_text().splitlines()) == 3
+    code, answer, _ = call("sweep", "gpt2-xl", "--tokens", "1", "--channels", "1")
+    assert code == answer["exit_code"] == 10
+    assert answer["rows"][0]["error"].startswith("E806")
+
+
+def test_a_sweep_in_which_nothing_runs_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["pim", "sweep", "gpt2-small", "--tokens", "2000", "--channels", "8"]) == 2
+    told = capsys.readouterr().out.splitlines()
+    at = told.index("Nothing could be simulated.")
+    assert told[at + 1].startswith("E022 setting out of range: ")
+
+
+def test_a_sweep_refuses_names_before_anything_runs(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateformer.pim.sweep.run", lambda *_: pytest.fail("something ran"))
+    code, answer, said = call(
+        *("sweep", "gpt2-small", "gpt2-smal", "--refresh", "all-bank,foo", "--weights", "int9"),
+        *("--device", "pim-gpt,foo", "--mapping", "stream-j", "--out", "grid.csv"),
+    )
+    assert code == 2
+    for words in ("--refresh: 'foo'", "--weights: 'int9'", "model: 'gpt2-smal'",
+                  "device: 'foo'", "mapping: 'stream-j'"):  # fmt: skip
+        assert words in said
+    assert len(answer["error"]["errors"]) == 5
+    assert not (tmp_path / "grid.csv").exists()
+
+
 def test_sweep_leaves_channels_to_the_device(call: Call) -> None:
     code, answer, _ = call(
-        *("sweep", "gpt2-small", "--tokens", "1", "--device", "pim-gpt,hbm-pim,nowhere"),
+        *("sweep", "gpt2-small", "--tokens", "1", "--device", "pim-gpt,hbm-pim,ok.toml"),
         *("--processes", "1"),
     )
     assert code == 0
