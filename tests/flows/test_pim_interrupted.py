@@ -105,7 +105,9 @@ def test_the_verilog_s_run_leaves_no_process_and_no_folder(
         return any((tmp_path / "tmp").glob("gateformer-*/**/simulation.log"))
 
     code, said = interrupted(tmp_path, ready, number, *words)
-    assert code == 128 + number and said.startswith("E707 interrupted"), said
+    replayed, stopped = said.splitlines()
+    assert code == 128 + number and stopped.startswith("E707 interrupted"), said
+    assert replayed.strip() == "done replaying short.trace"
     assert not list((tmp_path / "tmp").glob("gateformer-*"))
     whole = [path for path in builds.glob("*") if path.is_dir()]
     assert not [path for path in whole if path.name.startswith(".") or "partial" in path.name]
