@@ -208,13 +208,13 @@ def vector_bytes(decoder: Decoder) -> int:
     return 2 * (decoder.block_parameters + live)
 
 
-def free_bytes(decoder: Decoder, device: Device) -> int:
-    """Return the SRAM left for scores and waiting values; negative where vectors do not fit.
+def of(device: Device) -> Asic:
+    """Return a device's ASIC.
 
     Raises
     ------
     PimError
-        E804 for a device without an ASIC.
+        E804 for a device without one.
     """
     if device.asic is None:
         raise PimError(
@@ -224,7 +224,18 @@ def free_bytes(decoder: Decoder, device: Device) -> int:
             cause="It has no [asic]: it can replay traces, not generate",
             fix="Add [asic], or choose a device that has it",
         )
-    return device.asic.sram_bytes - vector_bytes(decoder)
+    return device.asic
+
+
+def free_bytes(decoder: Decoder, device: Device) -> int:
+    """Return the SRAM left for scores and waiting values; negative where vectors do not fit.
+
+    Raises
+    ------
+    PimError
+        E804 for a device without an ASIC.
+    """
+    return of(device).sram_bytes - vector_bytes(decoder)
 
 
 def score_bytes(decoder: Decoder, tokens: int) -> int:
@@ -237,7 +248,6 @@ def value_bytes(decoder: Decoder, tokens: int) -> int:
     return 2 * decoder.layers * decoder.kv_width * tokens
 
 
-def holds_values(decoder: Decoder, device: Device, waiting: int, tokens: int) -> bool:
-    """Return whether ``waiting`` tokens' values fit beside all scores of ``tokens`` tokens."""
-    need = value_bytes(decoder, waiting) + score_bytes(decoder, tokens)
-    return need <= free_bytes(decoder, device)
+def holds_values(decoder: Decoder, device: Device, waiting: int, beside: int) -> bool:
+    """Return whether ``waiting`` tokens' values fit beside so many bytes of scores and shares."""
+    return value_bytes(decoder, waiting) + beside <= free_bytes(decoder, device)

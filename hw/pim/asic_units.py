@@ -23,7 +23,10 @@ PRODUCT = 1
 MAXIMUM = 2
 """Clocks of a word through gf_pim_maximum."""
 WORDS = 4
-"""Words a lane that a vector of select may have: its result has a bit for each."""
+"""Words a lane that a vector of select may have, since its result has a bit for each; shares a lane
+that merge keeps a factor of."""
+COUNT_BITS = 8
+"""Bits of the field that says how many shares there are, or how many words are kept."""
 GUESS = 2
 """Clocks of the first guess of 1/sqrt(x)."""
 
@@ -57,8 +60,11 @@ def units(lanes: int) -> dict[str, Unit]:
     ) -> Unit:
         return Unit(1 + clocks + STEP, lanes, "", passes, vector_latency, lead, result)
 
-    def phased(passes: int, *phases: int) -> Unit:
-        return Unit(1, lanes, passes=passes, vector_latency=sum(phases) + STEP * len(phases))
+    most = min(WORDS * lanes, (1 << COUNT_BITS) - 1)
+
+    def phased(passes: int, *phases: int, most: int = 0) -> Unit:
+        latency = sum(phases) + STEP * len(phases)
+        return Unit(1, lanes, passes=passes, vector_latency=latency, most=most)
 
     return {
         "add": flowing(1, lead=1),
@@ -73,12 +79,14 @@ def units(lanes: int) -> dict[str, Unit]:
         "rmsnorm": phased(3, *rmsnorm),
         "quantize": phased(2, *quantize),
         "maximum": phased(1, MAXIMUM),
-        "select": phased(1, tree + 1 + BF16_BITS + _bits(WORDS * lanes)),
+        "select": phased(1, tree + 1 + BF16_BITS + _bits(WORDS * lanes), most=most),
         "share": phased(2, MAXIMUM, below + total),
         # m and l of each share are read twice
         # the scales are read before the sums, and a step of each tile before both
         "rescale": flowing(2 * multiply + 1, lead=1, result=1),
-        "merge": Unit(1, lanes, vector_latency=2, result_latency=sum(merge) + STEP * len(merge)),
+        "merge": Unit(
+            1, lanes, vector_latency=2, result_latency=sum(merge) + STEP * len(merge), most=most
+        ),
     }
 
 

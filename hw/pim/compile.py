@@ -17,7 +17,7 @@ from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.drafting import Draft
 from gateformer.hw.pim.layout import Layout
 from gateformer.hw.pim.lowering import Lowering
-from gateformer.hw.pim.placing import largest_scales, lay
+from gateformer.hw.pim.placing import fullest, largest_scales, lay
 from gateformer.hw.pim.program import Program, Step
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, PimError
@@ -83,6 +83,7 @@ class Compiler:
         self.decoder = decoder
         self.lanes = device.asic.lanes if device.asic else 1
         self.layout: Layout = lay(decoder, device, mapping, tokens, batch, weights, v_batch)
+        own = asic.of(device)
         free = asic.free_bytes(decoder, device)
         if v_batch > 1 and self.layout.staging is None:
             free -= asic.value_bytes(decoder, v_batch * batch)
@@ -97,13 +98,13 @@ class Compiler:
                 fix="Give [asic] of the device a larger sram_bytes",
             )
         each = (free - asic.vector_bytes(decoder)) // 2
-        scores = asic.score_bytes(decoder, self.layout.tokens)
+        cache, tokens = self.layout.caches[0], self.layout.tokens
+        scores = fullest(decoder, device, cache, tokens, v_batch)
         self.parts, self.v_batch = parts, v_batch
         self.turns = parts > 1 and batch > 1 and each >= scores
         if self.turns:
             free = each
-        rescales = device.asic.lanes if device.asic and "rescale" in device.asic.units else 0
-        self.lowering = Lowering(self.layout, free, v_batch, parts, ffn_keep, rescales)
+        self.lowering = Lowering(self.layout, free, v_batch, parts, ffn_keep, own)
         self._blocks = [_Blocks(self.layout) for _ in range(batch)]
 
     def token(self, position: int, *, logits: bool = True, word: int = 0) -> Program:

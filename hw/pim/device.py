@@ -150,6 +150,9 @@ class Unit:
         Passes over one vector's elements that an operation has besides its vectors'.
     result_latency : int
         Clocks besides of each result that vectors make together.
+    most : int
+        Shares that ``merge`` puts together at most, or words of a vector of ``select``; 0 for any
+        number.
     """
 
     latency: int
@@ -159,6 +162,7 @@ class Unit:
     vector_latency: int = 0
     lead: int = 0
     result_latency: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,10 @@ class Asic:
     multipliers: int = 128
     sram_bytes: int = 131072
     lanes: int = 16
+
+    def most(self, unit: str) -> int:
+        """Return the most that a unit takes at once, 0 where nothing bounds it."""
+        return self.units[unit].most if unit in self.units else 0
 
 
 @dataclass(frozen=True, slots=True)

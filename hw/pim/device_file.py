@@ -107,6 +107,7 @@ class UnitSpec(Form):
     vector_latency: Whole = 0
     lead: Annotated[int, Field(ge=0, le=64)] = 0
     result_latency: Whole = 0
+    most: Whole = 0
 
 
 class AsicSpec(Form):

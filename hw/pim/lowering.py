@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 
 from gateformer.hw.pim.attention import Attention
+from gateformer.hw.pim.device import Asic
 from gateformer.hw.pim.drafting import Draft, Drafts, Lifted
 from gateformer.hw.pim.grid import Grid, access, repeated, segment
 from gateformer.hw.pim.isa import Instruction
@@ -29,6 +30,7 @@ from gateformer.quant.decoder import (
     Residual,
     Rotate,
 )
+from gateformer.quant.errors import PimError
 
 NORMS = {"layer": "layernorm", "rms": "rmsnorm"}
 
@@ -49,8 +51,13 @@ class Lowering:
         As ``Compiler`` says.
     ffn_keep : float
         Likewise.
-    rescales : int
-        Tiles whose sums the ASIC's unit ``rescale`` scales and adds at once; 0 without such a unit.
+    asic : Asic
+        Its lanes, and what its units take at once.
+
+    Raises
+    ------
+    PimError
+        E806 where a tile of the hidden vector is longer than the ASIC selects from.
     """
 
     def __init__(
@@ -59,17 +66,19 @@ class Lowering:
         free: int,
         v_batch: int,
         parts: int,
-        ffn_keep: float = 1.0,
-        rescales: int = 0,
+        ffn_keep: float,
+        asic: Asic,
     ) -> None:
         self.layout = layout
         self.ffn_keep = ffn_keep
-        self.rescales = rescales
+        self.rescales = asic.lanes if "rescale" in asic.units else 0
         self.grid = layout.grid
         self.parts = parts
         self.policy = policy(layout.mapping)
         self.quantized = layout.weights != "bf16"
-        self.attention = Attention(layout, free, v_batch, parts)
+        if ffn_keep < 1:
+            _check_selected(layout, asic)
+        self.attention = Attention(layout, free, v_batch, parts, asic)
         self._lifted = Lifted(layout.grid)
         self._kept: dict[tuple[object, ...], Segment] = {}
         ops = layout.decoder.block()
@@ -320,6 +329,24 @@ class Lowering:
         if key not in self._kept:
             self._kept[key] = segment(self.grid, name, loops())
         return self._kept[key]
+
+
+def _check_selected(layout: Layout, asic: Asic) -> None:
+    """Raise E806 where a tile of the hidden vector has more words than the ASIC selects from."""
+    most = asic.most("select")
+    longest = min(layout.grid.widest, layout.decoder.d_ff)
+    words = -(-longest // asic.lanes)
+    if most and words > most:
+        raise PimError(
+            "E806",
+            "more words than the ASIC selects from",
+            layer=layout.decoder.name,
+            cause=(
+                f"A tile of the hidden vector has {longest} numbers, {words} words of "
+                f"{asic.lanes}; the device's unit select takes {most} at most"
+            ),
+            fix="Take ffn_keep 1, BF16 weights, a smaller buffer_bytes, or another device",
+        )
 
 
 def kept_columns(columns: int, keep: float) -> int:

@@ -1,7 +1,7 @@
 """Laying a model out in a memory, and saying what would fit where it does not.
 
-Owns ``lay`` and ``largest_scales``. Imports the decoder, devices, the layout, the mappings and the
-errors.
+Owns ``lay``, ``fullest`` and ``largest_scales``. Imports the decoder, devices, the layout, the
+mappings and the errors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from gateformer.hw.pim.device_limits import MOST_CHANNELS
 from gateformer.hw.pim.grid import Grid
 from gateformer.hw.pim.layout import Cache, Layout, Placed, Striped
 from gateformer.hw.pim.mapping import policy
+from gateformer.hw.pim.standing import bytes_of, is_split
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, PimError, Problems
 
@@ -89,6 +90,19 @@ def largest_scales(decoder: Decoder, weights: str) -> int:
     return 0 if weights == "bf16" else max(matrix.outputs for matrix in decoder.matrices)
 
 
+def fullest(decoder: Decoder, device: Device, cache: Cache, tokens: int, v_batch: int) -> int:
+    """Return what scores and shares of a full cache take of the ASIC's memory, in one part.
+
+    Scores of all heads, whether or not the mapping works on them at once.
+    """
+    scores = asic.score_bytes(decoder, tokens)
+    parts = cache.parts(tokens - 1, 1)
+    if not is_split(parts):
+        return scores
+    stored = max(0, tokens - (v_batch - 1))
+    return max(scores, bytes_of(cache, parts, stored, decoder, asic.of(device).lanes))
+
+
 def _check(decoder: Decoder, device: Device, tokens: int, batch: int, v_batch: int) -> None:
     """Raise what is wrong with the settings, all at once."""
     lanes = device.organization.access_bits // 16
@@ -138,9 +152,11 @@ def _lay(
         caches.append(rules.cache(decoder, device, grid, tokens, index))
         index = aligned(caches[-1].end)
     staging = None
-    if v_batch > 1 and not asic.holds_values(decoder, device, v_batch * batch, tokens):
-        staging = Striped(v_batch * batch, decoder.kv_width, grid, grid.rows_of(index))
-        index = staging.end * grid.columns
+    if v_batch > 1:
+        beside = fullest(decoder, device, caches[0], tokens, v_batch)
+        if not asic.holds_values(decoder, device, v_batch * batch, beside):
+            staging = Striped(v_batch * batch, decoder.kv_width, grid, grid.rows_of(index))
+            index = staging.end * grid.columns
     stride = grid.rows_of(index)
     row = stride * decoder.layers
     head = Placed.at(decoder.head, grid, row * grid.columns)

@@ -15,6 +15,7 @@ from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Address, Floats, Integers, Layout, Part
 from gateformer.hw.pim.program import Step
 from gateformer.hw.pim.shares import Share, exponentials, merged
+from gateformer.hw.pim.standing import is_split
 from gateformer.sim.pim import words
 from gateformer.sim.pim.banks import Banks
 
@@ -66,7 +67,7 @@ class Attender:
         stored = (position + 1) // self.v_batch * self.v_batch
         count = sum(step.work.name == "attention/score" for step in steps)
         parts = cache.parts(position, count)
-        split = parts[0].splits > 1 or parts[-1].first_token > 0
+        split = is_split(parts)
         scored = iter(parts)
         weighted = iter([part for part in parts if part.first_token < stored])
         scores: dict[Part, Floats] = {}

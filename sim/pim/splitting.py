@@ -14,11 +14,11 @@ from itertools import groupby
 import numpy as np
 
 from gateformer.hw.pim.arithmetic import to_bf16
-from gateformer.hw.pim.attention import is_split
 from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.functions import Alu
 from gateformer.hw.pim.layout import Cache, Floats, Integers, Part
 from gateformer.hw.pim.shares import Share, exponentials, merged
+from gateformer.hw.pim.standing import is_split
 from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.products import float_tiles
 from gateformer.sim.pim.weights import Weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 from gateformer.hw.pim import device, functions
 from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.compile import Compiler
+from gateformer.hw.pim.device import with_
 from gateformer.hw.pim.mapping import names
+from gateformer.hw.pim.program import AsicWork
+from gateformer.hw.pim.shares import Share, merged
 from gateformer.quant.decoder import Decoder
+from gateformer.sim.pim import attending
 from gateformer.sim.pim.bulk import Bulk
 from gateformer.sim.pim.data import Executor
 from gateformer.sim.pim.weights import Weights, quantized, random_weights
@@ -283,3 +288,34 @@ def test_whole_numbers_are_exact(
     true = truth(decoder, random_weights(decoder), words)
     size = {"int8": 0.08, "int4": 0.5}[weights]
     assert np.abs(found - true).max() <= size * np.abs(true).max()
+
+
+@pytest.mark.parametrize("v_batch", [1, 4])
+def test_shares_are_priced_as_they_are_merged(
+    v_batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel without keys has none, in the program as in the numbers."""
+    counts: list[int] = []
+
+    def counted(shares: Sequence[Share]) -> np.ndarray:
+        counts.append(len(shares))
+        return merged(shares)
+
+    monkeypatch.setattr(attending, "merged", counted)
+    memory = with_(device.load("pim-gpt"), channels=4)
+    compiler = Compiler(GPT, memory, "stream-k", tokens=40, v_batch=v_batch)
+    ours = Executor(compiler, random_weights(GPT))
+    found = []
+    for position, word in enumerate(words_of(GPT, 40)):
+        counts.clear()
+        ours.token(position, word)
+        priced = [
+            (step.work.vectors, step.work.elements)
+            for step in compiler.token(position).steps
+            if isinstance(step.work, AsicWork) and step.work.unit == "merge"
+        ]
+        assert [(one // GPT.heads, all_of // GPT.queries) for one, all_of in priced] == [
+            (one, one) for one in counts
+        ]
+        found.append(counts[0])
+    assert found[0] == 1 and max(found) == 3 + (v_batch > 1)

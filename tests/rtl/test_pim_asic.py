@@ -12,6 +12,7 @@ import pytest
 from rtl.pim_asic_bench import (
     Bench,
     add_merge,
+    add_select,
     in_place,
     reduce_and_map,
     several_operands,
@@ -21,6 +22,7 @@ from rtl.pim_asic_bench import (
 from rtl.pim_rescale_bench import add_rescale, rescaled_of_all_kinds
 
 from gateformer.hw.pim import device
+from gateformer.hw.pim.arithmetic import to_bf16
 from gateformer.hw.pim.asic_units import units
 from gateformer.quant.errors import MismatchError
 from gateformer.sim.pim.asic_rtl import UNITS, Operation, run
@@ -99,6 +101,31 @@ def test_what_no_unit_can_do_ends_the_simulation(
     with pytest.raises(MismatchError, match=r"E405 .*ended by itself") as found:
         run([operation], memory, work=tmp_path, cache=builds, simulator="icarus")
     assert "FATAL asic_bench.asic: illegal operation" in str(found.value)
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("lanes", [4, 16])
+@pytest.mark.parametrize("unit", ["merge", "select"])
+def test_a_unit_takes_as_many_as_plans_allow(
+    unit: str, lanes: int, tmp_path: Path, builds: Path
+) -> None:
+    """With one more the simulation ends; plans refuse those, by the same number."""
+    most = units(lanes)[unit].most
+    assert most == 4 * lanes
+
+    def bench(count: int) -> Bench:
+        made = Bench(lanes, 512)
+        if unit == "merge":
+            add_merge(made, next(shares_of_all_kinds(2, 5, count)))
+        else:
+            x = to_bf16(np.random.default_rng(count).normal(size=(1, lanes * count)))
+            add_select(made, x, made.put(x), count // 2)
+        return made
+
+    bench(most).check("icarus", tmp_path / "most", builds)
+    beyond = bench(most + 1)
+    with pytest.raises(MismatchError, match=r"E405 .*ended by itself"):
+        beyond.check("icarus", tmp_path / "beyond", builds)
 
 
 @pytest.mark.slow

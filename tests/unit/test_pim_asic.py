@@ -299,8 +299,8 @@ def test_what_fits_the_asic() -> None:
     assert asic.free_bytes(decoder, PIM_GPT) == 131072 - vectors
     assert asic.score_bytes(decoder, 1024) == 16 * 1024 * 2
     assert asic.value_bytes(decoder, 2) == 24 * 2048 * 2 * 2
-    assert not asic.holds_values(decoder, PIM_GPT, 1, 1024)
-    assert asic.holds_values(models.load("gpt2-small"), PIM_GPT, 2, 1024)
+    assert not asic.holds_values(decoder, PIM_GPT, 1, 16 * 1024 * 2)
+    assert asic.holds_values(models.load("gpt2-small"), PIM_GPT, 2, 12 * 1024 * 2)
 
 
 def test_a_device_without_an_asic() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateformer.hw.pim import device
+from gateformer.hw.pim import asic, device
 from gateformer.hw.pim.arithmetic import accumulate, product, read, to_bf16
 from gateformer.hw.pim.asic import COSTS, clocks
+from gateformer.hw.pim.asic_units import units
 from gateformer.hw.pim.compile import Compiler, compile_token
 from gateformer.hw.pim.isa import Instruction
 from gateformer.hw.pim.layout import Address, Layout
@@ -556,14 +557,106 @@ def test_scores_that_do_not_fit_are_worked_through_in_parts() -> None:
     assert 1 < lengths[1000] < lengths[2999]
 
 
+def with_free(decoder: Decoder, free: int, **changes: int) -> device.Device:
+    """Return PIM-GPT with so many bytes for scores and shares beside the vectors."""
+    assert PIM_GPT.asic is not None
+    room = asic.vector_bytes(decoder) + free
+    memory = replace(PIM_GPT, asic=replace(PIM_GPT.asic, sram_bytes=room))
+    return device.with_(memory, **changes)
+
+
 def test_scores_that_do_not_fit_at_all() -> None:
-    small = replace(PIM_GPT, asic=replace(PIM_GPT.asic, sram_bytes=40000))  # type: ignore[arg-type] # it has one
-    decoder = replace(models.load("gpt2-small"), heads=2, kv_heads=2, d_head=384, context=9000)
+    decoder = replace(models.load("gpt2-small"), heads=2, kv_heads=2, d_head=8, context=9000)
+    small = with_free(decoder, 20000)
     compiler = Compiler(decoder, small)
     compiler.token(10)
     with pytest.raises(PimError, match=r"E806 scores larger than the ASIC's memory.*stream-k"):
         compiler.token(8000)
     Compiler(decoder, small, "stream-k").token(8000)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_shares_stand_beside_the_scores(parts: int) -> None:
+    """gpt3-xl on the device as it is: 49,152 bytes are free.
+
+    In one part its 16 heads' scores take 32 bytes a token, and m and l of eight shares 4,096: 1,408
+    tokens fill it. Of two and more parts all shares of 4,608 bytes a channel would stand there.
+    """
+    decoder = models.load("gpt3-xl")
+    assert asic.free_bytes(decoder, PIM_GPT) == 49152 == 32 * 1408 + 16 * 8 * 32
+    compiler = Compiler(decoder, PIM_GPT, "stream-k", parts=parts)
+    for position in (0, 1407):
+        compiler.token(position)
+    for position in (1408, 2047):
+        with pytest.raises(PimError, match=r"E806 scores and the shares of the keys larger"):
+            compiler.token(position)
+
+
+def test_shares_that_are_larger_than_their_scores() -> None:
+    """Eight channels' o and their m and l, 2 x (8 + 16) bytes a head and share, of 128 tokens."""
+    decoder = replace(models.load("gpt2-small"), heads=12, kv_heads=12, d_head=64)
+    need = 12 * 8 * (2 * 64 + 32)
+    assert need > 2 * 12 * 128
+    Compiler(decoder, with_free(decoder, need), "stream-k", tokens=128).token(127)
+    with pytest.raises(PimError, match=f"take {need} bytes of {need - 1}"):
+        Compiler(decoder, with_free(decoder, need - 1), "stream-k", tokens=128).token(127)
+
+
+@pytest.mark.parametrize(
+    ("position", "v_batch", "shares", "late"),
+    [
+        (0, 1, 1, 0), (15, 1, 1, 0), (16, 1, 2, 0), (111, 1, 7, 0), (112, 1, 8, 0),
+        (1023, 1, 8, 0), (0, 4, 0, 1), (3, 4, 1, 0), (16, 4, 1, 1), (128, 4, 8, 1),
+    ],
+)  # fmt: skip
+def test_channels_without_keys_have_no_share(
+    position: int, v_batch: int, shares: int, late: int
+) -> None:
+    """16 tokens a channel, eight channels; those whose values wait make a share of their own."""
+    decoder = models.load("gpt2-small")
+    program = compile_token(decoder, PIM_GPT, "stream-k", position, v_batch=v_batch)
+    own = {step.work.name: step.work for step in program.steps if step.block == 0}
+    each, heads = shares + late, decoder.heads
+    assert own["attention/softmax"] == AsicWork(
+        "attention/softmax", "share", heads * (position + 1), heads * each
+    )
+    assert own["attention/merge"] == AsicWork(
+        "attention/merge", "merge", heads * 64 * each, heads * each, heads
+    )
+
+
+def test_no_more_shares_than_are_merged() -> None:
+    """The device's unit takes 64; with 64 channels those that wait are one too many."""
+    decoder = replace(models.load("gpt2-small"), layers=1)
+    memory = device.with_(device.load("pim-rtl"), channels=64)
+    assert memory.asic is not None
+    memory = replace(memory, asic=replace(memory.asic, sram_bytes=1 << 20))
+    most = units(16)["merge"].most
+    assert most == 64
+    for parts in (1, 2):  # of two parts each would have 64
+        program = compile_token(decoder, memory, "stream-k", 1023, parts=parts)
+        merges = [one.work for one in program.steps if one.work.name == "attention/merge"]
+        assert [one.vectors for one in merges if isinstance(one, AsicWork)] == [12 * most]
+    compiler = Compiler(decoder, memory, "stream-k", v_batch=2)
+    compiler.token(1006)  # 63 channels' tokens, one of which waits
+    with pytest.raises(PimError, match=r"E806 more shares than the ASIC merges.*65.*64 at most"):
+        compiler.token(1010)
+    compiler.token(1011)
+    free = replace(memory, asic=replace(memory.asic, units={}))
+    Compiler(decoder, free, "stream-k", v_batch=2).token(1010)
+
+
+def test_no_more_words_than_are_selected_from() -> None:
+    """64 words of 16 numbers are a tile of the hidden vector with a buffer of 2 KB."""
+    decoder = replace(models.load("gpt2-small"), layers=1)
+    memory = device.load("pim-rtl")
+    assert memory.mac is not None
+    assert units(16)["select"].most == memory.mac.buffer_bytes // 32
+    Compiler(decoder, memory, ffn_keep=0.5).token(3)
+    wide = replace(memory, mac=replace(memory.mac, buffer_bytes=2048 + 32))
+    Compiler(decoder, wide).token(3)
+    with pytest.raises(PimError, match=r"E806 more words than the ASIC selects.*65 words.*64 at m"):
+        Compiler(decoder, wide, ffn_keep=0.5)
 
 
 def test_vectors_that_do_not_fit() -> None:
