@@ -19,6 +19,10 @@ ASIC = "gf_pim_asic"
 """Top module of the ASIC."""
 ROWS = 64
 """Rows of a bank that the Verilog holds; those of a full-size memory are kept by a simulator."""
+MOST_CELLS = 1 << 29
+"""Bytes of all banks' rows at most. Icarus takes 53 s and 1.1 GB until the first clock of so many
+(one channel, 16 banks of 16,384 rows of 2 KB); with eight times as many it has taken 300 s and
+5.5 GB, and is not there yet."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """Device names that may stand in the files' names, their comments and ``files.f``."""
 
@@ -40,7 +44,8 @@ def sources(
     device : str
         A device's name, or a TOML file.
     rows : int or None
-        Rows of each bank; by default 64, or the device's own where it has fewer.
+        Rows of each bank; by default 64, or the device's own where it has fewer. All rows of all
+        banks take ``MOST_CELLS`` bytes at most.
     channels : int or None
         Channels, in place of the device's.
     policy : {"none", "all-bank", "per-bank"} or None
@@ -76,6 +81,7 @@ def sources(
     sizes = {"rows": min(ROWS, found.organization.rows) if rows is None else rows}
     sizes |= {} if channels is None else {"channels": channels}
     found = memory.with_(found, **sizes)
+    _check_rows(found)
     refresh = Refresh(found.refresh.policy if policy is None else policy, double=hot)
     parts = {
         "memory": emit(
@@ -95,3 +101,23 @@ def sources(
     for part, own in parts.items():
         files[f"{part}/files.f"] = "".join(f"{name}\n" for name in sorted(own))
     return found, files
+
+
+def _check_rows(device: Device) -> None:
+    """Raise E805 for more rows than a simulator takes."""
+    sizes = device.organization
+    row = sizes.channels * sizes.banks * sizes.row_bytes
+    if sizes.rows * row <= MOST_CELLS:
+        return
+    most = MOST_CELLS // row
+    raise PimError(
+        "E805",
+        "more rows than simulators take",
+        layer=device.name,
+        cause=(
+            f"{sizes.channels} x {sizes.banks} banks of {sizes.rows:,} rows hold "
+            f"{sizes.rows * row:,} bytes; the Verilog keeps {MOST_CELLS:,} at most, for which "
+            "Icarus takes about a minute and 1.1 GB before the first clock"
+        ),
+        fix=(f"Take --rows {most} at most, or" if most else "Take") + " fewer channels",
+    )

@@ -81,3 +81,20 @@ def test_a_name_that_cannot_stand_in_verilog(
     assert main(["generate", "pim", str(file), "--out", str(folder)]) == 10
     assert "E804 device name not for Verilog" in capsys.readouterr().err
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [("--channels 1", 16384), ("", 2048), ("--channels 64", 256)]
+)
+def test_rows_are_as_many_as_simulators_take(
+    options: str, most: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """512 MiB of cells; one row in each bank more is refused, and nothing is written."""
+    arguments = ["generate", "pim", "pim-rtl", *options.split(), "--out", str(tmp_path / "out")]
+    for rows in (most + 1, 1_000_000):
+        assert main([*arguments, "--rows", str(rows)]) == 10
+        said = capsys.readouterr().err
+        assert "E805 more rows than simulators take" in said
+        assert f"--rows {most} at most" in " ".join(said.split())
+        assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--rows", str(most)]) == 0
