@@ -28,6 +28,8 @@ def lines_of(path: Path, code: str) -> Iterator[bytes]:
     ConfigError
         E003 where there is no such file.
     """
+    if path.is_dir():
+        raise ConfigError("E003", "a folder, no file", layer=str(path), fix="Name a file inside it")
     if not path.is_file():
         raise ConfigError("E003", "file not found", layer=str(path), fix="Check the path")
     number = 0

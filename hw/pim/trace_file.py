@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateformer.hw.pim.device import Device
-from gateformer.hw.pim.isa import Instruction
+from gateformer.hw.pim.isa import COMMANDS, Instruction
 from gateformer.hw.pim.lines import MOST_PROBLEMS, lines_of
 from gateformer.quant.errors import PimError, Problems
 
@@ -79,8 +79,8 @@ def read(path: str | Path, device: Device) -> list[Instruction]:
     Raises
     ------
     PimError or Problems
-        E801, E802, E803 as ``file:line``, the first twenty at once and how many more; E809 for an
-        endless line.
+        E801, E802, E803 as ``file:line``, the first twenty at once and how many more; E801 once for
+        a log of commands; E809 for an endless line.
     """
     path = Path(path)
     sizes = device.organization
@@ -93,6 +93,13 @@ def read(path: str | Path, device: Device) -> list[Instruction]:
         words = raw.split(b"#", 1)[0].decode("utf-8", "replace").split()
         if not words or words == ["AiM"]:
             continue
+        if not found and not problems and is_command(words):
+            raise PimError(
+                "E801",
+                "a log of commands, no trace of instructions",
+                layer=f"{path}:{number}",
+                fix=f"`gateformer pim check {path}` reads it",
+            )
         if len(problems) == MOST_PROBLEMS and _split(words)[0] not in FIELDS:
             more += 1  # to look for names like it takes as long as hundreds of lines
             continue
@@ -113,6 +120,16 @@ def read(path: str | Path, device: Device) -> list[Instruction]:
         problems.append(PimError("E802", "truncated trace", layer=f"{path}:{number}", cause=cause))
     Problems.raise_if_any(problems, more)
     return found
+
+
+def is_command(words: list[str]) -> bool:
+    """Tell whether a line's words are a command of a log: clock, channel, name and four places."""
+    return len(words) == 7 and words[2] in COMMANDS and words[0].isdecimal()
+
+
+def is_instruction(words: list[str]) -> bool:
+    """Tell whether a line's words, at least one, begin as an instruction does."""
+    return _split(words)[0] in FIELDS
 
 
 def parse(

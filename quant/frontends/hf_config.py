@@ -41,6 +41,8 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """Names of activations to ours; the forms of GELU differ by less than BF16 tells."""
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "smollm")
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""Keys of mixtures of experts: how many there are."""
 KINDS = ("gpt2", "opt", *LLAMA_LIKE)
 """Values of ``model_type`` that are read."""
 
@@ -130,6 +132,13 @@ class _Config:
     def kind(self) -> str:
         """Return what kind of decoder it is; refuses code and what is not known."""
         kind = self.values.get("model_type")
+        mixed = next((one for one in EXPERTS if self.values.get(one) not in (None, 0, 1)), None)
+        if mixed is not None or re.search("moe|mixtral", str(kind)):
+            raise self._error(
+                self._place(mixed or "model_type"),
+                f"It is {plain_json.shorten(self.values.get(mixed or 'model_type'))}",
+                "Mixtures of experts are not supported: take a model without",
+            )
         if not isinstance(kind, str) or kind not in KINDS:
             near = get_close_matches(str(kind), KINDS, 1)
             raise self._error(

@@ -20,7 +20,7 @@ from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.device import Device
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
-from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.errors import ConfigError, PimError, Problems
 from gateformer.quant.frontends import hf_config
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.pim import bounds
@@ -184,12 +184,18 @@ def _no_collection() -> Iterator[None]:
 
 
 def decoder_of(model: str | Path | Decoder) -> Decoder:
-    """Return the decoder that a known name, or the path of a ``config.json``, stands for."""
+    """Return the decoder that a known name, a ``config.json`` or its folder stands for."""
     if isinstance(model, Decoder):
         return model
-    if str(model) in models.names() or not str(model).endswith(".json"):
+    path = Path(model)
+    if str(model) in models.names():
         return models.load(str(model))
-    return hf_config.load(Path(model))
+    if path.suffix == ".json" or (path / "config.json").is_file():
+        return hf_config.load(path)
+    if path.is_dir():
+        cause = "The folder holds no config.json"
+        raise PimError("E807", "unknown model", layer=str(model), cause=cause)
+    return models.load(str(model))
 
 
 def _device(

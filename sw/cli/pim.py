@@ -47,7 +47,7 @@ class Method(StrEnum):
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="One of `pim models`, or a config.json.")
+    str, typer.Argument(metavar="MODEL", help="One of `pim models`, a config.json, or its folder.")
 ]
 Models = Annotated[
     list[str],
@@ -169,7 +169,17 @@ def replay(
 ) -> int:
     """Run a trace of instructions, and write each command with its clock."""
     from gateformer.pim.replaying import replay as run
+    from gateformer.quant.errors import ConfigError
 
+    if no_refresh and refresh not in (None, Refreshing.none):
+        cause = f"One never refreshes, the other asks for {refresh.value}"
+        raise ConfigError(
+            "E006",
+            "settings that contradict each other",
+            layer="--no-refresh, --refresh",
+            cause=cause,
+            fix="Give one of them",
+        )
     wanted = Refreshing.none if no_refresh else refresh
     policy = None if wanted is None else wanted.policy
     options = {"hot": hot, "strict": strict, "compiled": compiled, "rtl": rtl}

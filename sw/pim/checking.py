@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gateformer.hw.pim import device as memory
 from gateformer.hw.pim.device import Policy
+from gateformer.hw.pim.lines import lines_of
+from gateformer.hw.pim.trace_file import is_instruction
 from gateformer.pim.screen import Answer, Block
 from gateformer.pim.waiting import waiting
 from gateformer.quant.errors import PimError
@@ -46,9 +48,11 @@ def check(
     Raises
     ------
     PimError or Problems
-        E804 and E805 for the timing file, E810 where the log is none.
+        E804 and E805 for the timing file, E810 where the log is none, and
+        once where it is a trace.
     """
     device = memory.load(timing)
+    refuse_trace(commands)
     with waiting(f"checking {commands}"):
         report = checked(
             commands, device, strict=strict, policy=policy, postponed=postponed, double=hot
@@ -69,6 +73,22 @@ def check(
     block = Block(title, ("rule", "breaches"), rows)
     code = PimError.exit_code
     return Answer({**data, "exit_code": code}, (block,), tuple(notes), code)
+
+
+def refuse_trace(commands: Path) -> None:
+    """Raise where the file's first line is an instruction: E810, once and not for every line."""
+    for number, raw in enumerate(lines_of(commands, "E810"), 1):
+        words = raw.split(b"#", 1)[0].decode("utf-8", "replace").split()
+        if not words or words == ["AiM"]:
+            continue
+        if is_instruction(words):
+            raise PimError(
+                "E810",
+                "a trace of instructions, no log of commands",
+                layer=f"{commands}:{number}",
+                fix=f"`gateformer pim replay {commands} --commands LOG` writes its log",
+            )
+        return
 
 
 def _parted(line: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateformer.pim.options import named
 from gateformer.quant.errors import GateformerError
 
 
@@ -23,7 +24,7 @@ def row(point: Mapping[str, Any]) -> dict[str, Any]:
 
     settings = {key: value for key, value in point.items() if key != "model"}
     try:
-        found = simulate(point["model"], **settings)
+        found = named(simulate, point["model"], **settings)
     except GateformerError as error:
         return {**point, **dict.fromkeys(NUMBERS), "error": error}
     whole = found.as_dict()

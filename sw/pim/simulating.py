@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateformer.flow.publish import publish, refuse_strangers
 from gateformer.pim import figures, perfetto
 from gateformer.pim.comparing import Versus, versus
+from gateformer.pim.options import named, option
 from gateformer.pim.page import render
 from gateformer.pim.places import refuse_place
 from gateformer.pim.screen import Answer, Block
@@ -33,8 +34,6 @@ FEW = 4
 """Tokens of each simulation with a moved constant."""
 COMMAND = "pim simulate"
 PAGE, NUMBERS = "report.html", "simulation.json"
-OPTIONS = {"asic_clock_ns": "asic-clock", "v_batch": "v-batch", "ffn_keep": "ffn-keep"}
-"""Settings whose option is called otherwise."""
 DEFAULTS: Mapping[str, Any] = {
     "tokens": 1024,
     "prompt": 0,
@@ -67,7 +66,7 @@ def simulate(
     Parameters
     ----------
     model : str
-        A known model, or the path of a ``config.json``.
+        A known model, or the path of a ``config.json`` or its folder.
     settings : mapping
         What ``gateformer.sim.pim.simulate`` takes.
     out : Path or None
@@ -85,9 +84,9 @@ def simulate(
     if out is not None:
         refuse_strangers(out.absolute(), COMMAND)
     if trace is not None:
-        refuse_place(trace, model, str(settings["device"]))
+        refuse_place(trace, model, Path(model) / "config.json", str(settings["device"]))
     with waiting(f"{model}: {counted(settings['tokens'], 'token')}"):
-        found = generate(model, **settings)
+        found = named(generate, model, **settings)
     rows = versus(found)
     moved = move(model, settings) if sensitivity else None
     data = numbers(found, rows, moved)
@@ -129,7 +128,7 @@ def command(model: str, settings: Mapping[str, Any]) -> str:
     for key, value in settings.items():
         if value == DEFAULTS.get(key):
             continue
-        name = f"--{OPTIONS.get(key, key)}"
+        name = option(key)
         words += [name] if value is True else [name, str(value)]
     return shlex.join(words)
 
@@ -179,4 +178,4 @@ def move(model: str, settings: Mapping[str, Any]) -> tuple[Sensitivity, ...]:
     past = min(length - tokens, length // 2)
     rest = {key: value for key, value in settings.items() if key not in ("tokens", "prompt")}
     with waiting(f"{model}: moving each assumed constant"):
-        return moved(model, tokens=tokens, past=past, **rest)
+        return named(moved, model, tokens=tokens, past=past, **rest)

@@ -231,6 +231,15 @@ HOSTILE = [
     (["replay", "ok.trace", "--timing", "ok.toml", "--commands", "no/x"], 2, "E003", "no"),
     (["replay", "ok.trace", "--timing", "ok.toml", "--commands", "mine"], 2, "E005", "mine"),
     (["replay", "ok.trace", "--timing", "ok.toml", "--refresh", "never"], 2, "E005", "never"),
+    (checking("folder.trace"), 2, "E003", "a folder, no file: 'folder.trace'"),
+    (["replay", "early.cmds", "--timing", "ok.toml"], 10, "E801", "pim check early.cmds"),
+    (checking("ok.trace"), 10, "E810", "trace of instructions.*pim replay ok.trace"),
+    (
+        ["replay", "ok.trace", "--timing", "ok.toml", "--no-refresh", "--refresh", "all-bank"],
+        2,
+        "E006",
+        "--no-refresh, --refresh",
+    ),
     (checking("fields.cmds"), 10, "E810", "fields.cmds:2'.*3 fields"),
     (checking("name.cmds"), 10, "E810", "name.cmds:1'"),
     (checking("word.cmds"), 10, "E810", "word.cmds:1'"),
@@ -257,6 +266,11 @@ HOSTILE = [
     (simulating("config.json", "--device", "ok.toml"), 10, "E80", "ok"),
     (simulating("gpt2-xl", "--channels", "1"), 10, "E806", "gpt2-xl"),
     (simulating("config.json", "--prompt", "500"), 2, "E022", "128"),
+    (simulating("config.json", "--v-batch", "3"), 2, "E022", "'--v-batch'"),
+    (simulating("config.json", "--ffn-keep", "2"), 2, "E022", "'--ffn-keep'"),
+    (simulating("config.json", "--asic-clock", "0"), 2, "E022", "'--asic-clock'"),
+    (simulating("config.json", "--batch", "100000000"), 2, "E022", "'--batch'"),
+    (["sweep", "config.json", "--mapping", "pim-gpt", "mine"], 10, "E807", "no config.json"),
     (simulating("config.json", "--channels", "65"), 2, "E005", "channels.*64"),
     (simulating("config.json", "--batch", "0"), 2, "E005", "batch"),
     (simulating("config.json", "--weights", "fp8"), 2, "E005", "fp8"),
@@ -537,6 +551,32 @@ def test_people_get_tables(
     for words in (["models"], ["devices"], simulating("config.json")):
         assert main(["pim", *words]) == 0
         assert "──" in capsys.readouterr().out
+
+
+def test_a_mistaken_file_is_told_of_once(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "long.cmds").write_text("1 0 ACT16 -1 -1 7 -1\n" * 30)
+    (tmp_path / "long.trace").write_text(TRACE.replace("AiM EOC\n", "") * 30 + "AiM EOC\n")
+    _, answer, said = call("replay", "long.cmds", "--timing", "ok.toml")
+    assert "errors" not in answer["error"] and said.count("\n") == 1
+    _, answer, said = call("check", "long.trace", "--timing", "ok.toml")
+    assert "errors" not in answer["error"] and said.count("\n") == 1
+
+
+def test_a_folder_with_a_config_is_a_model(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mycfg").mkdir()
+    (tmp_path / "mycfg/config.json").write_text(json.dumps(CONFIG))
+    code, answer, said = call(*simulating("mycfg"))
+    assert code == 0, said
+    assert answer["clocks"] == call(*simulating("config.json"))[1]["clocks"]
+    assert call("sweep", "mycfg", "--tokens", "2")[1]["rows"][0]["clocks"] == answer["clocks"]
+    code, _, said = call(*simulating("mycfg", "--trace", "mycfg/config.json"))
+    assert code == 2 and "output is an input" in said
+    assert json.loads((tmp_path / "mycfg/config.json").read_text()) == CONFIG
+
+
+def test_no_refresh_twice_is_no_contradiction(call: Call) -> None:
+    words = ("replay", "ok.trace", "--timing", "ok.toml", "--no-refresh", "--refresh", "none")
+    assert call(*words)[0] == 0
 
 
 def test_several_problems_come_at_once(call: Call, tmp_path: Path) -> None:

@@ -225,3 +225,22 @@ def test_nothing_but_a_decoder_or_an_error_comes_out(
         assert error.code == "E811"
     else:
         assert found.parameters > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "mixtral"},
+        {"model_type": "mixtral", "num_local_experts": 8},
+        {"model_type": "mistral", "num_local_experts": 8},
+        {"model_type": "qwen2_moe"},
+        {"model_type": "olmoe", "num_experts": 64},
+    ],
+)
+def test_a_mixture_of_experts_is_no_typing_error(changes: dict[str, object]) -> None:
+    raw = json.dumps({**LLAMA, **changes}).encode()
+    with pytest.raises(PimError, match=r"E811.*Mixtures of experts are not supported") as told:
+        hf_config.read(raw, "config.json", "m")
+    assert "Did you mean" not in str(told.value)
+    one = json.dumps({**LLAMA, "num_experts": 1, "num_local_experts": None}).encode()
+    assert hf_config.read(one, "config.json", "m").layers == 30
