@@ -6,7 +6,7 @@ Owns ``filled``. Imports nothing of gateformer: a package's pages stand in its `
 from __future__ import annotations
 
 
-def filled(package: str, template: str, **values: object) -> str:
+def filled(package: str, template: str, /, **values: object) -> str:
     """Return a page with its values; one that it lacks is an error.
 
     Parameters
