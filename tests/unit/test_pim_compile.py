@@ -593,7 +593,7 @@ def test_shares_stand_beside_the_scores(parts: int) -> None:
 
 
 def test_shares_that_are_larger_than_their_scores() -> None:
-    """Eight channels' o and their m and l, 2 x (8 + 16) bytes a head and share, of 128 tokens."""
+    """Of 128 tokens on eight channels: o and a word with m and l, 160 bytes a head and share."""
     decoder = replace(models.load("gpt2-small"), heads=12, kv_heads=12, d_head=64)
     need = 12 * 8 * (2 * 64 + 32)
     assert need > 2 * 12 * 128
