@@ -120,7 +120,7 @@ def generate(
 
 def without_hls4ml() -> ToolError | None:
     """What is wrong with hls4ml here, if anything is."""
-    fix = "pip install 'gateformer[hls]'"
+    fix = "pip install -e '.[hls]'"
     if find_spec("hls4ml") is None:
         cause = "HLS projects are written through it"
         return ToolError("E505", "hls4ml is not installed", cause=cause, fix=fix)

@@ -127,7 +127,7 @@ def packages() -> tuple[Any, Any, Any]:
             "E505",
             "cannot simulate collisions: Python package not installed",
             layer=error.name,
-            fix="Install the data extra: pip install 'gateformer[data]'",
+            fix="Install the data extra: pip install -e '.[data]'",
         ) from error
     return awkward, fastjet, pythia8mc
 

@@ -87,7 +87,7 @@ def load() -> Digits:
             "E505",
             "cannot read the digits: Python package not installed",
             layer=error.name,
-            fix="Install the data extra: pip install 'gateformer[data]'",
+            fix="Install the data extra: pip install -e '.[data]'",
         ) from error
     found = load_digits()
     return Digits(patches(found.images), found.target.astype(np.int8))

@@ -69,7 +69,7 @@ def _published(part: str, tokens: int) -> Labelled:
             "E505",
             "cannot read JapaneseVowels: Python package not installed",
             layer=error.name,
-            fix="Install the data extra: pip install 'gateformer[data]'",
+            fix="Install the data extra: pip install -e '.[data]'",
         ) from error
     series, names = load_japanese_vowels(split=part)
     x = np.stack([frames(np.asarray(one), tokens) for one in series])

@@ -231,7 +231,7 @@ def _package(name: str) -> Any:
             "E505",
             "Python package not installed",
             layer=name,
-            fix="pip install 'gateformer[language]'",
+            fix="pip install -e '.[language]'",
         ) from cause
 
 

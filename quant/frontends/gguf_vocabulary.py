@@ -121,7 +121,7 @@ class Words:
                 "E505",
                 "Python package not installed",
                 layer="tokenizers",
-                fix="pip install 'gateformer[language]'",
+                fix="pip install -e '.[language]'",
             ) from cause
         if vocabulary.kind != KIND or vocabulary.split not in SPLITS:
             known = ", ".join(SPLITS)

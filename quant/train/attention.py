@@ -34,7 +34,7 @@ def keras() -> Any:
             "E505",
             "cannot train: Python package not installed",
             layer=error.name,
-            fix="Install the qkeras extra: pip install 'gateformer[qkeras]'",
+            fix="Install the qkeras extra: pip install -e '.[qkeras]'",
         ) from error
     if in_use is not found.layers.Layer:
         raise ToolError(

@@ -38,7 +38,7 @@ def compiled_kernel() -> ModuleType:
             "E505",
             "Python package not installed",
             layer="numba",
-            fix="pip install 'gateformer[pim]', or run without `compiled`",
+            fix="pip install -e '.[pim]', or run without `compiled`",
         )
     import numba
 

