@@ -34,6 +34,8 @@ def page(study: Study, blocks: Mapping[str, Block]) -> str:
         runs=study.across("paper"),
         sources=[(", ".join(names), *pair) for pair, names in sources.items()],
         wide=study.runs["choices"][WIDE],
+        largest=LARGEST,
+        middle=next(iter(study.runs["choices"].values()))["settings"]["tokens"],
         meanings=MEANINGS,
         percent=percent,
         digits=digits,
