@@ -209,7 +209,8 @@ def read(text: str, file: str) -> DeviceSpec:
         problems += [_problem(found, place, own) for found in error.errors()]
     problems += contradictions(tree, place)
     problems += _namesakes(tree, place)
-    # A parameter that is missing or misspelt is one fault, however many shared constraints name it.
+    problems += _parameters(tree, place, own)
+    # A wait that is too long is one fault, however many shared constraints have it.
     problems += {str(one): one for one in _rules(tree, place, own)}.values()
     Problems.raise_if_any(problems)
     if spec is None:
@@ -219,6 +220,15 @@ def read(text: str, file: str) -> DeviceSpec:
 
 RULES = ("constraint", "strict")
 """The two tables of constraints of a file."""
+READ = frozenset(
+    {"nBL", "nCCDL", "nCL", "nCLGB", "nCLREG", "nCWL", "nCWLGB", "nCWLREG", "nFAW", "nRAS", "nRC"}
+    | {"nREFI", "nRFC", "nRFCpb", "nRP"}
+)
+"""Parameters that a file may state though no wait names them: of rates, refresh, energy and data,
+and those that the public AiM simulator's own file has.
+"""
+NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""A parameter in a wait."""
 
 
 def _namesakes(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
@@ -295,6 +305,35 @@ def _rows(tree: Mapping[str, Any], key: str) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
+def _parameters(
+    tree: Mapping[str, Any], place: Place, own: Mapping[str, int]
+) -> Iterator[PimError]:
+    """Yield parameters that nothing reads, and those that shared constraints name in vain."""
+    timing = tree.get("timing")
+    if not isinstance(timing, Mapping):
+        return
+    named: dict[bool, set[str]] = {False: set(READ), True: set()}
+    for key in RULES:
+        for index, row in enumerate(_rows(tree, key)):
+            wait = row.get("wait") if isinstance(row, Mapping) else None
+            if isinstance(wait, str):
+                named[index < own[key]].update(NAME.findall(wait))
+    missing = named[True] - timing.keys()
+    misspelt: set[str] = set()
+    for name in timing:
+        if name != "source" and name not in named[False] | named[True]:
+            meant = get_close_matches(name, sorted(missing), 1)
+            yield unknown(place("timing", name), name, meant or named[False] | named[True])
+            misspelt.update(meant)
+    for name in sorted(missing - misspelt):
+        yield PimError(
+            "E804",
+            "missing key",
+            layer=place("timing", name),
+            cause=f"The constraints '{tree['constraints']}' name it",
+        )
+
+
 def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Iterator[PimError]:
     """Yield waits that are no sums of parameters, and commands that do not exist."""
     timing = tree.get("timing")
@@ -310,7 +349,9 @@ def _rules(tree: Mapping[str, Any], place: Place, own: Mapping[str, int]) -> Ite
                 return place("constraints") if at < 0 else place(key, at, part)
 
             wait = row.get("wait")
-            if isinstance(wait, str) and (fault := _fault(wait, numbers)):
+            lost = set(NAME.findall(wait)) - numbers.keys() if isinstance(wait, str) else set()
+            told = lost if at < 0 else lost & known.keys()  # as missing, or as no whole number
+            if isinstance(wait, str) and not told and (fault := _fault(wait, numbers)):
                 yield PimError("E804", "malformed wait", layer=where("wait"), cause=fault)
             for side in ("after", "before"):
                 listed = row.get(side)

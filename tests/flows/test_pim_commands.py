@@ -217,7 +217,7 @@ HOSTILE = [
     (replaying("ok.trace", "typed.toml"), 10, "E804", "typed.toml:20"),
     (replaying("ok.trace", "cut.toml"), 10, "E804", "cut.toml:10"),
     (replaying("ok.trace", "missing.toml"), 10, "E804", "organization.rows"),
-    (replaying("ok.trace", "parameter.toml"), 10, "E804", "'nRP' is no parameter"),
+    (replaying("ok.trace", "parameter.toml"), 10, "E804", r"missing key: '\S+ timing.nRP'"),
     (replaying("ok.trace", "many.toml"), 10, "E805", "many.toml:4"),
     (replaying("ok.trace", "none.toml"), 10, "E805", "none.toml:4"),
     (replaying("ok.trace", "ragged.toml"), 10, "E805", "ragged.toml:9"),

@@ -169,6 +169,44 @@ def test_faults_name_file_line_and_cause(
     assert f"small.toml:{line} " in str(found[0])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "nRP = 12\n",
+            "nRPP = 12\n",
+            "unknown key 'nRPP': '{0}/own.toml:{1}'. Did you mean 'nRP'?",
+        ),
+        ("nRP = 12\n", "nRP = 12\nnFOO = 3\n", "unknown key 'nFOO': '{0}/own.toml:{1}'."),
+        ("nRAS = 27\n", "", "missing key: '{0}/own.toml:{1}'. The constraints 'aim' name it"),
+        (
+            "nRP = 12\n",
+            "nRP = 12.5\n",
+            "invalid value: '{0}/own.toml:{1}'. 12.5 should be a valid integer",
+        ),
+        (
+            "nRP = 12\n",
+            'nRP = "12"\n',
+            "invalid value: '{0}/own.toml:{1}'. '12' should be a valid integer",
+        ),
+    ],
+)
+def test_a_wrong_name_among_timings_is_one_fault_of_its_own(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    """However many shared constraints need what is missing."""
+    text = (resources.files("gateformer.hw.pim") / "devices" / "pim-gpt.toml").read_text("utf-8")
+    assert old in text
+    (tmp_path / "own.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(PimError) as found:
+        load(tmp_path / "own.toml")
+    name = (new.strip().splitlines() or [old])[-1].split()[0]
+    lines = text.replace(old, new, 1).splitlines()
+    starts = name if new else "[timing]"
+    line = next(at for at, one in enumerate(lines, 1) if one.startswith(starts))
+    assert says.format(tmp_path, f"{line} timing.{name}") in str(found.value)
+
+
 def test_all_faults_come_at_once(tmp_path: Path) -> None:
     text = SMALL.replace("channels = 2", "channels = 0").replace("nRP = 3", "nRP = -3")
     text = text.replace("rows = 8", "rwos = 8").replace('"nRAS"', '"nRAX"')
