@@ -32,6 +32,10 @@ LEAST_OF = {"nBL": (1, ": data on the pins take time, and rates are divided by i
 """Times that may not be 0, and why; others are, where nothing waits or nothing refreshes."""
 LONGER = (("nREFI", "nRFC"), ("nRC", "nRAS"))
 """Times of which the first must be the longer one, or equal but for the refresh interval."""
+ABOVE = (("idd3n", "idd2n"), ("idd4r", "idd3n"), ("idd4w", "idd3n"), ("idd5b", "idd3n"))
+"""Currents of which the first is drawn on top of the second, mA: energy is of their difference."""
+MOST_MA = 1e5
+"""Most of a current, mA: a hundred times what a channel of GDDR6 draws."""
 Place = Callable[..., str]
 """Keys of a table to where they stand, as a message says it."""
 
@@ -42,7 +46,7 @@ def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
     Parameters
     ----------
     tree : mapping
-        ``clock_ns``, ``organization``, ``timing``, ``link`` and ``asic`` are looked at.
+        ``clock_ns``, ``organization``, ``timing``, ``link``, ``asic`` and ``power`` are looked at.
     place : callable
         Keys to where they stand.
     """
@@ -89,6 +93,29 @@ def contradictions(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
             if clocks > MOST_OUTSIDE:  # neither what is no number
                 cause = f"It makes {clocks:.3g} clocks of one; at most {MOST_OUTSIDE} are simulated"
                 yield wrong(cause, *keys)
+    yield from _currents(tree, place)
+
+
+def _currents(tree: Mapping[str, Any], place: Place) -> Iterator[PimError]:
+    """Yield currents that are no memory's, and those that would give energy back."""
+    rows = tree.get("power")
+    for at, row in enumerate(rows if isinstance(rows, list) else ()):
+        if not isinstance(row, Mapping):
+            continue
+        numbers = {key: one for key, one in row.items() if isinstance(one, int | float)}
+        causes = [
+            (key, f"It is {shown(one)} mA; a current is {MOST_MA:g} mA at most")
+            for key, one in numbers.items()
+            if key.startswith("idd") and one > MOST_MA
+        ]
+        causes += [
+            (upper, f"It is {shown(numbers[upper])} mA, below {lower} = {shown(numbers[lower])}")
+            for upper, lower in ABOVE
+            if numbers.keys() >= {upper, lower} and numbers[upper] < numbers[lower]
+        ]
+        for key, cause in causes:
+            layer = place("power", at, key)
+            yield PimError("E805", "contradictory currents", layer=layer, cause=cause)
 
 
 def _outside(

@@ -303,3 +303,20 @@ def test_sets_of_currents_need_names_of_their_own(tmp_path: Path) -> None:
     path.write_text(text.replace('name = "cent"', 'name = "pim-gpt"'), encoding="utf-8")
     with pytest.raises(PimError, match="called 'pim-gpt' too"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("idd4r = 530.0", "idd4r = 5.0", "idd4r'. It is 5.0 mA, below idd3n = 142.0"),
+        ("idd3n = 142.0", "idd3n = 91", "idd3n'. It is 91 mA, below idd2n = 92.0"),
+        ("idd0 = 122.0", "idd0 = 122e9", "idd0'. It is 122000000000.0 mA; a current is 100000 mA"),
+    ],
+)
+def test_currents_give_no_energy_back(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = (resources.files("gateformer.hw.pim") / "devices" / "pim-gpt.toml").read_text("utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(PimError, match="E805 contradictory currents") as found:
+        load(path)
+    assert says in str(found.value)
