@@ -65,6 +65,13 @@ class RowStream:
         idle = [one for one in self.edges if (one.after, one.before) != ("MAC16", "MAC16")]
         return max(idle or self.edges, key=lambda one: one.clocks)
 
+    @property
+    def ties(self) -> tuple[Edge, ...]:
+        """What binds, and all other waits without a MAC that are as long."""
+        first = self.binding
+        idle = (one for one in self.edges if (one.after, one.before) != ("MAC16", "MAC16"))
+        return tuple(one for one in idle if one.clocks == first.clocks) or (first,)
+
 
 def row_stream(device: Device, strict: bool = False) -> RowStream:
     """Work out the period of streamed rows from the device's table of constraints.

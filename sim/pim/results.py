@@ -305,6 +305,8 @@ class Generation:
             "mac_bound_useful": self.bound.useful,
             "mac_bound_edges": [asdict(one) for one in self.bound.edges],
             "binding_constraint": self.bound.binding.text,
+            "binding_constraints": [one.text for one in self.bound.ties],
+            "binding_clocks": self.bound.binding.clocks,
             "link_bytes": self.link_bytes,
             "link_bytes_per_token": self.link_bytes_per_token,
             "traffic_cut": self.traffic_cut,

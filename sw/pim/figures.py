@@ -16,6 +16,7 @@ from gateformer.pim.screen import Block, Cell, amount, digits, percent
 from gateformer.quant.errors import GateformerError
 from gateformer.report.tables import Figure
 from gateformer.sim.pim import bounds
+from gateformer.sim.pim.bounds import RowStream
 from gateformer.sim.pim.host import host_traffic
 from gateformer.sim.pim.results import Generation
 from gateformer.sim.pim.tornado import Sensitivity
@@ -40,6 +41,7 @@ def key_figures(found: Generation) -> list[Figure]:
     taken = found.capacity.share
     figures = [
         Figure("Token", f"{digits(found.ms_per_token)} ms", span, "simulated"),
+        *first_token(found),
         Figure("Rate", f"{digits(rate)}/s", f"tokens, batch {batch}", "simulated"),
         Figure("Row hits", percent(found.row_hit_rate, 2),
                f"bound {percent(found.row_hit_bound, 2)} a row read once", "simulated"),
@@ -48,16 +50,45 @@ def key_figures(found: Generation) -> list[Figure]:
         Figure("Over the link", amount(found.link_bytes_per_token, "B"),
                f"{of}; {digits(found.traffic_cut, 3)}x less than weights", "simulated"),
         Figure("Capacity", percent(taken), "of each channel", "computed"),
+        Figure("Not memory", percent(found.other_share, 2),
+               "of the time: the ASIC's exposed work", "simulated"),
+        binds(found.bound),
     ]  # fmt: skip
-    if found.device.powers:
-        of += f"; currents '{found.device.powers[0].name}'"
-        part, most = found.peak[found.device.powers[0].name]
-        figures[4:4] = [
-            Figure("Energy", amount(found.joules() / found.tokens, "J"), of, "modelled"),
-            Figure("Power", f"{digits(found.average_power(), 3)} W",
-                   f"mean; {digits(most, 3)} W in {part}", "modelled"),
-        ]  # fmt: skip
+    place = next(i for i, one in enumerate(figures) if one.name == "Over the link")
+    figures[place:place] = powers(found)
     return figures
+
+
+def first_token(found: Generation) -> list[Figure]:
+    """Return when the first generated token is there; nothing where there is no prompt."""
+    if not found.settings.prompt:
+        return []
+    clock = found.device.clock_ns * 1e-6
+    read, first = found.prompt_clocks * clock, float(found.token_clocks[0]) * clock
+    note = f"prompt, no LM head, {digits(read)} ms; first token {digits(first)} ms"
+    return [Figure("Time to first token", f"{digits(read + first)} ms", note, "simulated")]
+
+
+def powers(found: Generation) -> list[Figure]:
+    """Return joules and watts, or that the device states nothing to work them out from."""
+    if not found.device.powers:
+        none = "no currents in this device"
+        return [Figure(name, "–", none, "modelled") for name in ("Energy", "Power")]
+    name = found.device.powers[0].name
+    part, most = found.peak[name]
+    return [
+        Figure("Energy", amount(found.joules() / found.tokens, "J"),
+               f"{each(found)}; currents '{name}'", "modelled"),
+        Figure("Power", f"{digits(found.average_power(), 3)} W",
+               f"mean; {digits(most, 3)} W in {part}", "modelled"),
+    ]  # fmt: skip
+
+
+def binds(bound: RowStream) -> Figure:
+    """Return the longest wait without a MAC where rows stream; all of them where several tie."""
+    several = " each" if len(bound.ties) > 1 else ""
+    note = f"{bound.binding.clocks} clocks{several} of a streamed row's {bound.period}"
+    return Figure("Binds", ", ".join(one.text for one in bound.ties), note, "computed")
 
 
 def step(found: Generation) -> str:
@@ -68,7 +99,7 @@ def step(found: Generation) -> str:
 
 def each(found: Generation) -> str:
     """Return what energy and bytes are the mean of: all steps, the prompt's too."""
-    return step(found) + (", prompt's too" if found.settings.prompt else "")
+    return step(found) + (", mean over prompt and generated" if found.settings.prompt else "")
 
 
 def summary(found: Generation) -> Block:
@@ -76,13 +107,6 @@ def summary(found: Generation) -> Block:
     rows: list[tuple[Cell, ...]] = [
         (one.name, one.value, one.note, one.source) for one in key_figures(found)
     ]
-    binding = found.bound.binding
-    rows += [
-        ("Not memory", percent(found.other_share, 2), "of the time: the ASIC's exposed work",
-         "simulated"),
-        ("Binds", binding.text, f"{binding.after} to {binding.before}, where rows stream",
-         "computed"),
-    ]  # fmt: skip
     title = f"{found.decoder.name} on {found.device.name}: {found.clocks:,} clocks"
     return Block(title, ("", "", "", "kind"), tuple(rows))
 

@@ -1,6 +1,6 @@
 """Drawings for the page of a simulated memory: bars, curves, stacks, a map of banks, a tornado.
 
-Owns what is drawn from plain numbers. Imports the report's primitives.
+Owns what is drawn from plain numbers. Imports the report's primitives and how numbers are written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from gateformer.pim.screen import digits
 from gateformer.report import svg
 from gateformer.report.plots import shortened
 from gateformer.report.svg import Scale
@@ -20,6 +21,8 @@ Array = NDArray[np.float64]
 POINTS = 360
 """Points of a curve: more are not seen."""
 WIDTH = 1080.0
+MARGIN = 1.2
+"""How far a logarithmic axis goes beyond its bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +51,35 @@ class Bar:
 
 
 def bars(found: Sequence[Bar], title: str, *, logarithmic: bool = False, name: str = "") -> Markup:
-    """Return bars below one another, with their numbers; ranges float."""
+    """Return bars below one another, with their numbers; ranges float.
+
+    Where the axis is logarithmic, bars start at 1: more than that to the right, less to the left.
+    """
     step, left, top, right = 24.0, 290.0, 6.0, 250.0
     ends = [one.value if one.until is None else one.until for one in found]
     high = max([*ends, 1e-30])
     low = 0.0
     if logarithmic:
-        positive = [one.value for one in found if one.value > 0]
-        low = 10.0 ** np.floor(np.log10(min(positive, default=0.1)) - 0.01)
-        high = 10.0 ** np.ceil(np.log10(high) + 0.01)
-    x = Scale(float(low), float(high), left, WIDTH - right, logarithmic)
+        low = min([one.value for one in found if one.value > 0] + [1.0]) / MARGIN
+        high = max(high, 1.0) * MARGIN
+    x = Scale(low, high, left, WIDTH - right, logarithmic)
+    origin = x(1.0) if logarithmic else left
     bottom = top + step * len(found)
     parts: list[Markup] = []
     if logarithmic:
         for tick in x.ticks(10):
             parts.append(svg.line(x(tick), top - 2, x(tick), bottom, "grid"))
-            parts.append(svg.text(x(tick), bottom + 15, svg.label(tick), "tick", "middle"))
+            parts.append(svg.text(x(tick), bottom + 15, f"{digits(tick)}x", "tick", "middle"))
         parts.append(svg.text((left + WIDTH - right) / 2, bottom + 32, name, "name", "middle"))
     for index, one in enumerate(found):
         y = top + step * index
-        begin, end = (left, x(one.value)) if one.until is None else (x(one.value), x(one.until))
+        begin, end = sorted((origin if one.until is None else x(one.until), x(one.value)))
         tip = f"{one.name}: {one.words}"
         parts.append(svg.text(left - 10, y + 16, shortened(one.name, 34), "row", "end"))
         parts.append(svg.rect(begin, y + 4, max(end - begin, 1.5), step - 9, one.cls, tip, 2))
         parts.append(svg.text(max(end, begin + 1.5) + 8, y + 16, one.words, "row"))
+    if logarithmic:
+        parts.append(svg.line(origin, top - 2, origin, bottom, "axis"))
     return svg.drawing(WIDTH, bottom + (40 if logarithmic else 4), title, *parts)
 
 
@@ -149,11 +157,13 @@ def banks(values: Array, title: str, unit: str = "%") -> Markup:
         What is shown.
     """
     channels, across = values.shape
-    left, top = 90.0, 26.0
+    left, top = 90.0, 36.0
     wide, tall = min(56.0, (WIDTH - left - 20) / across), 22.0 if channels <= 16 else 11.0
-    parts = [svg.text(left, 14, "bank", "name"), svg.text(left - 12, 14, "channel", "name", "end")]
+    middle = left + wide * across / 2
+    parts = [svg.text(middle, 14, "bank", "name", "middle")]
+    parts.append(svg.text(left - 12, top - 2, "channel", "name", "end"))
     for bank in range(across):
-        parts.append(svg.text(left + (bank + 0.5) * wide, top - 2 + 0, bank, "tick", "middle"))
+        parts.append(svg.text(left + (bank + 0.5) * wide, top - 2, bank, "tick", "middle"))
     most = float(values.max()) or 1.0
     for channel in range(channels):
         y = top + 6 + channel * tall

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateformer.baselines.machines import MACHINES
 from gateformer.hw.pim.device import Device
 from gateformer.pim import figures, plots
 from gateformer.pim.comparing import CLAIMS, Versus
@@ -139,7 +140,8 @@ def banks(found: Generation) -> Section:
     words = (
         f"Useful products are {percent(found.mac_utilization)} of what all banks could do in the "
         f"time. Where rows stream, the timing allows {percent(found.bound.utilization)}: "
-        f"{found.bound.binding.text} binds."
+        f"{' and '.join(one.text for one in found.bound.ties)} "
+        f"{'bind' if len(found.bound.ties) > 1 else 'binds'}."
     )
     return Section("banks", "Banks", "simulated", lead, (Drawing(drawn), Words(words), edges))
 
@@ -197,7 +199,10 @@ def energy(found: Generation) -> Section:
 
 def beside(found: Generation, rows: Sequence[Versus]) -> Section:
     """Return modelled machines beside the simulation."""
-    bars = [Bar(one.name, one.faster, f"{digits(one.faster, 3)}x", "s0") for one in rows]
+    bars = [
+        Bar(one.name, one.faster, f"{digits(one.faster, 3)}x", "s0" if one.faster >= 1 else "s1")
+        for one in rows
+    ]
     for name, claim in CLAIMS.items():
         title = next((one.title for one in rows if one.machine == name), None)
         if title is not None:
@@ -205,12 +210,25 @@ def beside(found: Generation, rows: Sequence[Versus]) -> Section:
             bars.append(Bar(f"{title}, published", low, f"{low:g} to {high:g}x", "s4", high))
     drawn = plots.bars(bars, "Times as fast as", logarithmic=True, name="times as fast")
     lead = (
-        "No other machine was run: its times come from bandwidths, from a fit to published decode "
-        "times (fused) and from a fit to the PIM-GPT paper's own ratios (eager), its joules from "
-        "power limits. Purple: the paper's range over its eight models."
+        "No other machine was run: its times come from bandwidths (roofline), from a fit to "
+        f"published decode times (fused) and, eager, {_eager()}; its joules from power limits. "
+        "Blue: the memory is the faster one; orange: the slower one. Purple: the paper's range "
+        "over its eight models."
     )
     table = figures.comparison(found, rows)
     return Section("beside", "Other machines", "modelled", lead, (Drawing(drawn), table))
+
+
+def _eager() -> str:
+    """Return where the eager models' times come from, machine by machine."""
+    own = [MACHINES[name].title for name in CLAIMS if "eager" in MACHINES[name].tiers]
+    rest = [
+        one.title for name, one in MACHINES.items() if "eager" in one.tiers and name not in CLAIMS
+    ]
+    return (
+        f"from a fit to the PIM-GPT paper's own ratios ({', '.join(own)}) or from a published "
+        f"time of one model ({', '.join(rest)})"
+    )
 
 
 def sensitivity(moved: Sequence[Sensitivity]) -> Section:

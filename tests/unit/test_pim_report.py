@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from gateformer.baselines.machines import MACHINES
+from gateformer.hw.pim.device import load
 from gateformer.pim import (
     figures,
     perfetto,
@@ -21,12 +22,14 @@ from gateformer.pim import (
     replication_page,
     replication_tables,
     screen,
+    sections,
     simulating,
 )
 from gateformer.pim.comparing import versus
 from gateformer.pim.plots import Bar
 from gateformer.quant.decoder import Decoder
 from gateformer.sim.pim import simulate as generate
+from gateformer.sim.pim.bounds import row_stream
 from gateformer.sim.pim.parts import Slice
 from gateformer.sim.pim.results import Generation
 from gateformer.sim.pim.tornado import Constant, Sensitivity
@@ -79,6 +82,31 @@ def test_a_trace_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stopped"):
         perfetto.write(tmp_path / "trace.json", broken(), 0.5, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_logarithmic_bars_start_at_1_and_go_both_ways() -> None:
+    values = {"slower": 0.603, "same": 1.0, "faster": 12.0, "most": 12_000.0}
+    found = [Bar(name, value, f"{value:g}x", "s5") for name, value in values.items()]
+    tree = ElementTree.fromstring(plots.bars(found, "times", logarithmic=True, name="times"))
+    places = [
+        (float(one.attrib["x"]), float(one.attrib["width"]))
+        for one in tree
+        if one.attrib.get("class") == "s5"
+    ]
+    slower, same, faster, most = places
+    assert same[0] == faster[0] == most[0]
+    assert slower[0] + slower[1] == pytest.approx(same[0], abs=0.02)
+    assert slower[0] < same[0] and faster[1] < most[1]
+    ticks = [one.text for one in tree if one.attrib.get("class") == "tick"]
+    assert ticks == ["1x", "10x", "100x", "1,000x", "10,000x"]
+
+
+def test_the_map_of_banks_names_its_axes_beside_their_numbers() -> None:
+    tree = ElementTree.fromstring(plots.banks(np.full((8, 16), 0.5), "busy"))
+    words = {one.text: one.attrib for one in tree if one.attrib.get("class") == "name"}
+    first = next(one.attrib for one in tree if one.text == "0")
+    assert float(first["y"]) - float(words["bank"]["y"]) >= 16
+    assert float(words["channel"]["x"]) < float(first["x"]) - 20
 
 
 XS = np.arange(10.0)
@@ -241,6 +269,8 @@ def test_tables_beside_the_paper(found: Generation) -> None:
         if line.startswith("|"):
             assert line.endswith("|")
     assert "modelled" in page
+    assert "Of gpt3-xl, 3 tokens in the middle of all" in page
+    assert "of a row's 93 clocks nRP and nRCDRDMAC take 12 each" in page
     assert page == replication_page.page(study, tables)
 
 
@@ -278,18 +308,55 @@ def test_a_table_wider_than_the_screen_loses_nothing(
     assert "gpt2-small  12,932,151  25,344" in printed
 
 
+def test_time_to_first_token_is_the_prompt_s_and_that_token_s(found: Generation) -> None:
+    rows = {row[0]: row[1:] for row in figures.summary(found).rows}
+    whole = found.as_dict()
+    read, first = whole["prompt_ms"], whole["first_token_ms"]
+    assert whole["clocks"] * 1e-6 == pytest.approx(read + sum(found.token_clocks) * 1e-6)
+    assert rows["Time to first token"][0] == f"{screen.digits(read + first)} ms"
+    assert f"{screen.digits(read)} ms; first token {screen.digits(first)} ms" in str(
+        rows["Time to first token"][1]
+    )
+    alone = figures.key_figures(generate(TINY, 1))
+    assert "Time to first token" not in {one.name for one in alone}
+
+
+def test_all_that_binds_is_named(found: Generation) -> None:
+    """On pim-gpt a row's precharge and its activate take 12 of 93 clocks each."""
+    figure = figures.binds(found.bound)
+    assert figure.value == "nRP, nRCDRDMAC"
+    assert figure.note == "12 clocks each of a streamed row's 93"
+    assert figures.binds(row_stream(load("gddr6-aim"))).value == "nRCDRDMAC"
+    assert found.as_dict()["binding_constraints"] == ["nRP", "nRCDRDMAC"]
+
+
+def test_cards_and_console_say_the_same(found: Generation) -> None:
+    cards = [(one.name, one.value, one.note, one.source) for one in figures.key_figures(found)]
+    assert list(figures.summary(found).rows) == cards
+    assert {"Not memory", "Binds"} <= {name for name, *_ in cards}
+
+
+def test_eager_times_are_said_to_be_from_where_they_are(found: Generation) -> None:
+    lead = sections.beside(found, versus(found)).lead
+    assert "own ratios (T4, Xeon Gold 6154) or from a published time of one model (V100)" in lead
+    assert "ONNX Runtime" in MACHINES["v100"].sources["eager_layer_us"]
+
+
 def test_labels_say_what_a_figure_is_the_mean_of() -> None:
     alone = generate("gpt2-small", tokens=1)
     several = generate("gpt2-small", tokens=1, prompt=1, batch=2)
     assert figures.each(alone) == "a token"
-    assert figures.each(several) == "a step of 2 tokens, prompt's too"
-    assert figures.energy(several).title == "Energy, mJ a step of 2 tokens, prompt's too"
+    assert figures.each(several) == "a step of 2 tokens, mean over prompt and generated"
+    assert figures.energy(several).title == f"Energy, mJ {figures.each(several)}"
     assert figures.comparison(several, versus(several)).heads[2] == "ms a step"
 
 
 def test_a_memory_without_currents_says_so() -> None:
     found = generate("gpt2-small", device="hbm-pim", tokens=1)
     assert any("states no currents" in one for one in found.remarks)
+    rows = {row[0]: row[1:] for row in figures.summary(found).rows}
+    for name in ("Energy", "Power"):
+        assert rows[name] == ("–", "no currents in this device", "modelled")
     constant = Constant("timing", "nRP", 12.0)
     moved = [Sensitivity(constant, 10.0, 14.0, (-0.01, 0.01), (0.0, 0.0))]
     assert figures.sensitivity(moved).heads == ("assumed: moved to", "time, lowered", "raised")
