@@ -42,7 +42,10 @@ def page() -> str:
         past=PAST,
         vectors=VECTORS,
         width=WIDTH,
+        small=SMALLEST,
         large=LARGEST,
+        alone=_smallest(past=PAST),
+        behind=_smallest(prompt=PAST),
         apart=digits(forms_apart(), 2),
         latencies=UNARY,
         operators={name: operators(name, own.lanes) for name in ("multiply", "add")},
@@ -55,6 +58,13 @@ def page() -> str:
             "works": markdown(_works()),
         },
     )
+
+
+def _smallest(**cache: int) -> dict[str, str | int]:
+    """Return the smallest model's token: ms with refresh, clocks without."""
+    still = simulate(SMALLEST, 1, device=OURS, refresh="none", **cache)
+    due = simulate(SMALLEST, 1, device=OURS, **cache)
+    return {"refresh": digits(due.ms_per_token), "none": int(still.token_clocks[0])}
 
 
 def operators(kind: str, lanes: int) -> int:
