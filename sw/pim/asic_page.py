@@ -60,10 +60,10 @@ def page() -> str:
     )
 
 
-def _smallest(**cache: int) -> dict[str, str | int]:
+def _smallest(*, past: int = 0, prompt: int = 0) -> dict[str, str | int]:
     """Return the smallest model's token: ms with refresh, clocks without."""
-    still = simulate(SMALLEST, 1, device=OURS, refresh="none", **cache)
-    due = simulate(SMALLEST, 1, device=OURS, **cache)
+    due = simulate(SMALLEST, 1, device=OURS, past=past, prompt=prompt)
+    still = simulate(SMALLEST, 1, device=OURS, past=past, prompt=prompt, refresh="none")
     return {"refresh": digits(due.ms_per_token), "none": int(still.token_clocks[0])}
 
 
