@@ -25,7 +25,7 @@ from gateformer.quant.graph import Builder
 from gateformer.quant.serialize import save
 
 torch = pytest.importorskip("torch")
-from unit.fake_cuda import FakeCuda  # noqa: E402 - it needs torch
+from unit.fake_cuda import FakeCuda, int_mm  # noqa: E402 - it needs torch
 
 GPT = Decoder("tiny", 3, 64, 4, 4, 16, 256, 101, 32)
 LLAMA = Decoder(
@@ -33,6 +33,11 @@ LLAMA = Decoder(
     positions="rotary", bias_qkv=False, bias_projection=False, bias_ffn=False, tied=False,
 )  # fmt: skip
 QUICK = [one for one in DECODERS if not one.runtime.startswith("torch-compile")]
+
+
+@pytest.fixture(autouse=True)
+def products_as_a_gpu_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "_int_mm", int_mm)
 
 
 def named(one: Candidate) -> str:
