@@ -231,7 +231,8 @@ class Lowering:
     ) -> tuple[int, ...]:
         """Add the steps of a matrix product, or of some outputs or inputs of it.
 
-        ``carry`` says that its sums are added to those of earlier inputs, with the bias.
+        What its tiles give is added once, with the bias, since nothing is rounded in between; so the
+        sum waits for the last inputs. ``carry`` says that steps of earlier inputs give some of it.
         """
         name, matrix = one.name, one.matrix
         placed = self.layout.head if name == "head" else self.layout.matrices[matrix.name]
@@ -250,29 +251,27 @@ class Lowering:
         work = self._segment(key, name, lambda: self.product(placed, outputs, tiles, kept))
         useful = sum(self._multiplied(placed.tiles[number], kept) for number in tiles)
         done: tuple[int, ...] = (drafts.add(work, after, len(outputs) * useful),)
-        last = inputs.stop == matrix.inputs
-        if self.quantized and len(placed.tiles) <= self.rescales:
+        at_once = self.quantized and len(placed.tiles) <= self.rescales
+        if at_once:
             done += scales
-            if not last:
-                return done
-            done += drafts.ends[name] if carry else ()
-            return (self._rescale(one, drafts, done, len(outputs), len(placed.tiles)),)
-        if self.quantized:  # a row's scale times the tile's step, and the sum times that
+        elif self.quantized:  # a row's scale times the tile's step, and the sum times that
             scaled = 2 * len(outputs) * len(tiles)
             done = (drafts.asic(f"{name}/rescale", "multiply", scaled, done + scales),)
-        sums = len(tiles) - (not carry) + (matrix.bias and last)
+        if inputs.stop < matrix.inputs:
+            return done
+        done += drafts.ends[name] if carry else ()
+        if at_once:
+            return (self._rescale(one, drafts, done, len(outputs), len(placed.tiles)),)
+        sums = len(placed.tiles) - 1 + matrix.bias
         if sums:
-            waits = done + (drafts.ends["parameters"] if matrix.bias and last else ())
+            waits = done + (drafts.ends["parameters"] if matrix.bias else ())
             done = (drafts.asic(f"{name}/sum", "add", len(outputs) * sums, waits, sums),)
         return done
 
     def _rescale(
         self, one: Linear, drafts: Drafts, after: tuple[int, ...], outputs: int, tiles: int
     ) -> int:
-        """Add the one step that scales the sums of all tiles, and adds them and the bias.
-
-        Nothing is rounded in between, so it waits for the last part of the inputs.
-        """
+        """Add the one step that scales the sums of all tiles, and adds them and the bias."""
         operands = tiles + one.matrix.bias
         waits = after + (drafts.ends["parameters"] if one.matrix.bias else ())
         work = (f"{one.name}/rescale", "rescale", outputs * operands)

@@ -531,6 +531,19 @@ def test_whole_numbers_are_rescaled_once_where_the_asic_has_a_unit_for_it(parts:
     assert head.work == AsicWork("head/rescale", "rescale", wide.vocab, 1, 1)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_tiles_give_is_added_once(parts: int) -> None:
+    """A sum of some tiles would be rounded to BF16, which the model's numbers are not."""
+    decoder = replace(models.load("gpt2-small"), layers=1)
+    steps = compile_token(decoder, device.load("pim-rtl"), "pim-gpt", 20, parts=parts).steps
+    found = [step.work.name for step in steps]
+    own = steps[found.index("ffn/down/sum")]
+    assert found.count("ffn/down/sum") == 1
+    assert own.work == AsicWork("ffn/down/sum", "add", 768 * 3, 3)  # 3 tiles of 1,024, the bias
+    products = [place for place, name in enumerate(found) if name == "ffn/down"]
+    assert len(products) == parts and {*products} < {*own.after}
+
+
 @pytest.mark.parametrize(("name", "d_ff"), [("pim-gpt", 5000), ("pim-rtl", 16 * 2048 + 1)])
 def test_rescaling_without_the_unit_is_two_multiplications_and_sums(name: str, d_ff: int) -> None:
     """So it is where a matrix has more tiles than the unit takes."""
