@@ -231,8 +231,8 @@ class Lowering:
     ) -> tuple[int, ...]:
         """Add the steps of a matrix product, or of some outputs or inputs of it.
 
-        What its tiles give is added once, with the bias, since nothing is rounded in between; so the
-        sum waits for the last inputs. ``carry`` says that steps of earlier inputs give some of it.
+        What its tiles give is added once, with the bias, since nothing is rounded in between; so
+        the sum waits for the last inputs. ``carry`` says that former steps give some of it.
         """
         name, matrix = one.name, one.matrix
         placed = self.layout.head if name == "head" else self.layout.matrices[matrix.name]

@@ -1,8 +1,8 @@
 """Language models from GGUF files: LLaMA's kind, with every weight as a number.
 
-Owns ``Language``, ``load`` and the shapes of a file's tensors. Imports the decoder, the bounds of
-the header, what is read of the vocabulary, and the package gguf. A file is data: nothing in it is
-run, neither templates nor paths.
+Owns ``Language``, ``load``, ``shape`` and the shapes of a file's tensors. Imports the decoder, the
+bounds of the header, what is read of the vocabulary, and the package gguf. A file is data: nothing
+in it is run, neither templates nor paths.
 """
 
 from __future__ import annotations
@@ -77,25 +77,7 @@ def load(path: str | Path) -> Language:
         with it at once: E811 for metadata, E104 and E105 for tensors.
     """
     path = Path(path)
-    header = gguf_header.check(path)
-    package = _package("gguf")
-    sizes = {kind.value: size for kind, size in package.GGML_QUANT_SIZES.items()}
-    gguf_places.check(path, header, sizes)
-    try:
-        file = package.GGUFReader(path)
-    except DAMAGED as cause:
-        raise _damaged(path, cause) from None
-    fields = Fields(path, file.fields)
-    shape = fields.shape()
-    vocabulary = Vocabulary.of(fields)
-    if not fields.problems:
-        fields.sizes(shape, len(vocabulary.tokens))
-    Problems.raise_if_any(fields.problems)
-    held = {one.name: one for one in file.tensors}
-    tied = "output.weight" not in held
-    decoder = Decoder(
-        vocab=len(vocabulary.tokens), tied=tied, source=f"{path.name}, architecture llama", **shape
-    )
+    decoder, vocabulary, held = _opened(path)
     if decoder.parameters > LARGEST:
         raise ModelError(
             "E107",
@@ -112,10 +94,48 @@ def load(path: str | Path) -> Language:
         formats[name] = formats.get(name, 0) + int(one.n_elements)
     blocks = tuple(_block(decoder, numbers, f"blk.{layer}.") for layer in range(decoder.layers))
     embedding = numbers.get("token_embd.weight")
-    head = embedding if tied else numbers.get("output.weight")
+    head = embedding if decoder.tied else numbers.get("output.weight")
     final = numbers.get("output_norm.weight")
     Problems.raise_if_any(numbers.problems)
     return Language(decoder, blocks, head, embedding, final, vocabulary, formats)
+
+
+def shape(path: str | Path) -> Decoder:
+    """Return a file's shape; its weights are not read, so their number has no limit.
+
+    Raises
+    ------
+    ToolError, ConfigError, ModelError, PimError or Problems
+        As ``load``, but for E105, E107 and formats that are not dequantized.
+    """
+    path = Path(path)
+    decoder, _, held = _opened(path)
+    _Tensors(path, held).check(dict(_tensors(decoder)), numbers=False)
+    return decoder
+
+
+def _opened(path: Path) -> tuple[Decoder, Vocabulary, Mapping[str, Any]]:
+    """Return what the metadata says, and the file's tensors."""
+    header = gguf_header.check(path)
+    package = _package("gguf")
+    formats = {kind.value: size for kind, size in package.GGML_QUANT_SIZES.items()}
+    gguf_places.check(path, header, formats)
+    try:
+        file = package.GGUFReader(path)
+    except DAMAGED as cause:
+        raise _damaged(path, cause) from None
+    fields = Fields(path, file.fields)
+    sizes = fields.shape()
+    vocabulary = Vocabulary.of(fields)
+    if not fields.problems:
+        fields.sizes(sizes, len(vocabulary.tokens))
+    Problems.raise_if_any(fields.problems)
+    held = {one.name: one for one in file.tensors}
+    tied = "output.weight" not in held
+    decoder = Decoder(
+        vocab=len(vocabulary.tokens), tied=tied, source=f"{path.name}, architecture llama", **sizes
+    )
+    return decoder, vocabulary, held
 
 
 def halves(matrix: Floats, heads: int) -> Floats:
@@ -178,8 +198,8 @@ class _Tensors:
         self.path, self.held = path, held
         self.problems: list[GateformerError] = []
 
-    def check(self, expected: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise all that is missing, too many or of another shape or format."""
+    def check(self, expected: Mapping[str, tuple[int, ...]], *, numbers: bool = True) -> None:
+        """Raise all that is missing, too many, of another shape, or of a format none can read."""
         known = import_module("gguf.quants")._type_traits
         plain = ("F32", "F16")
         found: list[GateformerError] = []
@@ -197,7 +217,7 @@ class _Tensors:
             given = tuple(int(one) for one in reversed(own.shape.tolist()))
             if given != shape:
                 found.append(self._wrong(name, f"Its shape is {given}, by the metadata {shape}"))
-            elif own.tensor_type.name not in plain and own.tensor_type not in known:
+            elif numbers and own.tensor_type.name not in plain and own.tensor_type not in known:
                 kind = own.tensor_type.name
                 found.append(self._wrong(name, f"Its format {kind} is none that gguf dequantizes"))
         Problems.raise_if_any(found)

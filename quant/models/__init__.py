@@ -57,7 +57,7 @@ def load(name: str) -> Decoder:
             "unknown model",
             layer=name,
             cause=f"Known are {', '.join(names())}",
-            fix=f"Did you mean '{near[0]}'?" if near else "Or give the path of a config.json",
+            fix=f"Did you mean '{near[0]}'?" if near else "Or give a path: config.json or GGUF",
         )
     found = _all()[name]
     width, heads = found["d_model"], found["heads"]

@@ -20,8 +20,8 @@ from gateformer.hw.pim.compile import Compiler
 from gateformer.hw.pim.device import Device
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
-from gateformer.quant.errors import ConfigError, PimError, Problems
-from gateformer.quant.frontends import hf_config
+from gateformer.quant.errors import ConfigError, Problems
+from gateformer.quant.frontends.decoders import decoder_of
 from gateformer.sim.dram.refresh import Refresh
 from gateformer.sim.pim import bounds
 from gateformer.sim.pim.collect import Collector
@@ -63,7 +63,7 @@ def simulate(
     Parameters
     ----------
     model : str, Path or Decoder
-        A known decoder's name, the path of a ``config.json``, or the decoder itself.
+        A known decoder's name, the path of a ``config.json`` or a GGUF file, or the decoder itself.
     tokens : int
         Tokens generated.
     prompt : int
@@ -181,21 +181,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def decoder_of(model: str | Path | Decoder) -> Decoder:
-    """Return the decoder that a known name, a ``config.json`` or its folder stands for."""
-    if isinstance(model, Decoder):
-        return model
-    path = Path(model)
-    if str(model) in models.names():
-        return models.load(str(model))
-    if path.suffix == ".json" or (path / "config.json").is_file():
-        return hf_config.load(path)
-    if path.is_dir():
-        cause = "The folder holds no config.json"
-        raise PimError("E807", "unknown model", layer=str(model), cause=cause)
-    return models.load(str(model))
 
 
 def _device(

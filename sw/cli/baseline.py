@@ -22,7 +22,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODEL...",
-        help="Decoders by name (gpt2-small) or config.json, designs (design.toml), model files.",
+        help="Decoders by name (gpt2-small), config.json or .gguf, designs (design.toml), models.",
     ),
 ]
 Runtime = Annotated[

@@ -47,11 +47,11 @@ class Method(StrEnum):
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="One of `pim models`, a config.json, or its folder.")
+    str, typer.Argument(metavar="MODEL", help="One of `pim models`, a config.json, or a GGUF file.")
 ]
 Models = Annotated[
     list[str],
-    typer.Argument(metavar="MODEL...", help="Some of `pim models`, or config.json files."),
+    typer.Argument(metavar="MODEL...", help="Some of `pim models`, config.json or GGUF files."),
 ]
 GgufArgument = Annotated[
     Path, typer.Argument(metavar="MODEL.gguf", help="A language model of LLaMA's kind.")

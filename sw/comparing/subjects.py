@@ -1,4 +1,4 @@
-"""What MODEL means on the command line: a decoder's name, its config.json, or a design.
+"""What MODEL means on the command line: a decoder's name or file, or a design.
 
 Owns ``find``. Imports the readers of designs and of decoders.
 """
@@ -13,7 +13,7 @@ from gateformer.config.schema import Config
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, GateformerError, Problems
-from gateformer.quant.frontends import hf_config
+from gateformer.quant.frontends.decoders import decoder_of, is_named
 
 Subject = Decoder | Config
 
@@ -24,8 +24,8 @@ def find(wanted: Sequence[str], overrides: Iterable[str] = ()) -> list[Subject]:
     Parameters
     ----------
     wanted : sequence of str
-        Names of decoders, paths of ``config.json`` files, ``design.toml`` files, their folders, or
-        model files.
+        Names of decoders, paths of ``config.json``, GGUF or ``design.toml`` files, folders of them,
+        or model files.
     overrides : iterable of str
         ``key=value`` for the designs among them.
 
@@ -61,10 +61,8 @@ def find(wanted: Sequence[str], overrides: Iterable[str] = ()) -> list[Subject]:
 
 def _one(text: str, overrides: list[str]) -> Subject:
     path = Path(text)
-    if text in models.names():
-        return models.load(text)
-    if path.suffix == ".json" or (path / "config.json").is_file():
-        return hf_config.load(path)
+    if is_named(text):
+        return decoder_of(text)
     if path.exists() or path.suffix in {".toml", *MODEL_SUFFIXES}:
         return load(path, overrides)
     return models.load(text)

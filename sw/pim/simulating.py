@@ -66,7 +66,7 @@ def simulate(
     Parameters
     ----------
     model : str
-        A known model, or the path of a ``config.json`` or its folder.
+        A known model, or the path of a ``config.json``, its folder or a GGUF file.
     settings : mapping
         What ``gateformer.sim.pim.simulate`` takes.
     out : Path or None

@@ -47,7 +47,7 @@ def sweep(
     Parameters
     ----------
     models : sequence of str
-        Names, or paths of ``config.json`` files.
+        Names, or paths of ``config.json`` and GGUF files.
     lists : mapping of str to str or None
         Values of each setting, commas between them; None where the device decides.
     tokens : int
@@ -134,7 +134,7 @@ def combinations(
 def _strangers(values: Mapping[str, Sequence[Any]]) -> Iterator[GateformerError]:
     """Yield what is wrong with models, devices and mappings, before hours of simulation."""
     from gateformer.hw.pim import device, mapping
-    from gateformer.sim.pim.generation import decoder_of
+    from gateformer.quant.frontends.decoders import decoder_of
 
     looks = {"model": decoder_of, "device": device.load, "mapping": mapping.policy}
     for key, look in looks.items():

@@ -574,6 +574,27 @@ def test_a_folder_with_a_config_is_a_model(call: Call, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "mycfg/config.json").read_text()) == CONFIG
 
 
+def test_a_gguf_file_is_a_model(call: Call, tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from unit.gguf_models import File
+
+    before = File().write(tmp_path / "own.gguf").read_bytes()
+    like = {
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 11,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96,
+        "max_position_embeddings": 256, "tie_word_embeddings": True, "hidden_act": "silu",
+    }  # fmt: skip
+    (tmp_path / "like.json").write_text(json.dumps(like))
+    code, answer, said = call(*simulating("own.gguf"))
+    assert code == 0, said
+    assert answer["clocks"] == call(*simulating("like.json"))[1]["clocks"]
+    assert call("sweep", "own.gguf", "--tokens", "2")[1]["rows"][0]["clocks"] == answer["clocks"]
+    assert call(*simulating("no.gguf"))[0] == 2
+    code, _, said = call(*simulating("own.gguf", "--trace", "own.gguf"))
+    assert code == 2 and "output is an input" in said
+    assert (tmp_path / "own.gguf").read_bytes() == before
+
+
 def test_no_refresh_twice_is_no_contradiction(call: Call) -> None:
     words = ("replay", "ok.trace", "--timing", "ok.toml", "--no-refresh", "--refresh", "none")
     assert call(*words)[0] == 0

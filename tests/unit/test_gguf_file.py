@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,23 @@ def test_a_model_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gguf_file, "LARGEST", 1000)
     with pytest.raises(GateformerError, match=r"E107 .*1,000"):
         gguf_file.load(File().write(tmp_path / "a.gguf"))
+
+
+def test_the_shape_alone_asks_nothing_of_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = File()
+    file.kinds = {"blk.0.ffn_up.weight": "Q8_0"}
+    file.numbers["blk.1.ffn_up.weight"][3, 3] = np.nan
+    path = file.write(tmp_path / "a.gguf")
+    monkeypatch.setattr(gguf_file, "LARGEST", 1000)
+    monkeypatch.setattr(import_module("gguf.quants"), "_type_traits", {})
+    found = gguf_file.shape(path)
+    monkeypatch.undo()
+    assert found == gguf_file.load(File().write(path)).decoder
+    file.numbers["blk.1.ffn_up.weight"] = file.numbers["blk.1.ffn_up.weight"][:-1]
+    with pytest.raises(GateformerError, match="E104"):
+        gguf_file.shape(file.write(path))
 
 
 def test_nan_is_refused(tmp_path: Path) -> None:
