@@ -117,6 +117,8 @@ class Rules:
 
     Attributes
     ----------
+    device, refresh
+        As given.
     asks : list of list of tuple of int
         By command and bank: the slots that hold it back.
     tells : list of list of tuple
@@ -139,6 +141,7 @@ class Rules:
         self, device: Device, refresh: Refresh, strict: bool, queue: int, host_per_clock: int
     ) -> None:
         flat, self.causes = rules(device, refresh, strict, queue, host_per_clock)
+        self.device, self.refresh = device, refresh
         self.channels = device.organization.channels
         self.banks = flat[T_BANKS]
         self.modes = bool(flat[T_MODES])

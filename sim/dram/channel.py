@@ -6,7 +6,6 @@ distances, so a burst is one piece of arithmetic. Owns ``Channel``. Imports the 
 
 from __future__ import annotations
 
-from gateformer.quant.errors import PimError
 from gateformer.sim.dram.bursts import (
     ACT,
     ACT16,
@@ -214,12 +213,7 @@ class Channel:
         self._refresh(start)
         self.stuck = self.stuck + 1 if self.last >= decode else 0
         if self.stuck > MOST_STUCK:
-            raise PimError(
-                "E805",
-                "contradictory timing",
-                cause="Refresh leaves no room for any command between one and the next",
-                fix="Raise nREFI, or take the all-bank policy",
-            )
+            raise self.rules.refresh.no_room(self.rules.device)
 
     def _refresh(self, start: int) -> None:
         """Carry one refresh through from a clock on; nothing else issues until it has."""

@@ -215,13 +215,7 @@ class Machine:
         if self.compiled:
             self.state, self._log = state.tolist(), log
         if status == python_kernel.STARVED:
-            raise PimError(
-                "E805",
-                "contradictory timing",
-                layer=self.device.name,
-                cause="Refresh leaves no room for any command between one and the next",
-                fix="Raise nREFI, or take the all-bank policy",
-            )
+            raise self.refresh.no_room(self.device)
         return self.state[tables.FINISH]
 
     def result(self, clocks: int) -> Run:

@@ -78,5 +78,17 @@ class Refresh:
             )
         return clocks
 
+    def no_room(self, device: Device) -> PimError:
+        """Return what is said where between two refreshes no command can issue."""
+        others = {name: clocks for name, clocks in device.timing.items() if name != "nREFI"}
+        longest = max(others, key=others.__getitem__)
+        cause = "Refresh leaves no room for any command between one and the next: "
+        cause += f"one is due each {self.interval(device)} clocks, and the longest other time is "
+        cause += f"{longest} = {others[longest]}"
+        fix = f"Raise nREFI or lower {longest}"
+        if self.policy == "per-bank":
+            fix += ", or take the all-bank policy"
+        return PimError("E805", "contradictory timing", layer=device.name, cause=cause, fix=fix)
+
     def _each(self, device: Device) -> int:
         return device.organization.banks if self.policy == "per-bank" else 1

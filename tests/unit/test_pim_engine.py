@@ -12,8 +12,10 @@ from equiv.pim_fuzz import case
 
 from gateformer.hw.pim.device import Device, load, with_
 from gateformer.hw.pim.isa import COMMANDS, Instruction
+from gateformer.hw.pim.program import Loop, Segment
 from gateformer.quant.errors import PimError, Problems, ToolError
 from gateformer.sim.dram import commands, compiled, engine
+from gateformer.sim.dram.closed_form import ClosedForm
 from gateformer.sim.dram.compiled import available
 from gateformer.sim.dram.engine import Machine, Run, run
 from gateformer.sim.dram.refresh import Refresh
@@ -199,10 +201,17 @@ def test_a_device_that_never_refreshes_is_not_refreshed_by_default(aim: Device) 
 
 
 def test_refresh_that_leaves_no_room_is_an_error(aim: Device) -> None:
-    with pytest.raises(PimError, match="Refresh leaves no room"):
-        run(macs(3), with_(aim, nRFC=240, nREFI=260))
-    with pytest.raises(PimError, match="Refresh leaves no room"):
-        run(macs(10), with_(aim, nRFCpb=3333, nREFI=7800), refresh=Refresh("per-bank"))
+    late = with_(aim, nRFC=240, nREFI=260)
+    with pytest.raises(
+        PimError, match=r"no room .* each 260 clocks.* nRFC = 240\. .*lower nRFC\.$"
+    ):
+        run(macs(3), late)
+    banks = with_(aim, nRFCpb=3333, nREFI=7800)
+    with pytest.raises(PimError, match=r"each 487 clocks.* nRFCpb = 3333\..* all-bank policy"):
+        run(macs(10), banks, refresh=Refresh("per-bank"))
+    for device, refresh in ((late, Refresh("all-bank")), (banks, Refresh("per-bank"))):
+        with pytest.raises(PimError, match="Refresh leaves no room"):
+            ClosedForm(device, refresh).run(Segment("macs", (Loop((macs(1)[0],), 10),)))
 
 
 @needs_numba
