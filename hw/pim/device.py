@@ -322,6 +322,40 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 
 
+def text_of(name_or_path: str | Path) -> str:
+    """Return a device's file, as it is written.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        One of ``names()``, or the path of a TOML file of the same form.
+
+    Raises
+    ------
+    PimError
+        E807 for an unknown name, E804 for a file that is no text or too long.
+    ConfigError
+        E003 for a path without a file.
+    """
+    text = str(name_or_path)
+    if text in names():
+        inside = resources.files(__package__) / "devices" / f"{text}.toml"
+        return inside.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and not path.is_file():
+        near = get_close_matches(text, names(), 1)
+        raise PimError(
+            "E807",
+            "unknown device",
+            layer=text,
+            cause=f"Known are {', '.join(names())}",
+            fix=f"Did you mean '{near[0]}'?" if near else "Or give the path of a TOML file",
+        )
+    if not path.is_file():
+        raise ConfigError("E003", "file not found", layer=text, fix="Check the path")
+    return device_file.text_of(path)
+
+
 def load(name_or_path: str | Path) -> Device:
     """Return a device.
 
@@ -337,23 +371,10 @@ def load(name_or_path: str | Path) -> Device:
     ConfigError
         E003 for a path without a file.
     """
-    text = str(name_or_path)
-    if text in names():
-        inside = resources.files(__package__) / "devices" / f"{text}.toml"
-        return _build(text, inside.read_text(encoding="utf-8"), f"{text}.toml")
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and not path.is_file():
-        near = get_close_matches(text, names(), 1)
-        raise PimError(
-            "E807",
-            "unknown device",
-            layer=text,
-            cause=f"Known are {', '.join(names())}",
-            fix=f"Did you mean '{near[0]}'?" if near else "Or give the path of a TOML file",
-        )
-    if not path.is_file():
-        raise ConfigError("E003", "file not found", layer=text, fix="Check the path")
-    return _build(path.stem, device_file.text_of(path), str(path))
+    name = str(name_or_path)
+    known = name in names()
+    place = f"{name}.toml" if known else name
+    return _build(name if known else Path(name).stem, text_of(name_or_path), place)
 
 
 def with_(device: Device, **changes: int | float) -> Device:

@@ -263,11 +263,17 @@ def models(as_json: JsonOption = False) -> int:
     return listed().give(as_json)
 
 
-def devices(as_json: JsonOption = False) -> int:
-    """List the memories, their sizes, peaks and sources."""
+def devices(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print this one's TOML file instead.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List the memories, their sizes, peaks and sources; or print one's file, to start from."""
+    from gateformer.pim.lists import device_file
     from gateformer.pim.lists import devices as listed
 
-    return listed().give(as_json)
+    return listed().give(as_json) if name is None else device_file(name, as_json)
 
 
 def compare(

@@ -1,6 +1,6 @@
 """What there is to choose from: memories and models.
 
-Owns ``devices`` and ``models``. Imports the devices' and the models' data.
+Owns ``devices``, ``device_file`` and ``models``. Imports the devices' and the models' data.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ def devices() -> Answer:
     block = Block("Memories", heads, rows)
     notes = tuple(f"{one.name}: {one.source}" for one in found if one.source)
     return Answer({"devices": [described(one) for one in found]}, (block,), notes)
+
+
+def device_file(name: str, as_json: bool) -> int:
+    """Print one memory's TOML file, as it is; return the exit code."""
+    found, text = memory.load(name), memory.text_of(name)
+    if as_json:
+        return Answer({"devices": [described(found)], "toml": text}).give(as_json=True)
+    print(text, end="")
+    return 0
 
 
 def models() -> Answer:

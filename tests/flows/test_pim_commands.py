@@ -574,6 +574,24 @@ def test_a_folder_with_a_config_is_a_model(call: Call, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "mycfg/config.json").read_text()) == CONFIG
 
 
+def test_a_devices_file_is_printed_to_start_from(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pim", "devices", "pim-rtl"]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "mine.toml").write_text(text)
+    clocks = [
+        call(*simulating("config.json", "--device", one))[1]["clocks"]
+        for one in ("mine.toml", "pim-rtl")
+    ]
+    assert clocks[0] == clocks[1]
+    code, answer, _ = call("devices", "pim-rtl")
+    assert code == 0 and answer["toml"] == text
+    assert [one["name"] for one in answer["devices"]] == ["pim-rtl"]
+    code, _, said = call("devices", "pim-rlt")
+    assert code == 10 and "E807" in said and "Did you mean 'pim-rtl'?" in said
+
+
 def test_a_gguf_file_is_a_model(call: Call, tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     from unit.gguf_models import File
