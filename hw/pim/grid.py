@@ -75,9 +75,11 @@ class Grid:
 
         known = [name for name in BITS if mac is not None and name in mac.weights]
         if mac is None or weights not in known:
-            listed = ", ".join(known) or "none, it is a timing file"
+            if not known:
+                fix = "Give it [mac], as `gateformer pim devices pim-gpt` shows it"
+                raise wrong("It is a timing file: it has no multipliers at all", fix)
             fix = "Choose another format, or a device that has it"
-            raise wrong(f"It has no {weights}; it has {listed}", fix)
+            raise wrong(f"It has no {weights}; it has {', '.join(known)}", fix)
         if mac.lanes * 16 != sizes.access_bits or mac.weights[weights] * BITS[weights] != (
             sizes.access_bits
         ):

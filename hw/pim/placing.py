@@ -211,12 +211,10 @@ def _fitting(
         low, high = (middle, high) if fits(device, middle, weights) else (low, middle)
     if low:
         yield "1 token fits" if low == 1 else f"{low} tokens fit"
-    channels = device.organization.channels * 2
-    while channels <= MOST_CHANNELS:
+    for channels in range(device.organization.channels + 1, MOST_CHANNELS + 1):
         if fits(with_(device, channels=channels), tokens, weights):
             yield f"{channels} channels hold it"
             break
-        channels *= 2
     known = device.mac.weights if device.mac else {}
     for name in ("int8", "int4"):
         if name in known and known[name] > known[weights] and fits(device, tokens, name):

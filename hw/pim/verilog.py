@@ -77,7 +77,10 @@ class Shape:
             E805 where it has no multipliers, or its accesses do not fit them.
         """
         sizes, mac = device.organization, device.mac
-        if mac is None or mac.lanes * 16 != sizes.access_bits or mac.lanes & (mac.lanes - 1):
+        if mac is None:
+            fix = "Give it [mac], as `gateformer pim devices pim-gpt` shows it"
+            raise _wrong(device, "It is a timing file: it has no multipliers at all", fix)
+        if mac.lanes * 16 != sizes.access_bits or mac.lanes & (mac.lanes - 1):
             raise _wrong(
                 device,
                 "Its multipliers do not take whole accesses of a power of two of lanes",

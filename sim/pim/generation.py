@@ -206,6 +206,9 @@ def _check(
         cause = f"{tokens:,} behind {before:,} make {before + tokens:,}"
         cause += f"; {decoder.name}'s context has {decoder.context:,}"
         problems.append(_range("tokens", cause))
+    if tokens > 0 and before >= decoder.context:
+        cause = f"{before:,} in front leave no room in {decoder.name}'s context of "
+        problems.append(_range("prompt" if prompt else "past", f"{cause}{decoder.context:,}"))
     if tokens < 1:
         problems.append(_range("tokens", f"It is {tokens}; at least 1 is generated"))
     for name, count in (("prompt", prompt), ("past", past)):

@@ -46,6 +46,10 @@ def test_the_folder_compiles(
 def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "pim", "nothing"]) != 0
     assert "E807" in capsys.readouterr().err
+    text = hardware.text_of("pim-gpt")
+    (tmp_path / "timing.toml").write_text(text[: text.index("[refresh]")])
+    assert main(["generate", "pim", str(tmp_path / "timing.toml")]) != 0
+    assert "E805 device does not fit: 'timing'. It is a timing file" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("kept")
     assert main(["generate", "pim", "--out", str(tmp_path / "mine")]) != 0

@@ -480,5 +480,9 @@ def test_a_sequence_beyond_the_context_says_what_it_is_made_of() -> None:
     ) as e:
         simulate(TINY, 20, prompt=10, past=5, device=one_channel())
     assert "has 32" in str(e.value)
+    for before in ({"prompt": 32}, {"past": 32}):
+        cause = f"'{next(iter(before))}'. 32 in front leave no room in tiny's context of 32"
+        with pytest.raises(GateformerError, match=cause):
+            simulate(TINY, 1, device=one_channel(), **before)  # type: ignore[arg-type]
     with pytest.raises(GateformerError, match="It is 33; it must be from 1 to tiny's context, 32"):
         simulate(TINY, 33, device=one_channel())
