@@ -9,13 +9,14 @@ differs; a token of a long generation costs little more than the steps that depe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 
 from gateformer.hw.pim import asic
 from gateformer.hw.pim.device import Device
 from gateformer.hw.pim.drafting import Draft
-from gateformer.hw.pim.layout import Layout
+from gateformer.hw.pim.layout import Cache, Layout
 from gateformer.hw.pim.lowering import Lowering
 from gateformer.hw.pim.placing import fullest, largest_scales, lay
 from gateformer.hw.pim.program import Program, Step
@@ -153,6 +154,30 @@ class Compiler:
             return Program(self.decoder.name, _behind(each))
         pairs = [_alternating(each[i : i + 2]) for i in range(0, len(each), 2)]
         return Program(self.decoder.name, _behind(pairs))
+
+    def foresee(self, positions: range) -> None:
+        """Raise now what would end a run at a later token.
+
+        Attention grows with the tokens in front, so the last token's is looked at; where that does
+        not fit, what is raised is of the first token whose attention does not.
+
+        Raises
+        ------
+        PimError
+            E806 as ``token``.
+        """
+        find = self.lowering.attention.parts
+        for cache in self.layout.caches:
+
+            def fails(position: int, cache: Cache = cache) -> bool:
+                try:
+                    find(cache, position)
+                except PimError:
+                    return True
+                return False
+
+            if positions and fails(positions[-1]):
+                find(cache, positions[bisect_left(positions, True, key=fails)])
 
     def _sequence(self, position: int, logits: bool, word: int, number: int) -> tuple[Step, ...]:
         low = self.lowering

@@ -124,11 +124,13 @@ def simulate(
     more = decoder.layers - COMPILED if batch == v_batch == 1 and not overlap else 0
     if more > 0:
         compiler = compiled(replace(decoder, layers=COMPILED))
+    positions = range(past, past + prompt + tokens)
+    compiler.foresee(positions)
     rule = Refresh(refresh, double=hot)
     memory = _memory(method, memory_device, rule)
     found = Collector(memory_device, together if overlap else serial, memory, max(more, 0))
     with _no_collection():
-        for position in range(past, past + prompt + tokens):
+        for position in positions:
             found.token(compiler.token(position, logits=position >= past + prompt))
         totals = memory.totals(found.clock)
         parts = found.parts()

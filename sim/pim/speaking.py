@@ -115,6 +115,7 @@ def speak(
         weights=form,
         parts=OVERLAPPED if overlap else 1,
     )
+    compiler.foresee(range(places))
     executor = Executor(compiler, weights)
     memory = (CommandMemory if method == "command" else ClosedMemory)(
         device, refresh or Refresh("all-bank")

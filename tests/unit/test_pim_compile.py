@@ -22,6 +22,7 @@ from gateformer.hw.pim.program import AsicWork, Program, Segment, Step
 from gateformer.quant import models
 from gateformer.quant.decoder import Decoder
 from gateformer.quant.errors import ConfigError, PimError
+from gateformer.sim.pim import simulate
 
 PIM_GPT = device.load("pim-gpt")
 TINY = Decoder("tiny", 2, 40, 6, 3, 24, 1300, 300, 1500, "rms", "silu", True, "rotary")
@@ -603,6 +604,17 @@ def test_shares_stand_beside_the_scores(parts: int) -> None:
     for position in (1408, 2047):
         with pytest.raises(PimError, match=r"E806 scores and the shares of the keys larger"):
             compiler.token(position)
+
+
+def test_what_a_later_token_lacks_is_said_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compiler, "token", lambda *_, **__: pytest.fail("a token was compiled"))
+    with pytest.raises(PimError, match=r"E806 .*At 1409 tokens"):
+        simulate("gpt3-xl", 1410, mapping="stream-k")
+    compiler = Compiler(models.load("gpt3-xl"), PIM_GPT, "stream-k", batch=2)
+    compiler.foresee(range(1408))
+    compiler.foresee(range(0))
+    with pytest.raises(PimError, match=r"E806 .*At 1501 tokens"):
+        compiler.foresee(range(1500, 1600))
 
 
 def test_shares_that_are_larger_than_their_scores() -> None:
