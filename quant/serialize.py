@@ -18,6 +18,7 @@ from gateformer.quant.encoding import decode, encode, malformed
 from gateformer.quant.errors import GateformerError, ModelError
 from gateformer.quant.graph import Builder, Graph
 from gateformer.quant.ops.base import REGISTRY, Op, Value
+from gateformer.quant.replacing import replacing
 from gateformer.quant.types import Fixed, FloatArray, IntArray, Overflow
 
 SPEC_VERSION = 2
@@ -117,12 +118,8 @@ def upgrade(document: object) -> dict[str, Any]:
 def save(graph: Graph, path: Path) -> None:
     """Write a graph; the file appears whole or not at all."""
     text = json.dumps(to_json(graph), allow_nan=False, separators=(",", ":"))
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as own:
+        own.write_text(text + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> Graph:

@@ -1,11 +1,10 @@
 """Arrays in one file that is whole or not there.
 
-Owns ``save_arrays``. Imports numpy alone.
+Owns ``save_arrays``. Imports how files are replaced, and numpy.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateformer.quant.replacing import replacing
+
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays to a compressed .npz file, whole or not at all."""
-    # Of the process: two that write the same file each write it whole.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as own, own.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -25,7 +25,7 @@ MARKS = (frozenset({"training.json"}), frozenset({"model.h5", "jets.npz"}), froz
 CHECKPOINTS = "checkpoints"
 """Folder that is removed after a training."""
 
-KEPT = re.compile(r"(float|quantized)\.npz|\.(float|quantized)\.npz(\.\d+)?\.part")
+KEPT = re.compile(r"(float|quantized)\.npz|\.(float|quantized)\.npz\.[0-9a-f]{8}\.partial")
 """What a training keeps there, and what one that was killed left."""
 
 

@@ -57,7 +57,7 @@ def test_files_of_others_are_not_written_over(tmp_path: Path, name: str) -> None
 def test_checkpoints_of_others_are_not_removed(tmp_path: Path, own: bool) -> None:
     kept = tmp_path / "checkpoints"
     kept.mkdir()
-    for name in ("float.npz", "quantized.npz", ".float.npz.part", ".quantized.npz.17.part"):
+    for name in ("float.npz", "quantized.npz", ".float.npz.0a1b2c3d.partial"):
         (kept / name).write_text("")
     with held(tmp_path, own):
         pass
