@@ -93,7 +93,7 @@ def compare(wanted: Sequence[str], options: Options, out: Path | None = None) ->
         publish(files, out, COMMAND)
         data["page"] = str(out / PAGE)
         notes.append(f"Page: {out / PAGE}")
-    return Answer(data, tuple(tables.all_blocks(found)), tuple(notes))
+    return Answer(data, tuple(tables.narrow_blocks(found)), tuple(notes))
 
 
 def check(models: Sequence[Model], options: Options) -> None:

@@ -155,26 +155,25 @@ def series(
 
 def _subject(found: Comparison, subject: Subject) -> Section:
     """Return one model's drawings and tables."""
-    rows = found.of(subject.name)
-    lacking = tuple(one for one in found.absent if one.model == subject.name)
-    alone = Comparison((subject,), tuple(rows), lacking)
+    alone = tables.only(found, subject)
+    rows = list(alone.rows)
     parts: list[Drawing | Words | Block] = []
     if rows:
         parts.append(Drawing(plots.time_bars(rows, models=False), COLOURS, "Time"))
-        parts += [_alone(tables.times(alone, subject.kind)), Words(TRANSFER)]
+        parts += [tables.unnamed(tables.times(alone, subject.kind)), Words(TRANSFER)]
     if (drawn := plots.energy_bars(rows, models=False)) is not None:
         words = "Joules of different boundaries are not the same quantity."
         parts.append(Drawing(drawn, words, "Energy"))
-        parts += [_alone(tables.energies(alone, subject.kind)), Words(PRODUCT)]
+        parts += [tables.unnamed(tables.energies(alone, subject.kind)), Words(PRODUCT)]
     if (scattered := plots.field(rows, models=False)) is not None:
         caption = "Dashed: equal energy times delay, a thousandfold apart."
         parts.append(Drawing(scattered, caption, "Energy over time"))
     if (ratios := tables.ratios(alone, subject.kind)).rows:
-        parts += [_alone(ratios, ratios.title), Words(DIVIDED)]
+        parts += [tables.unnamed(ratios, ratios.title), Words(DIVIDED)]
     if (absent := tables.absent(alone)).rows:
-        parts.append(_alone(absent, absent.title))
+        parts.append(tables.unnamed(absent, absent.title))
     more = _behind(rows, {subject.name} if subject.kind == "decode" else set())
-    parts += [_alone(one, folded=one.title) for one in more if one.rows]
+    parts += [tables.unnamed(one, folded=one.title) for one in more if one.rows]
     lead = f"{subject.words}." + (f" {subject.accuracy}." if subject.accuracy else "")
     return Section(_anchor(subject.name), subject.name, "", lead, tuple(parts))
 
@@ -192,11 +191,6 @@ def _behind(rows: list[Row], decoders: set[str]) -> tuple[Block, ...]:
 def _untitled(block: Block) -> Block:
     """Return a table whose heading stands above it already."""
     return Block("", block.heads, block.rows)
-
-
-def _alone(block: Block, title: str = "", folded: str = "") -> Block:
-    """Return a table of one model, whose name stands above it already."""
-    return Block(title, block.heads[1:], tuple(row[1:] for row in block.rows), folded)
 
 
 def _anchor(name: str) -> str:

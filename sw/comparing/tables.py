@@ -14,6 +14,7 @@ from gateformer.comparing.rows import (
     Comparison,
     Ratio,
     Row,
+    Subject,
     energy_ends,
     times_as_fast,
     times_less_energy,
@@ -45,6 +46,28 @@ def all_blocks(found: Comparison) -> list[Block]:
         blocks += [times(found, kind), energies(found, kind), ratios(found, kind)]
     blocks += [areas(found), absent(found)]
     return [block for block in blocks if block.rows]
+
+
+def narrow_blocks(found: Comparison) -> list[Block]:
+    """Return the same for a terminal: each model's tables apart, without its column."""
+    blocks = [glance(found)] if len(found.subjects) > 1 else []
+    for one in found.subjects:
+        own = only(found, one)
+        for block in (times(own, one.kind), energies(own, one.kind), ratios(own, one.kind)):
+            blocks.append(unnamed(block, f"{one.name}: {block.title}"))
+    blocks += [areas(found), absent(found)]
+    return [block for block in blocks if block.rows]
+
+
+def only(found: Comparison, subject: Subject) -> Comparison:
+    """Return one model's rows, and what it lacks."""
+    lacking = tuple(one for one in found.absent if one.model == subject.name)
+    return Comparison((subject,), tuple(found.of(subject.name)), lacking)
+
+
+def unnamed(block: Block, title: str = "", folded: str = "") -> Block:
+    """Return a table of one model, whose name stands above it already."""
+    return Block(title, block.heads[1:], tuple(row[1:] for row in block.rows), folded)
 
 
 def rows_of(found: Comparison, kind: str) -> list[Row]:

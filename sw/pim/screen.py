@@ -138,6 +138,7 @@ def _table(block: Block, width: int) -> tuple[Group, int]:
     from rich.table import Table
     from rich.text import Text
 
+    block = _filled(block, width)
     cells = [[written(cell) for cell in row] for row in block.rows]
     sides: list[Literal["left", "right"]] = [
         "right" if block.number(index) else "left" for index in range(len(block.heads))
@@ -162,6 +163,25 @@ def _table(block: Block, width: int) -> tuple[Group, int]:
         table.add_row(*(Text(_lines(*pair)) for pair in zip(row, widths, strict=True)))
     # What lies around a table goes with its edges.
     return Group("", table, "") if tight else Group(table), sum(widths) + around
+
+
+def _filled(block: Block, width: int) -> Block:
+    """Return a table without its columns of dashes, where it is wider than there is room."""
+    columns = [
+        [head, *map(written, below)] for head, *below in zip(block.heads, *block.rows, strict=True)
+    ]
+    if sum(max(map(len, column)) + 3 for column in columns) < width:
+        return block
+    kept = [
+        place
+        for place in range(len(block.heads))
+        if any(row[place] is not None for row in block.rows)
+    ]
+    return Block(
+        block.title,
+        tuple(block.heads[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in block.rows),
+    )
 
 
 def _shared(least: list[int], most: list[int], room: int) -> list[int]:

@@ -459,6 +459,23 @@ def test_tables() -> None:
     )  # fmt: skip
 
 
+def test_a_terminal_s_tables_hold_the_same_cells_model_by_model() -> None:
+    found = comparison()
+    blocks = tables.narrow_blocks(found)
+    assert blocks[0] == tables.glance(found)
+    for name, make in (("Time of one", tables.times), ("Energy of one", tables.energies)):
+        whole = [
+            (one.kind, row) for one in found.subjects for row in make(found, one.kind).rows
+            if row[0] == one.name
+        ]  # fmt: skip
+        apart = [
+            (block.title.partition(":")[0], *row)
+            for block in blocks if f": {name}" in block.title for row in block.rows
+        ]  # fmt: skip
+        assert apart == [row for _, row in whole]
+    assert all("model" not in one.heads for one in blocks if ": " in one.title)
+
+
 def test_an_upper_bound_is_marked_and_a_lone_inference_has_columns() -> None:
     bound = row(model="net", platform="GPU", energy=joules(3.3333e-6), energy_bound=True)
     streamed = row(model="net", energy=joules(2e-6), energy_alone=joules(4e-6, high=8e-6))

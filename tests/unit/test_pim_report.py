@@ -298,6 +298,19 @@ def test_tables_break_no_word(
     assert printed.count("12,932,151") == printed.count("24.65 %") == len(rows)
 
 
+def test_columns_of_dashes_give_way_where_there_is_no_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (("a model with a long name", None, 1), ("another with a long name", None, None))
+    block = screen.Block("", ("model", "of threads", "times"), rows)
+    for width, shown in ((60, True), (45, False)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        screen.Answer({}, (block,)).give(as_json=False)
+        out = capsys.readouterr().out
+        assert ("threads" in out) == shown
+        assert "a model with a long name" in out and "–" in out
+
+
 def test_a_table_wider_than_the_screen_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
