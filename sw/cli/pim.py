@@ -58,6 +58,7 @@ GgufArgument = Annotated[
 ]
 Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
 Prompt = Annotated[int, typer.Option(min=0, help="Tokens of the prompt before them.")]
+Past = Annotated[int, typer.Option(min=0, help="Tokens in the cache before all that.")]
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME|FILE", help="One of `pim devices`, or a TOML file.")
 ]
@@ -100,6 +101,7 @@ def simulate(
     model: ModelArgument,
     tokens: Tokens = 1024,
     prompt: Prompt = 0,
+    past: Past = 0,
     device: DeviceOption = "pim-gpt",
     mapping: Mapping = "pim-gpt",
     refresh: RefreshOption = Refreshing.all_bank,
@@ -130,6 +132,7 @@ def simulate(
     settings = {
         "tokens": tokens,
         "prompt": prompt,
+        "past": past,
         "device": device,
         "mapping": mapping,
         "refresh": refresh.value,

@@ -75,7 +75,7 @@ class Versus:
 def work_of(found: Generation) -> Work:
     """Return a decoding step of the same model at the mean length of the generated tokens."""
     decoder, settings = found.decoder, found.settings
-    length = settings.prompt + (settings.tokens + 1) / 2
+    length = settings.past + settings.prompt + (settings.tokens + 1) / 2
     return Work(
         decoder.layers,
         decoder.block_weights + decoder.head.weights,

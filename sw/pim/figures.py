@@ -263,7 +263,9 @@ def over_tokens(found: Generation) -> tuple[Array, list[tuple[str, Array]]]:
     order = np.argsort(places)
     scale = found.device.clock_ns * 1e-6
     layers = [(name, np.array(values)[order] * scale) for name, values in sums.items()]
-    return np.array(places, float)[order], [one for one in layers if one[1].any()]
+    return np.array(places, float)[order] + found.settings.past, [
+        one for one in layers if one[1].any()
+    ]
 
 
 def _group(track: str, name: str) -> str:

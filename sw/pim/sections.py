@@ -57,7 +57,8 @@ def latency(found: Generation) -> Section:
     parts: list[Drawing | Words | Block] = []
     if found.settings.overlap or not kept:
         ys = np.asarray(found.token_clocks * found.device.clock_ns * 1e-6, np.float64)
-        places = np.arange(len(ys), dtype=np.float64) + found.settings.prompt
+        places = np.arange(len(ys), dtype=np.float64) + found.settings.past
+        places += found.settings.prompt
         drawn = plots.curves([("a token", places, ys)], "token", "ms", "Latency of each token")
         parts.append(
             Drawing(drawn, f"Time of {figures.step(found)}; ASIC and memory work together.")
@@ -69,10 +70,12 @@ def latency(found: Generation) -> Section:
             "kind."
         )
         parts.append(Drawing(drawn, caption))
+    past = found.settings.past
+    before = f", behind {counted(past, 'token')} in the cache" if past else ""
     lead = (
         f"{found.clocks:,} clocks of {found.device.clock_ns:g} ns: {digits(found.seconds)} s for "
         f"{counted(found.settings.prompt, 'token')} of prompt "
-        f"and {found.settings.tokens:,} generated. "
+        f"and {found.settings.tokens:,} generated{before}. "
         "Attention grows with the sequence; the matrices do not."
     )
     return Section("latency", "Latency", "simulated", lead, tuple(parts))

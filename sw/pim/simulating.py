@@ -37,6 +37,7 @@ PAGE, NUMBERS = "report.html", "simulation.json"
 DEFAULTS: Mapping[str, Any] = {
     "tokens": 1024,
     "prompt": 0,
+    "past": 0,
     "device": "pim-gpt",
     "mapping": "pim-gpt",
     "refresh": "all-bank",
@@ -175,7 +176,8 @@ def move(model: str, settings: Mapping[str, Any]) -> tuple[Sensitivity, ...]:
 
     length = settings["prompt"] + settings["tokens"]
     tokens = min(FEW, settings["tokens"])
-    past = min(length - tokens, length // 2)
-    rest = {key: value for key, value in settings.items() if key not in ("tokens", "prompt")}
+    past = settings["past"] + min(length - tokens, length // 2)
+    own = ("tokens", "prompt", "past")
+    rest = {key: value for key, value in settings.items() if key not in own}
     with waiting(f"{model}: moving each assumed constant"):
         return named(moved, model, tokens=tokens, past=past, **rest)

@@ -592,6 +592,25 @@ def test_a_devices_file_is_printed_to_start_from(
     assert code == 10 and "E807" in said and "Did you mean 'pim-rtl'?" in said
 
 
+def test_tokens_in_the_cache_are_not_simulated_but_attended_to(call: Call) -> None:
+    _, alone, _ = call("simulate", "config.json", "--tokens", "2", "--past", "100", "--out", "page")
+    _, whole, _ = call("simulate", "config.json", "--tokens", "102", "--refresh", "none")
+    _, still, _ = call(
+        *("simulate", "config.json", "--tokens", "2", "--past", "100", "--refresh", "none")
+    )
+    assert alone["clocks"] == sum(alone["token_clocks"]) and len(alone["token_clocks"]) == 2
+    # The first one finds the memory idle.
+    assert still["token_clocks"][1] == whole["token_clocks"][101]
+    page = Path(alone["page"]).read_text(encoding="utf-8")
+    assert "2 generated, behind 100 tokens in the cache" in page
+    assert "gateformer pim simulate config.json --tokens 2 --past 100 --out page" in page
+    _, few, _ = call("simulate", "config.json", "--tokens", "2", "--prompt", "100")
+    ms = [[one["ms"] for one in answer["baselines"]] for answer in (alone, few)]
+    assert ms[0] == ms[1]  # as many tokens in front
+    code, _, said = call("simulate", "config.json", "--past", "128", "--tokens", "1")
+    assert code == 2 and "'--past'. 128 in front leave no room" in said
+
+
 def test_a_gguf_file_is_a_model(call: Call, tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     from unit.gguf_models import File
