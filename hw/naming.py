@@ -1,6 +1,6 @@
 """Names that a design may use: what would not be one plain, distinct Verilog name is refused.
 
-Owns ``identifier``, ``check_names`` and ``PART``. Imports errors only.
+Owns ``identifier``, ``plain``, ``check_names`` and ``PART``. Imports errors only.
 """
 
 from __future__ import annotations
@@ -54,10 +54,16 @@ PART_FORM = "it is 1 to 64 letters, digits and any of . _ / -, a letter or digit
 """``PART`` in words."""
 
 
-def identifier(name: str) -> str:
-    """A graph name as a Verilog identifier: other characters become underscores."""
+def plain(name: str) -> str:
+    """A graph name as a word: other characters become underscores."""
     clean = re.sub(r"\W", "_", name, flags=re.ASCII)
     return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
+
+
+def identifier(name: str) -> str:
+    """A graph name as a Verilog identifier: a word, behind a reserved one an underscore."""
+    word = plain(name)
+    return f"{word}_" if word in KEYWORDS or word in OWN else word
 
 
 def check_names(values: Iterable[tuple[str, str]], inputs: Iterable[str] = ()) -> None:
@@ -73,21 +79,19 @@ def check_names(values: Iterable[tuple[str, str]], inputs: Iterable[str] = ()) -
     Raises
     ------
     Problems
-        E320 for each name that is not ASCII, a reserved word, or no longer distinct.
+        E320 for each name that is not ASCII, or no longer distinct.
     """
     faults: list[GateformerError] = []
     owners: dict[str, str] = {}
     every = list(values)
-    plain = {identifier(value) for value, _ in every}
-    ports = {f"in_{identifier(value)}" for value in inputs} | {f"out_{name}" for name in plain}
+    known = {identifier(value) for value, _ in every}
+    ports = {f"in_{identifier(value)}" for value in inputs} | {f"out_{name}" for name in known}
     for value, layer in every:
         name = identifier(value)
         cause = ""
         if not value.isascii():
             cause = "Verilog names are ASCII"
-        elif name in KEYWORDS or name in OWN:
-            cause = f"'{name}' is a reserved word of the generated Verilog"
-        elif (made := DERIVED.fullmatch(name)) and made[1] in plain:
+        elif (made := DERIVED.fullmatch(name)) and made[1] in known:
             cause = f"'{name}' is what Verilog calls a part of '{made[1]}'"
         elif name in ports:
             cause = f"'{name}' is what Verilog calls the port of '{name.partition('_')[2]}'"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Set
 from itertools import count
 
-from gateformer.hw.naming import identifier
+from gateformer.hw.naming import plain
 from gateformer.quant.types import Fixed
 
 _WORDS = """
@@ -111,7 +111,7 @@ class Names:
 
 
 def _plain(wanted: str) -> str:
-    name = identifier(wanted).lstrip("_")
+    name = plain(wanted).lstrip("_")
     return name if name[:1].isalpha() else f"n{name}"
 
 

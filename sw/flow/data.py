@@ -44,11 +44,14 @@ class Samples:
         Class of each.
     reason : str
         Why there are no labels.
+    arrays : tuple of str
+        Names of the inputs' arrays in the file.
     """
 
     inputs: Mapping[str, FloatArray]
     labels: IntArray | None = None
     reason: str = ""
+    arrays: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -88,17 +91,17 @@ def read_samples(data: Data, graph: Graph, part: Literal["test", "calibration"])
             keys = data.calibration if data.calibration in arrays else data.test
         elif part == "calibration":
             keys = data.calibration
-        inputs = {
-            name: _input(arrays, key, graph, name, path)
-            for name, key in array_names(keys, graph).items()
-        }
+        names = array_names(keys, graph)
+        inputs = {name: _input(arrays, key, graph, name, path) for name, key in names.items()}
         counts = {name: len(array) for name, array in inputs.items()}
         if len(set(counts.values())) > 1:
             raise _bad(path, "malformed data", f"Its inputs have {counts} samples")
         key = data.labels if keys is data.test else data.calibration_labels
         if key not in arrays:
-            return Samples(inputs, None, f"{path.name} has no array '{key}'")
-        return Samples(inputs, _labels(arrays, key, next(iter(counts.values())), path))
+            reason = f"{path.name} has no array '{key}'"
+            return Samples(inputs, None, reason, tuple(names.values()))
+        labels = _labels(arrays, key, next(iter(counts.values())), path)
+        return Samples(inputs, labels, arrays=tuple(names.values()))
     finally:
         arrays.close()
 

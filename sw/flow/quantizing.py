@@ -78,6 +78,10 @@ class Answer:
         without labels.
     sensitivity : mapping
         Error by place and width, where widths were searched.
+    calibration : tuple of str
+        Arrays of the data that ranges come from.
+    held_out : bool
+        Whether the test data are others.
     """
 
     folder: Path
@@ -86,6 +90,8 @@ class Answer:
     notes: tuple[Mapping[str, str], ...]
     accuracy: Mapping[str, float]
     sensitivity: Mapping[str, Mapping[int, float]]
+    calibration: tuple[str, ...]
+    held_out: bool
 
     def summary(self) -> Iterator[str]:
         """Yield lines for a person."""
@@ -103,6 +109,9 @@ class Answer:
         if "auc_float" in found:
             yield f"AUC {found['auc_float']:.4f} on reals, {found['auc_integer']:.4f} on integers"
         yield f"Outputs differ by {found['relative_error']:.2%} of their spread (rms)"
+        if not self.held_out:
+            names = ", ".join(self.calibration)
+            yield f"Ranges come from the test inputs themselves ({names}), so the figures flatter"
 
 
 def widths_of(texts: Iterable[str]) -> dict[str, int]:
@@ -195,6 +204,8 @@ def quantize(
         notes=tuple(asdict(note) for note in made.notes),
         accuracy=_accuracy(graph, _typed(config, made), test),
         sensitivity={place: dict(by) for place, by in made.sensitivity.items()},
+        calibration=calibration.arrays,
+        held_out=calibration.arrays != test.arrays,
     )
     publish(_files(config, made, answer, folder), folder, COMMAND)
     return answer

@@ -425,6 +425,18 @@ def score_by_score(m: Maker) -> None:
     m.builder.output(m.one(MatMul("tokens"), share, v, name="contexts"))
 
 
+def reserved(m: Maker) -> None:
+    """Inputs, layers and outputs by words that Verilog, VHDL, C++ and the core itself use."""
+    x, keep = m.builder.input("input", (6, 4)), m.builder.input("in", (6, 1), masks="input")
+    a = m.attention(x, x, "module", size=3, mask=keep)
+    s = m.one(Add(), a, x, name="out")
+    h = m.one(Elementwise("relu"), m.linear(s, 5, "class"), name="valid")
+    g = m.one(Elementwise("gelu"), m.linear(h, 4, "always"), name="signal")
+    n = m.one(LayerNorm(m.weights(4) + 1.0, m.weights(4), 1e-3), g, name="context")
+    m.builder.output(n)
+    m.builder.output(m.one(Pool("mean", True), n, keep, name="output"))
+
+
 NETWORKS: Mapping[str, Callable[[Maker], None]] = {
     f.__name__: f
     for f in (
@@ -433,7 +445,7 @@ NETWORKS: Mapping[str, Callable[[Maker], None]] = {
         affine, deep, rearranged, two_outputs, short_inputs, masked_twice, joined_peaks,
         log_sqrt2, log_sqrt2_masked, log_sqrt2_folded, clipped, clipped_masked, gated, log_table,
         scaled_dense, scaled_attention, each_width, score_by_score,
-        truncated,
+        truncated, reserved,
     )
 }  # fmt: skip
 

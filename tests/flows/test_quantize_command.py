@@ -11,6 +11,7 @@ import pytest
 from flows.tiny import OFF, Call
 from unit.ptq_networks import data, network
 
+from gateformer.cli import main
 from gateformer.config.read import load
 from gateformer.flow.steps.lowering import Lower
 from gateformer.flow.view import Memory
@@ -72,6 +73,22 @@ def test_data_and_default_folder(call: Call, design: Path) -> None:
     assert code == 0 and told["metrics"]["accuracy.top1_integer"] > 0.9
     page = json.loads((design / "float_quantized" / "quantize.json").read_text())
     assert told["metrics"]["accuracy.top1_integer"] == page["accuracy"]["accuracy_integer"]
+
+
+def test_ranges_from_the_test_inputs_are_told(
+    call: Call, design: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told, _ = call("quantize", "design.toml", "--out", "q")
+    assert code == 0 and told["held_out"] and told["calibration"] == ["x_calib"]
+    with np.load(design / "data.npz") as whole:
+        np.savez(design / "few.npz", x_test=whole["x_test"], y_test=whole["y_test"])
+    code, told, _ = call("quantize", "float.json", "--data", "few.npz", "--out", "p")
+    assert code == 0 and not told["held_out"] and told["calibration"] == ["x_test"]
+    for words, said in ((("design.toml",), False), (("float.json", "--data", "few.npz"), True)):
+        capsys.readouterr()
+        assert main(["quantize", *words, "--out", "q" if words[1:] == () else "p"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ("from the test inputs themselves (x_test)" in shown) == said
 
 
 def test_places_and_types_of_ones_own(call: Call, design: Path) -> None:
