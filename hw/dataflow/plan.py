@@ -43,7 +43,7 @@ from gateformer.hw.dataflow.stages import (
     MacStage,
     Rom,
 )
-from gateformer.hw.naming import check_names, identifier
+from gateformer.hw.naming import check_names, identifier, plain
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.hw.settings import Settings
@@ -476,7 +476,7 @@ class _Planner:
             for record in records(self.facts, stage, self.interval, paces)
         )
         drafted = Design(
-            identifier(self.graph.name), ports_in, ports_out, stages, self.interval,
+            plain(self.graph.name), ports_in, ports_out, stages, self.interval,
             self.graph.outputs, 1,
         )  # fmt: skip
         capacity = -(-(drafted.latency_cycles + 2) // drafted.interval_cycles) + 1

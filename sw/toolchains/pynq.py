@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from gateformer.host.bundle import bundle
 from gateformer.host.description import STATUS_BLOCK, Description, Stream
 from gateformer.hw.dataflow.design import Design
-from gateformer.hw.naming import identifier
+from gateformer.hw.naming import plain
 from gateformer.hw.rtl.dma_top import dma_files, dma_shell, identity_of
 from gateformer.hw.rtl.emit import Rtl
 from gateformer.quant.errors import ConfigError, GateformerError, Problems, ScheduleError
@@ -75,7 +75,7 @@ class Side:
         """Describe the stream of a direction, where it has one."""
         if stream is None:
             return None
-        return cls(stream.port.name, identifier(stream.port.value), 8 * stream.layout.word_bytes)
+        return cls(stream.port.name, plain(stream.port.value), 8 * stream.layout.word_bytes)
 
 
 @dataclass(frozen=True, slots=True)

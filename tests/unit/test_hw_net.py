@@ -19,6 +19,7 @@ from equiv.networks import icarus
 from gateformer.hw.dataflow.lanes import fold
 from gateformer.hw.dataflow.lanes import product as times
 from gateformer.hw.dataflow.stages import Circuit
+from gateformer.hw.naming import identifier
 from gateformer.hw.netlist import costs
 from gateformer.hw.netlist.net import Net
 from gateformer.hw.rtl.datapath import Pins, datapath
@@ -309,7 +310,7 @@ def bench_text(designs: Mapping[str, Built], rows: int, drain: int) -> str:
     total, parts, at = sum(sizes.values()), [], 0
     wires = [".clk(clk)"]
     for name, size in sizes.items():
-        wires.append(f".{name}(row[{at + size - 1}:{at}])")
+        wires.append(f".{identifier(name)}(row[{at + size - 1}:{at}])")
         at += size
     for dut, design in designs.items():
         bus = ", ".join(f"{dut}_y{i}" for i in range(len(design.widths)))
